@@ -1,0 +1,39 @@
+# make demo: from a fresh clone to a result on real music; make test: everything that CI runs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: demo test check slow bench clean
+
+demo: $(STAMP)
+	$(BIN)/python demo/run.py
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/codespell src tests docs demo benchmarks README.md CHANGELOG.md
+	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m "slow and not network"
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/decoding.py
+	$(BIN)/python benchmarks/training.py
+
+# torch comes first and pinned: another package's open range would fetch gigabytes of CUDA libraries.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet -e ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv build runs

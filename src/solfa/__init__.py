@@ -1,0 +1,6 @@
+"""Solfa learns, probes and searches music."""
+
+from solfa import targets
+from solfa.models import AudioEncoder, HiddenStates, MuQ, load
+
+__all__ = ["AudioEncoder", "HiddenStates", "MuQ", "load", "targets"]

@@ -1,0 +1,5 @@
+"""``python -m solfa``, as torchrun wants it."""
+
+from solfa.cli.main import run
+
+run()

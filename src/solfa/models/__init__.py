@@ -1,0 +1,20 @@
+"""Waveform -> hidden states; what outlives training."""
+
+from solfa.models.encoder import AudioEncoder, HiddenStates
+from solfa.models.layers.conformer import ConformerConfig
+from solfa.models.layers.convolution import ConvStemConfig
+from solfa.models.loading import EncoderConfig, ModelError, build_encoder, load
+from solfa.models.muq import MuQ, MuQConfig
+
+__all__ = [
+    "AudioEncoder",
+    "ConformerConfig",
+    "ConvStemConfig",
+    "EncoderConfig",
+    "HiddenStates",
+    "ModelError",
+    "MuQ",
+    "MuQConfig",
+    "build_encoder",
+    "load",
+]

@@ -1,0 +1,187 @@
+"""Conformer: self-attention with rotary positions between two half feed-forwards, and a convolution."""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from solfa.config import Config
+from solfa.models.encoder import Context, HiddenStates, padding_mask
+from solfa.models.layers.normalization import BatchNorm
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConformerConfig(Config):
+    """Sizes of a Conformer."""
+
+    n_layers: int = 12
+    dim: int = 1024
+    feed_forward_dim: int = 4096
+    n_heads: int = 16
+    kernel_frames: int = 31  # odd: of the depthwise convolution
+    rotary_base: float = 10_000.0
+    norm_eps: float = 1e-5
+    dropout: float = 0.1  # of inputs, attention weights, activations and outputs alike
+
+
+class Conformer(Context):
+    """Frames -> hidden states.
+
+    Source:
+        Conformer, arXiv:2005.08100, with rotary positions, arXiv:2104.09864, as MuQ uses it. As in the
+        published weights, positions are rotated before the query and key projections, not after them.
+    """
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__()
+        if config.dim % config.n_heads or (config.dim // config.n_heads) % 2:
+            raise ValueError(f"dim {config.dim} does not split into {config.n_heads} heads of even width.")
+        self.config = config
+        self.n_layers, self.dim = config.n_layers, config.dim
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(ConformerLayer(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+
+    def forward(
+        self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
+    ) -> HiddenStates:
+        """Hidden states; frames beyond a clip's end are neither seen nor given."""
+        padding = padding_mask(n_frames, frames.shape[1])
+        gap = padding if bool(padding.any()) else None
+        head_dim = self.config.dim // self.config.n_heads
+        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, frames.device)
+        states = [self.dropout(_without(frames, gap))]
+        for layer in self.layers:
+            states.append(_without(layer(states[-1], rotation, gap), gap))
+        states[-1] = _without(self.norm(states[-1]), gap)
+        return HiddenStates(tuple(state.float() for state in states), n_frames)
+
+
+class ConformerLayer(nn.Module):
+    """Half feed-forward, attention, convolution, half feed-forward, normalisation."""
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__()
+        self.feed_forward_in = FeedForward(config)
+        self.attention = RotaryAttention(config)
+        self.convolution = ConvolutionModule(config)
+        self.feed_forward_out = FeedForward(config)
+        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+
+    def forward(
+        self,
+        x: Float[Tensor, "clip frame dim"],
+        rotation: Float[Tensor, "2 frame half"],
+        padding: Bool[Tensor, "clip frame"] | None,
+    ) -> Float[Tensor, "clip frame dim"]:
+        """The next hidden state."""
+        x = x + 0.5 * self.feed_forward_in(x)
+        x = x + self.attention(x, rotation, padding)
+        x = x + self.convolution(x, padding)
+        x = x + 0.5 * self.feed_forward_out(x)
+        return self.norm(x)
+
+
+class FeedForward(nn.Module):
+    """Normalise, widen, swish, narrow."""
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.widen = nn.Linear(config.dim, config.feed_forward_dim)
+        self.narrow = nn.Linear(config.feed_forward_dim, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip frame dim"]:
+        """The residual to be halved and added."""
+        return self.dropout(self.narrow(self.dropout(F.silu(self.widen(self.norm(x))))))
+
+
+class RotaryAttention(nn.Module):
+    """Multi-head self-attention whose queries and keys are projected from rotated inputs."""
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.query = nn.Linear(config.dim, config.dim)
+        self.key = nn.Linear(config.dim, config.dim)
+        self.value = nn.Linear(config.dim, config.dim)
+        self.out = nn.Linear(config.dim, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "clip frame dim"],
+        rotation: Float[Tensor, "2 frame half"],
+        padding: Bool[Tensor, "clip frame"] | None,
+    ) -> Float[Tensor, "clip frame dim"]:
+        """The residual; no frame attends to padding."""
+        x = self.norm(x)
+        rotated = rotate(x, rotation, self.n_heads)
+        query, key, value = (
+            rearrange(y, "clip frame (head part) -> clip head frame part", head=self.n_heads)
+            for y in (self.query(rotated), self.key(rotated), self.value(x))
+        )
+        audible = None if padding is None else ~padding[:, None, None, :]
+        attended = F.scaled_dot_product_attention(
+            query, key, value, audible, dropout_p=self.dropout.p if self.training else 0.0
+        )
+        joined = rearrange(attended, "clip head frame part -> clip frame (head part)")
+        return self.dropout(self.out(joined))
+
+
+class ConvolutionModule(nn.Module):
+    """Gated pointwise convolution, depthwise convolution in time, normalisation, swish, pointwise."""
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.gated = nn.Linear(config.dim, 2 * config.dim, bias=False)
+        self.depthwise = nn.Conv1d(
+            config.dim, config.dim, config.kernel_frames, padding=config.kernel_frames // 2,
+            groups=config.dim, bias=False,
+        )  # fmt: skip
+        self.batch_norm = BatchNorm(config.dim)
+        self.mix = nn.Linear(config.dim, config.dim, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Float[Tensor, "clip frame dim"], padding: Bool[Tensor, "clip frame"] | None
+    ) -> Float[Tensor, "clip frame dim"]:
+        """The residual; the kernel finds zeros beyond a clip's end, as when the clip is alone."""
+        gated = _without(F.glu(self.gated(self.norm(x)), dim=-1), padding)
+        along_time = self.depthwise(gated.transpose(1, 2))
+        activated = F.silu(self.batch_norm(along_time)).transpose(1, 2)
+        return self.dropout(self.mix(activated))
+
+
+def rotary_angles(
+    n_frames: int, head_dim: int, base: float, device: torch.device
+) -> Float[Tensor, "2 frame half"]:
+    """Cosine and sine of frame times frequency; frequencies fall from 1 towards ``1 / base``."""
+    frequency = 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    angle = torch.outer(torch.arange(n_frames, device=device, dtype=torch.float32), frequency)
+    return torch.stack([angle.cos(), angle.sin()])
+
+
+def rotate(
+    x: Float[Tensor, "clip frame dim"], rotation: Float[Tensor, "2 frame half"], n_heads: int
+) -> Float[Tensor, "clip frame dim"]:
+    """Turn each head's pairs (entry i, entry i + half) by the angle of their frame and frequency."""
+    cos, sin = rotation[:, :, None, :]
+    first, second = rearrange(
+        x, "clip frame (head two half) -> two clip frame head half", head=n_heads, two=2
+    )
+    turned = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=3)
+    return rearrange(turned, "clip frame head two half -> clip frame (head two half)").to(x.dtype)
+
+
+def _without(
+    x: Float[Tensor, "clip frame dim"], padding: Bool[Tensor, "clip frame"] | None
+) -> Float[Tensor, "clip frame dim"]:
+    """Zero where there is no audio."""
+    return x if padding is None else x.masked_fill(padding[..., None], 0)

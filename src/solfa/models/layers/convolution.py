@@ -1,0 +1,85 @@
+"""ConvStem: a mel spectrogram halved in time and frequency by residual 2-D convolutions."""
+
+from dataclasses import dataclass
+
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from solfa.config import Config
+from solfa.models.encoder import padding_mask
+from solfa.models.layers.normalization import BatchNorm
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvStemConfig(Config):
+    """Two residual blocks; each halves the mel axis, and time by its own stride."""
+
+    n_channels: int = 512
+    time_strides: tuple[int, ...] = (2, 2)
+
+
+class ConvStem(nn.Module):
+    """Mel frames -> frames of ``dim``, at the mel rate divided by the strides.
+
+    Source:
+        MuQ, arXiv:2501.01108, and MusicFM, arXiv:2311.03318: convolutional subsampling.
+    """
+
+    def __init__(self, config: ConvStemConfig, n_mels: int, dim: int) -> None:
+        super().__init__()
+        widths = [1] + [config.n_channels] * len(config.time_strides)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(n_in, n_out, stride)
+            for n_in, n_out, stride in zip(widths[:-1], widths[1:], config.time_strides, strict=True)
+        )
+        n_bins = n_mels
+        for _ in config.time_strides:
+            n_bins = -(-n_bins // 2)
+        self.projection = nn.Linear(config.n_channels * n_bins, dim)
+
+    def forward(
+        self, mel: Float[Tensor, "clip frame mel"], n_frames: Int[Tensor, " clip"]
+    ) -> tuple[Float[Tensor, "clip shorter dim"], Int[Tensor, " clip"]]:
+        """Frames, and how many of each clip hold audio; what lies beyond a clip's end stays zero."""
+        image = rearrange(mel, "clip frame mel -> clip 1 mel frame")
+        image = _silence_padding(image, n_frames)
+        for block in self.blocks:
+            image, n_frames = block(image, n_frames)
+        frames = self.projection(rearrange(image, "clip channel bin frame -> clip frame (channel bin)"))
+        return frames, n_frames
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch normalisation, and a third one on the way around them."""
+
+    def __init__(self, n_in: int, n_out: int, time_stride: int) -> None:
+        super().__init__()
+        self.time_stride = time_stride
+        stride = (2, time_stride)
+        self.conv_in = nn.Conv2d(n_in, n_out, 3, stride, padding=1)
+        self.norm_in = BatchNorm(n_out)
+        self.conv_out = nn.Conv2d(n_out, n_out, 3, padding=1)
+        self.norm_out = BatchNorm(n_out)
+        self.conv_skip = nn.Conv2d(n_in, n_out, 3, stride, padding=1)
+        self.norm_skip = BatchNorm(n_out)
+
+    def forward(
+        self, image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"]
+    ) -> tuple[Float[Tensor, "clip channel_out bin_out frame_out"], Int[Tensor, " clip"]]:
+        """The image halved, and its valid lengths."""
+        n_frames = -(-n_frames // self.time_stride)
+        hidden = F.relu(self.norm_in(self.conv_in(image)))
+        hidden = self.norm_out(self.conv_out(_silence_padding(hidden, n_frames)))
+        hidden = F.relu(hidden + self.norm_skip(self.conv_skip(image)))
+        return _silence_padding(hidden, n_frames), n_frames
+
+
+def _silence_padding(
+    image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"]
+) -> Float[Tensor, "clip channel bin frame"]:
+    """Zero beyond each clip's end: what a convolution sees there when the clip is alone."""
+    if bool((n_frames >= image.shape[-1]).all()):
+        return image
+    return image.masked_fill(padding_mask(n_frames, image.shape[-1])[:, None, None], 0)

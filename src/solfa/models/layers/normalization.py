@@ -1,0 +1,44 @@
+"""Batch normalisation whose training statistics are those of all ranks."""
+
+import torch
+from torch import Tensor, nn
+
+from solfa import distributed
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation over all axes but the second; on several ranks, over the joined batch.
+
+    Statistics are float32 under any autocast. Two ranks therefore give the gradients of one rank with twice
+    the clips. In eval mode it is the fixed affine map of the running statistics.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected at least 2 axes, got {input.ndim}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalised input, in its own type."""
+        with torch.autocast(input.device.type, enabled=False):
+            if self.training and distributed.world_size() > 1:
+                return self._normalize_over_ranks(input.float()).to(input.dtype)
+            return super().forward(input.float()).to(input.dtype)
+
+    def _normalize_over_ranks(self, input: Tensor) -> Tensor:
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None and self.momentum is not None
+        axes = [axis for axis in range(input.ndim) if axis != 1]
+        shape = [1, -1, *[1] * (input.ndim - 2)]
+        count = input.numel() / input.shape[1]
+        sums = torch.cat([input.sum(axes), input.new_tensor([count])])
+        *total, n = distributed.sum_over_ranks(sums).split([input.shape[1], 1])
+        mean = total[0] / n
+        deviation = input - mean.view(shape)
+        variance = distributed.sum_over_ranks(deviation.square().sum(axes)) / n
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * n / (n - 1), self.momentum)
+        return deviation * (variance + self.eps).rsqrt().view(shape) * self.weight.view(
+            shape
+        ) + self.bias.view(shape)

@@ -1,0 +1,69 @@
+"""QuantizerFit: trains a quantizer on frames."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import nn
+
+from solfa.config import Config
+from solfa.data.clips import Clips
+from solfa.objectives.base import Objective, Step
+from solfa.targets import MelRVQ, MelRVQConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerFitConfig(Config):
+    """Fit the quantizer of a target to music."""
+
+    kind: Literal["quantizer_fit"] = "quantizer_fit"
+    target: MelRVQConfig = field(default_factory=MelRVQConfig)
+    commitment_weight: float = 0.25
+    codebook_weight: float = 1.0
+
+
+class QuantizerFit(Objective):
+    """Rebuild frames from their codes.
+
+    loss = 0.25 * commitment + codebook + mean |x - x'|, where x are frames and x' what their codes stand for.
+
+    Source:
+        Mel-RVQ of MuQ, arXiv:2501.01108.
+    """
+
+    def __init__(self, config: QuantizerFitConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.target = MelRVQ(config.target)
+        self.sample_rate = config.target.frames.mel.sample_rate
+
+    @property
+    def model(self) -> nn.Module:
+        """The target with its quantizer."""
+        return self.target
+
+    def forward(self, clips: Clips) -> Step:
+        """Loss over all frames of clips."""
+        frames = self.target.frames(clips.waveform)
+        quantized = self.target.quantizer(frames)
+        absolute_error = (frames - quantized.frames).abs().mean()
+        loss = (
+            self.config.commitment_weight * quantized.commitment_loss
+            + self.config.codebook_weight * quantized.codebook_loss
+            + absolute_error
+        )
+        size = self.config.target.quantizer.codebook_size
+        with torch.no_grad():
+            uses = [torch.bincount(book.flatten(), minlength=size) for book in quantized.codes.unbind(1)]
+            explained = (
+                1 - (frames - quantized.frames).square().sum() / (frames - frames.mean()).square().sum()
+            )
+        count = torch.tensor(float(quantized.codes[:, 0].numel()), device=frames.device)
+        figures = {
+            "absolute_error": absolute_error,
+            "commitment_loss": quantized.commitment_loss,
+            "codebook_loss": quantized.codebook_loss,
+            "explained_variance": explained,
+        }
+        sums = {name: value.detach() * count for name, value in figures.items()}
+        return Step(loss * count, count, sums, torch.stack(uses))

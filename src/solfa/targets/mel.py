@@ -1,0 +1,169 @@
+"""MelRVQ, MelRandomProjection, MelFrames: targets made of mel frames."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from solfa.config import Config
+from solfa.data.clips import Clips
+from solfa.features import LogMel, LogMelConfig
+from solfa.frames import FrameGrid
+from solfa.targets.base import Codes, Target, TargetError, Values
+from solfa.targets.quantizer import (
+    RandomProjection,
+    RandomProjectionConfig,
+    ResidualVectorQuantizer,
+    ResidualVectorQuantizerConfig,
+    VectorQuantizer,
+    VectorQuantizerConfig,
+)
+from solfa.targets.stored_quantizer import load_quantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedMelConfig(Config):
+    """Neighbouring mel frames side by side, so that they come at the encoder's frame rate."""
+
+    mel: LogMelConfig = field(default_factory=LogMelConfig)
+    n_stacked: int = 4  # mel frames in a target frame
+
+    @property
+    def dim(self) -> int:
+        """Width of a target frame."""
+        return self.mel.n_mels * self.n_stacked
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where target frames lie."""
+        return FrameGrid(self.mel.sample_rate, self.mel.hop_length * self.n_stacked)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelRVQConfig(Config):
+    """Codes of mel frames by a quantizer that was fitted to music beforehand."""
+
+    kind: Literal["mel_rvq"] = "mel_rvq"
+    frames: StackedMelConfig = field(default_factory=StackedMelConfig)
+    quantizer: ResidualVectorQuantizerConfig | VectorQuantizerConfig = field(
+        default_factory=ResidualVectorQuantizerConfig
+    )
+    fitted: str = ""  # run folder of mel_rvq, or a folder in MuQ's official layout; given on the command line
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelRandomProjectionConfig(Config):
+    """Codes of mel frames by a random projection: nothing to fit."""
+
+    kind: Literal["mel_random_projection"] = "mel_random_projection"
+    frames: StackedMelConfig = field(default_factory=StackedMelConfig)
+    quantizer: RandomProjectionConfig = field(default_factory=RandomProjectionConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelFramesConfig(Config):
+    """The normalised mel frames themselves, to be regressed."""
+
+    kind: Literal["mel_frames"] = "mel_frames"
+    frames: StackedMelConfig = field(default_factory=StackedMelConfig)
+
+
+class StackedMel(nn.Module):
+    """Waveform -> mel frames, ``n_stacked`` of them side by side, earliest first."""
+
+    def __init__(self, config: StackedMelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(config.mel)
+
+    def forward(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "clip frame dim"]:
+        """Frames at the rate of the encoder; mel frames that fill none at the end are left out."""
+        mel = self.log_mel(waveform)
+        whole = mel.shape[1] // self.config.n_stacked * self.config.n_stacked
+        return rearrange(
+            mel[:, :whole],
+            "clip (frame stacked) mel -> clip frame (stacked mel)",
+            stacked=self.config.n_stacked,
+        )
+
+
+class MelRVQ(Target):
+    """Codes of mel frames by residual vector quantization.
+
+    Source:
+        Mel-RVQ of MuQ, arXiv:2501.01108.
+    """
+
+    def __init__(self, config: MelRVQConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.grid = config.frames.grid
+        self.frames = StackedMel(config.frames)
+        self.quantizer: ResidualVectorQuantizer | VectorQuantizer = (
+            ResidualVectorQuantizer(config.quantizer)
+            if isinstance(config.quantizer, ResidualVectorQuantizerConfig)
+            else VectorQuantizer(config.quantizer)
+        )
+
+    def start(self) -> None:
+        """Read the fitted quantizer.
+
+        Raises:
+            TargetError: none was named, or it does not fit this configuration.
+        """
+        if not self.config.fitted:
+            raise TargetError(
+                "Mel-RVQ targets need a fitted quantizer. Fit one with 'solfa train mel_rvq --out RUN "
+                "--set data.manifest=tracks.jsonl' and name it with "
+                "'--set objective.predictions.0.target.fitted=RUN'."
+            )
+        fitted = load_quantizer(Path(self.config.fitted))
+        if fitted.config != self.config.quantizer:
+            raise TargetError(
+                f"The quantizer of {self.config.fitted} is {fitted.config}, but this run wants "
+                f"{self.config.quantizer}. Set objective.predictions.0.target.quantizer to agree with it."
+            )
+        self.quantizer.load_state_dict(fitted.state_dict())
+
+    @torch.no_grad()
+    def forward(self, clips: Clips) -> Codes:
+        """Codes of the clean clips."""
+        return Codes(self.quantizer.encode(self.frames(clips.waveform)), self.config.quantizer.codebook_size)
+
+
+class MelRandomProjection(Target):
+    """Codes of mel frames by a fixed random projection.
+
+    Source:
+        BEST-RQ, arXiv:2202.01855; for music MusicFM, arXiv:2311.03318.
+    """
+
+    def __init__(self, config: MelRandomProjectionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.grid = config.frames.grid
+        self.frames = StackedMel(config.frames)
+        self.quantizer = RandomProjection(config.quantizer)
+
+    @torch.no_grad()
+    def forward(self, clips: Clips) -> Codes:
+        """Codes of the clean clips."""
+        return Codes(self.quantizer.encode(self.frames(clips.waveform)), self.config.quantizer.codebook_size)
+
+
+class MelFrames(Target):
+    """The mel frames themselves: MuQ's optional reconstruction."""
+
+    def __init__(self, config: MelFramesConfig) -> None:
+        super().__init__()
+        self.grid = config.frames.grid
+        self.frames = StackedMel(config.frames)
+
+    @torch.no_grad()
+    def forward(self, clips: Clips) -> Values:
+        """Mel frames of the clean clips."""
+        return Values(self.frames(clips.waveform))
