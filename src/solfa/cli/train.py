@@ -1,0 +1,102 @@
+"""solfa train: a recipe or a config.json -> a run folder."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from solfa import checkpoint, distributed
+from solfa.cli.progress import training_progress
+from solfa.config import load_config, override, parse_assignment
+from solfa.memory import keep_freed_memory
+from solfa.recipes import recipe
+from solfa.training import Place, RunConfig, Trainer
+
+EXAMPLES = """
+Examples:
+
+  solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq
+
+  solfa train muq_small --set data.manifest=tracks.jsonl
+  --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small
+
+  solfa train muq_small --out runs/muq_small --resume
+
+  torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --out runs/muq_large
+"""
+
+
+def train(
+    recipe_or_config: Annotated[str, typer.Argument(metavar="RECIPE|CONFIG.JSON", help="What to train.")],
+    out: Annotated[Path, typer.Option(help="The run folder to be made.")],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one value, e.g. optim.lr=1e-4. May be repeated."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint of --out.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    clips_per_device: Annotated[int, typer.Option(min=1, help="Clips in one forward pass.")] = 8,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read audio, for each device.")] = 1,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")] = 0,
+) -> None:
+    """Train a quantizer or an encoder.
+
+    A recipe is a complete run; --set changes single values of it, and the result is written to
+    RUN/config.json. With --resume the run is read from there, and RECIPE only names it.
+    """
+    keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    place = _place(device)
+    with distributed.process_group(place):
+        changes = dict(parse_assignment(text) for text in assignments or [])
+        config = override(_config(recipe_or_config, out, resume), changes)
+        where = Place(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
+        with training_progress(config.n_steps) as on_step:
+            trainer = Trainer(config, where, on_step)
+            trainer.train(resume)
+    if distributed.is_first():
+        typer.echo(how_to_use(out, config))
+
+
+train.__doc__ = (train.__doc__ or "") + EXAMPLES
+
+
+def how_to_use(run: Path, config: RunConfig) -> str:
+    """What a user does next with a finished run."""
+    if config.objective.kind == "quantizer_fit":
+        return (
+            f"Done: {run}. Train an encoder on its codes:\n  solfa train muq_small --set data.manifest="
+            f"{config.data.manifest} --set objective.predictions.0.target.fitted={run} --out runs/muq_small"
+        )
+    return (
+        f"Done: {run}. Use it:\n  solfa embed MUSIC --model {run} --out embeddings\n  solfa index MUSIC "
+        f"--model {run} --library library.sqlite\n  python -c \"import solfa; encoder = solfa.load('{run}')\""
+    )
+
+
+def _config(name: str, out: Path, resume: bool) -> RunConfig:
+    if resume and (out / checkpoint.CONFIG).is_file():
+        return load_config(RunConfig, out / checkpoint.CONFIG)
+    if name.endswith(".json"):
+        return load_config(RunConfig, Path(name))
+    return recipe(name)
+
+
+def _place(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise typer.BadParameter(
+                "This machine has no CUDA device that PyTorch can use. Try --device cpu."
+            )
+        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"
+        torch.cuda.set_device(name)
+    return torch.device(name)

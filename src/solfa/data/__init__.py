@@ -1,0 +1,1 @@
+"""Lists of tracks, and the clips cut from them."""

@@ -1,0 +1,121 @@
+"""MuQ: its quantizer, and its encoders in four sizes."""
+
+from solfa.config import override
+from solfa.data.clips import ClipsConfig
+from solfa.models import MuQConfig
+from solfa.objectives import MaskedPredictionConfig, QuantizerFitConfig
+from solfa.training import AdamWConfig, RunConfig
+
+
+def mel_rvq() -> RunConfig:
+    """The quantizer of MuQ, fitted to mel frames: 8 codebooks of 1024, every figure as published.
+
+    Command:  solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq
+    Takes:    see docs/experiments.md
+    Reaches:  see docs/experiments.md
+    """
+    return RunConfig(
+        objective=QuantizerFitConfig(),
+        data=ClipsConfig(clip_seconds=5.0, clips_per_step=32, channel="random"),
+        optim=AdamWConfig(lr=1e-4, decay="constant", betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0),
+        n_steps=4_000,
+        max_gradient_norm=None,
+        validate_every=500,
+        checkpoint_every=500,
+    )
+
+
+def muq_large() -> RunConfig:
+    """MuQ with 12 layers of 1024 on Mel-RVQ codes, every figure as published: 333 M parameters with its head.
+
+    Command:  torchrun --nproc-per-node 8 -m solfa train muq_large --set data.manifest=tracks.jsonl
+              --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_large
+    Takes:    untested here; published: 3 to 7 days on 32 GPUs
+    Reaches:  untested here
+    """
+    return RunConfig(
+        objective=MaskedPredictionConfig(encoder=MuQConfig()),
+        data=ClipsConfig(clip_seconds=30.0, clips_per_step=192),
+        optim=AdamWConfig(lr=5e-4, warmup_steps=32_000, weight_decay=0.01),
+        n_steps=400_000,
+        checkpoint_every=5_000,
+        validate_every=5_000,
+    )
+
+
+def muq_base() -> RunConfig:
+    """MuQ with 12 layers of 512, for one or a few GPUs; bfloat16.
+
+    Command:  torchrun --nproc-per-node 2 -m solfa train muq_base --set data.manifest=tracks.jsonl
+              --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_base
+    Takes:    untested
+    Reaches:  untested
+    """
+    return override(
+        muq_large(),
+        {
+            "objective.encoder.stem.n_channels": 128,
+            "objective.encoder.conformer.dim": 512,
+            "objective.encoder.conformer.feed_forward_dim": 2048,
+            "objective.encoder.conformer.n_heads": 8,
+            "data.clip_seconds": 20.0,
+            "data.clips_per_step": 96,
+            "optim.warmup_steps": 8_000,
+            "n_steps": 100_000,
+            "precision": "bfloat16",
+        },
+    )
+
+
+def muq_small() -> RunConfig:
+    """MuQ with 6 layers of 256, for two CPU cores or one GPU.
+
+    Command:  solfa train muq_small --set data.manifest=train.jsonl
+              --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small
+    Takes:    see docs/experiments.md
+    Reaches:  see docs/experiments.md
+    """
+    return override(
+        muq_base(),
+        {
+            "objective.encoder.stem.n_channels": 32,
+            "objective.encoder.conformer.n_layers": 6,
+            "objective.encoder.conformer.dim": 256,
+            "objective.encoder.conformer.feed_forward_dim": 1024,
+            "objective.encoder.conformer.n_heads": 4,
+            "objective.encoder.conformer.dropout": 0.0,
+            "data.clip_seconds": 10.0,
+            "data.clips_per_step": 8,
+            "optim.lr": 1e-3,
+            "optim.warmup_steps": 300,
+            "n_steps": 3_000,
+            "validate_every": 250,
+            "checkpoint_every": 250,
+        },
+    )
+
+
+def muq_tiny() -> RunConfig:
+    """MuQ with 2 layers of 64: learns something on a laptop processor in two minutes; used by demo and tests.
+
+    Command:  make demo
+    Takes:    see README
+    Reaches:  see README
+    """
+    return override(
+        muq_small(),
+        {
+            "objective.encoder.stem.n_channels": 8,
+            "objective.encoder.conformer.n_layers": 2,
+            "objective.encoder.conformer.dim": 64,
+            "objective.encoder.conformer.feed_forward_dim": 256,
+            "objective.encoder.conformer.n_heads": 2,
+            "data.clip_seconds": 4.0,
+            "optim.lr": 2e-3,
+            "optim.warmup_steps": 20,
+            "n_steps": 200,
+            "log_every": 10,
+            "validate_every": 100,
+            "checkpoint_every": 100,
+        },
+    )

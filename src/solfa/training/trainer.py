@@ -1,0 +1,352 @@
+"""RunConfig, Trainer: step, accumulate, log, save, resume."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from solfa import checkpoint, distributed
+from solfa.config import Config, save_config
+from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed, numbers_of_step
+from solfa.data.manifest import read_manifest
+from solfa.objectives import ObjectiveConfig, Step, build_objective
+from solfa.training.monitor import Clock, Figures, Log, Totals, warn_of_trouble
+from solfa.training.optim import AdamWConfig, build_optimizer, learning_rate
+
+log = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot start or go on; the message names the cure."""
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A signal asked the run to end; what was learned is saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """Everything that a training run is; where it runs is said elsewhere."""
+
+    objective: ObjectiveConfig
+    data: ClipsConfig = field(default_factory=ClipsConfig)
+    optim: AdamWConfig = field(default_factory=AdamWConfig)
+    n_steps: int
+    max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
+    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products on CUDA; CPUs use float32
+    log_every: int = 50  # steps
+    validate_every: int = 1000  # steps
+    checkpoint_every: int = 1000  # steps
+    n_checkpoints_kept: int = 2
+    seed: int = 1337
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run runs. It changes how fast a run is, not what it is."""
+
+    run: Path
+    device: torch.device
+    clips_per_device: int  # clips in one forward pass
+    n_workers: int = 1  # processes that read audio, for each rank
+
+
+class Trainer:
+    """Turns an objective and clips into checkpoints. It knows nothing about either."""
+
+    def __init__(
+        self, config: RunConfig, place: Place, on_step: Callable[[int, Figures], None] | None = None
+    ) -> None:
+        self.config, self.place, self.on_step = config, place, on_step
+        self._check()
+        torch.manual_seed(config.seed)
+        self.objective = build_objective(config.objective).to(place.device)
+        self.clips = self._clips(config.data.manifest)
+        self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
+        self.optimizer = build_optimizer(config.optim, self.objective)
+        self.module = self._distributed(self.objective)
+        self.totals, self.step = Totals(), 0
+        self.n_unreadable = 0
+        self.stop_requested = False
+
+    def train(self, resume: bool = False) -> Path:
+        """Train to the last step and return the folder of the last checkpoint.
+
+        Args:
+            resume: go on from the newest checkpoint of the run folder, or start if there is none.
+
+        Raises:
+            TrainingError: the folder holds a run already, the loss is not finite, or music is unreadable.
+            Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
+        """
+        self._open(resume)
+        journal = Log(self.place.run, self.step) if distributed.is_first() else None
+        log.info("%s", self.plan())
+        stream = batches(self.clips, self._numbers(), self.place.n_workers)
+        clock = Clock()
+        with self._signals():
+            while self.step < self.config.n_steps:
+                figures = self._train_step(stream, clock)
+                self.step += 1
+                figures |= self._figures_due(clock)
+                if journal and len(figures) > 2:
+                    journal.write({"step": self.step, **figures})
+                if self.on_step:
+                    self.on_step(self.step, figures)
+                stopped = self._stopped()
+                if stopped or self._saving_due():
+                    self._save()
+                if stopped:
+                    raise Interrupted(f"Stopped after step {self.step}; it is saved. Continue with --resume.")
+        if journal:
+            journal.close()
+        return checkpoint.step_folder(self.place.run, self.step)
+
+    def plan(self) -> str:
+        """What the run will do, in words and numbers."""
+        config, data = self.config, self.config.data
+        n_parameters = sum(p.numel() for p in self.objective.parameters() if p.requires_grad)
+        n_model = sum(p.numel() for p in self.objective.model.parameters())
+        hours = config.n_steps * data.clips_per_step * data.clip_seconds / 3600
+        return (
+            f"{config.n_steps - self.step} of {config.n_steps} steps of {data.clips_per_step} clips of "
+            f"{data.clip_seconds:g} s: {hours:.1f} h of audio, {hours / self.clips.hours:.1f} times through "
+            f"{self.clips.hours:.1f} h in {len(self.clips.tracks) - self.clips.n_left_out} tracks "
+            f"({self.clips.n_left_out} shorter than a clip left out). {n_parameters / 1e6:.2f} M parameters "
+            f"learn, {n_model / 1e6:.2f} M outlive training; weights, gradients and moments take "
+            f"{16 * n_parameters / 2**20:.0f} MiB. {distributed.world_size()} x {self.place.device.type}, "
+            f"{self._clips_per_forward} clips at a time, accumulated {self._n_accumulated} times."
+        )
+
+    # --- one step -----------------------------------------------------------------------------------------
+
+    def _train_step(self, stream: Iterator[Clips], clock: Clock) -> Figures:
+        """Accumulate gradients over the step's batches and follow them."""
+        self.objective.train()
+        lr = learning_rate(self.config.optim, self.step, self.config.n_steps)
+        self.optimizer.param_groups[0]["lr"] = lr
+        count = torch.zeros((), device=self.place.device)
+        seen = []
+        for batch in range(self._n_accumulated):
+            clips = self._next(stream, clock)
+            torch.manual_seed(derived_seed(self.config.seed, self.step, batch, distributed.rank()))
+            is_last = batch == self._n_accumulated - 1
+            with self._unsynchronised(not is_last), self._precision():
+                part: Step = self.module(clips.to(self.place.device))
+                part.loss.backward()
+            count += part.count
+            self.totals.add(part)
+            seen.append(clips)
+        norm = self._scale_and_clip(count)
+        if not torch.isfinite(norm):
+            raise TrainingError(self._not_finite(seen))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {"lr": lr, "gradient_norm": float(norm)}
+
+    def _scale_and_clip(self, count: torch.Tensor) -> torch.Tensor:
+        """Make gradients of a sum those of the mean over all ranks, and clip; their norm before clipping."""
+        joint = distributed.total(count).clamp(min=1)
+        gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
+        torch._foreach_mul_(
+            gradients, float(distributed.world_size() / joint)
+        )  # DDP has divided by the ranks
+        longest = self.config.max_gradient_norm
+        return nn.utils.clip_grad_norm_(
+            self.objective.parameters(), float("inf") if longest is None else longest
+        )
+
+    def _next(self, stream: Iterator[Clips], clock: Clock) -> Clips:
+        begun = time.perf_counter()
+        clips = next(stream)
+        clock.waited += time.perf_counter() - begun
+        clock.audio_seconds += len(clips) * self.config.data.clip_seconds * distributed.world_size()
+        self.n_unreadable += clips.n_unreadable
+        n_seen = (self.step + 1) * self.config.data.clips_per_step
+        if self.n_unreadable > max(20, 0.1 * n_seen):
+            raise TrainingError(
+                f"{self.n_unreadable} of about {n_seen} clips could not be read. See the warnings above, "
+                "repair or remove those tracks, run 'solfa data prepare' again, and continue with --resume."
+            )
+        return clips
+
+    # --- looking, saving ----------------------------------------------------------------------------------
+
+    def _figures_due(self, clock: Clock) -> Figures:
+        """What is to be logged after this step, if anything."""
+        figures: Figures = {}
+        is_last = self.step == self.config.n_steps
+        if self.step % self.config.log_every == 0 or is_last:
+            figures |= self.totals.figures() | clock.look()
+            self.totals = Totals()
+            warn_of_trouble({"step": self.step, **figures})
+        if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
+            figures |= {f"valid_{name}": value for name, value in self.validate().items()}
+            clock.look()  # validation is no training time
+        return figures
+
+    @torch.no_grad()
+    def validate(self) -> Figures:
+        """Figures over the first clips of the held-out tracks: the same clips, masks and noise every time."""
+        assert self.valid_clips is not None
+        self.objective.eval()
+        mine = numbers_of_step(
+            0, self.config.data.n_valid_clips, distributed.rank(), distributed.world_size()
+        )
+        totals = Totals()
+        for clips in batches(self.valid_clips, _in_parts(mine, self._clips_per_forward), 0):
+            with self._precision():
+                totals.add(self.objective(clips.to(self.place.device)))
+        return totals.figures()
+
+    def _saving_due(self) -> bool:
+        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.n_steps
+
+    def _save(self) -> None:
+        if distributed.is_first():
+            training = {
+                "step": self.step,
+                "optimizer": self.optimizer.state_dict(),
+                "totals": self.totals.sums,
+                "n_unreadable": self.n_unreadable,
+            }
+            checkpoint.save(self.place.run, self.step, self.objective.state_dict(), training)
+            checkpoint.keep_newest(self.place.run, self.config.n_checkpoints_kept)
+        distributed.barrier()
+
+    # --- starting -----------------------------------------------------------------------------------------
+
+    def _open(self, resume: bool) -> None:
+        """Start a new run folder, or take up the newest checkpoint of an old one."""
+        run = self.place.run
+        found = checkpoint.steps(run)
+        if not resume and (found or (run / checkpoint.CONFIG).exists()):
+            raise TrainingError(
+                f"{run} holds a run already. Continue it with --resume, or choose another --out."
+            )
+        if found:
+            self._load(checkpoint.step_folder(run, found[-1]))
+        else:
+            self.objective.start(self._first_clips())
+            if distributed.is_first():
+                run.mkdir(parents=True, exist_ok=True)
+                save_config(self.config, run / checkpoint.CONFIG)
+        distributed.barrier()
+
+    def _load(self, folder: Path) -> None:
+        from safetensors.torch import load_file
+
+        try:
+            self.objective.load_state_dict(load_file(folder / checkpoint.WEIGHTS))
+            training = checkpoint.load_training(folder, self.place.device)
+            self.optimizer.load_state_dict(training["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise checkpoint.CheckpointError(
+                f"{folder} is a checkpoint of another shape than this run: {error}\nContinue it with the "
+                "config.json beside it and without changes to objective, or start anew with another --out."
+            ) from None
+        self.step, self.n_unreadable = training["step"], training["n_unreadable"]
+        self.totals = Totals({name: value.cpu() for name, value in training["totals"].items()})
+        log.info("Continuing from step %d.", self.step)
+
+    def _first_clips(self) -> Clips:
+        numbers = list(range(min(8, self.config.data.clips_per_step)))
+        return next(iter(batches(self.clips, iter([numbers]), 0))).to(self.place.device)
+
+    def _clips(self, manifest: str) -> RandomClips:
+        return RandomClips(
+            read_manifest(Path(manifest)), self.config.data, self.objective.sample_rate, self.config.seed
+        )
+
+    def _check(self) -> None:
+        config, world = self.config, distributed.world_size()
+        if not config.data.manifest:
+            raise TrainingError(
+                "A run needs tracks. Make a manifest with 'solfa data prepare MUSIC --out tracks.jsonl' and "
+                "name it with '--set data.manifest=tracks.jsonl'."
+            )
+        if config.data.clips_per_step % world:
+            raise TrainingError(
+                f"{config.data.clips_per_step} clips of a step cannot be shared equally by {world} "
+                f"processes. Set data.clips_per_step to a multiple of {world}."
+            )
+
+    # --- sharing the work ---------------------------------------------------------------------------------
+
+    @property
+    def _clips_per_forward(self) -> int:
+        return min(self.place.clips_per_device, self.config.data.clips_per_step // distributed.world_size())
+
+    @property
+    def _n_accumulated(self) -> int:
+        return -(-(self.config.data.clips_per_step // distributed.world_size()) // self._clips_per_forward)
+
+    def _numbers(self) -> Iterator[list[int]]:
+        """Clip numbers of every forward pass from the current step on."""
+        for step in range(self.step, self.config.n_steps):
+            mine = numbers_of_step(
+                step, self.config.data.clips_per_step, distributed.rank(), distributed.world_size()
+            )
+            yield from _in_parts(mine, self._clips_per_forward)
+
+    def _distributed(self, objective: nn.Module) -> nn.Module:
+        if distributed.world_size() == 1:
+            return objective
+        devices = [self.place.device] if self.place.device.type == "cuda" else None
+        return DistributedDataParallel(objective, device_ids=devices, broadcast_buffers=False)
+
+    def _unsynchronised(self, skip: bool) -> AbstractContextManager[Any]:
+        return (
+            self.module.no_sync()
+            if skip and isinstance(self.module, DistributedDataParallel)
+            else nullcontext()
+        )
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """bfloat16 products on CUDA only: where a CPU emulates them, they are hundreds of times slower."""
+        if self.config.precision == "float32" or self.place.device.type != "cuda":
+            return nullcontext()
+        return torch.autocast("cuda", torch.bfloat16)
+
+    # --- ending -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM end the run after the step in hand."""
+
+        def request(number: int, frame: FrameType | None) -> None:
+            self.stop_requested = True
+
+        before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stopped(self) -> bool:
+        """Whether any rank was asked to stop."""
+        if distributed.world_size() == 1:
+            return self.stop_requested
+        return bool(distributed.total(torch.tensor(float(self.stop_requested), device=self.place.device)))
+
+    def _not_finite(self, seen: list[Clips]) -> str:
+        paths = sorted({str(self.clips.tracks[int(track)].path) for clips in seen for track in clips.tracks})
+        return (
+            f"Loss or gradient of step {self.step} is not finite. The newest checkpoint is whole: continue "
+            f"with --resume after lowering optim.lr, or look at these tracks: {', '.join(paths[:8])}"
+        )
+
+
+def _in_parts(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
