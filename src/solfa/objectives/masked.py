@@ -53,12 +53,12 @@ class LinearCodeHead(nn.Module):
         self.n_codebooks = n_codebooks
         self.linear = nn.Linear(dim, n_codebooks * codebook_size)
 
-    def forward(self, hidden: Float[Tensor, "frame dim"]) -> Float[Tensor, "frame codebook code"]:
+    def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
         """Logits of hidden states in one row."""
         return rearrange(self.linear(hidden), "frame (book code) -> frame book code", book=self.n_codebooks)
 
     def loss(
-        self, hidden: Float[Tensor, "frame dim"], expected: Codes, mask: Bool[Tensor, "clip frame"]
+        self, hidden: Float[Tensor, "hidden dim"], expected: Codes, mask: Bool[Tensor, "clip frame"]
     ) -> Step:
         """Cross-entropy of hidden frames: the mean over codebooks, summed over frames."""
         codes = rearrange(expected.values, "clip codebook frame -> clip frame codebook")[mask]
@@ -85,7 +85,7 @@ class LinearValueHead(nn.Module):
         self.linear = nn.Linear(dim, n_values)
 
     def loss(
-        self, hidden: Float[Tensor, "frame dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
+        self, hidden: Float[Tensor, "hidden dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
     ) -> Step:
         """Squared error of hidden frames: the mean over values, summed over frames."""
         error = (self.linear(hidden).float() - expected.values[mask]).square().mean(-1)
@@ -146,8 +146,8 @@ class MaskedPrediction(Objective):
 
 
 def code_loss(
-    logits: Float[Tensor, "frame codebook code"], codes: Int[Tensor, "frame codebook"]
-) -> Float[Tensor, "frame codebook"]:
+    logits: Float[Tensor, "hidden codebook code"], codes: Int[Tensor, "hidden codebook"]
+) -> Float[Tensor, "hidden codebook"]:
     """Cross-entropy of each code, divided by the number of codebooks: summed, the mean over codebooks."""
     loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
     return loss.view(codes.shape) / codes.shape[1]
@@ -177,7 +177,7 @@ def _build_head(target: TargetConfig, dim: int) -> nn.Module:
             assert_never(target)
 
 
-def _count_codes(codes: Int[Tensor, "frame codebook"], size: int) -> Int[Tensor, "codebook code"]:
+def _count_codes(codes: Int[Tensor, "hidden codebook"], size: int) -> Int[Tensor, "codebook code"]:
     return torch.stack([torch.bincount(book, minlength=size) for book in codes.unbind(1)])
 
 

@@ -78,7 +78,7 @@ def muq_small() -> RunConfig:
     return override(
         muq_base(),
         {
-            "objective.encoder.stem.n_channels": 32,
+            "objective.encoder.stem.n_channels": 16,
             "objective.encoder.conformer.n_layers": 6,
             "objective.encoder.conformer.dim": 256,
             "objective.encoder.conformer.feed_forward_dim": 1024,

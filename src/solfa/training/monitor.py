@@ -139,7 +139,7 @@ def _rounded(value: Tensor) -> Any:
     return [float(f"{v:.6g}") for v in value.tolist()] if value.ndim else float(f"{value.item():.6g}")
 
 
-def _step_of(line: str) -> float:
+def _step_of(line: str) -> int | float:
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):

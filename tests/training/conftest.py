@@ -1,0 +1,64 @@
+"""A few seconds of synthetic music, and a run small enough for a test."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from solfa.config import override
+from solfa.data.manifest import Track, write_manifest
+from solfa.objectives import PredictionConfig
+from solfa.recipes import recipe
+from solfa.targets import MelRandomProjectionConfig, RandomProjectionConfig
+from solfa.training import RunConfig
+
+CODES = MelRandomProjectionConfig(quantizer=RandomProjectionConfig(codebook_size=32, codebook_dim=4))
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six tracks of seven seconds: three tones each, in noise, as WAV at 24 kHz."""
+    folder = tmp_path_factory.mktemp("music")
+    rng = np.random.default_rng(0)
+    tracks = []
+    for number in range(6):
+        time = np.arange(7 * 24_000) / 24_000
+        pitches = 110.0 * 2 ** (rng.integers(0, 36, 3) / 12)
+        wave = sum(np.sin(2 * np.pi * pitch * time * (1 + (time > 3))) for pitch in pitches)
+        path = folder / f"track {number}.wav"
+        soundfile.write(path, (0.2 * wave + 0.01 * rng.standard_normal(len(time))).astype(np.float32), 24_000)
+        tracks.append(
+            Track(path=path, seconds=7.0, sample_rate=24_000, n_channels=1, tags={}, decoder="soundfile",
+                  content_hash=hashlib.sha256(path.read_bytes()).hexdigest())
+        )  # fmt: skip
+    write_manifest(tracks, folder / "tracks.jsonl")
+    return folder / "tracks.jsonl"
+
+
+@pytest.fixture
+def small_run(manifest: Path) -> RunConfig:
+    """One layer of 16 on two-second clips, codes of a random projection."""
+    return override(
+        recipe("muq_tiny"),
+        {
+            "objective.encoder.stem.n_channels": 4,
+            "objective.encoder.conformer.n_layers": 1,
+            "objective.encoder.conformer.dim": 16,
+            "objective.encoder.conformer.feed_forward_dim": 32,
+            "objective.encoder.conformer.dropout": 0.1,
+            "objective.predictions": [{"target": {"kind": "mel_random_projection"}}],
+            "objective.predictions.0": PredictionConfig(target=CODES),
+            "data.manifest": str(manifest),
+            "data.valid_manifest": str(manifest),
+            "data.clip_seconds": 2.0,
+            "data.clips_per_step": 4,
+            "data.n_valid_clips": 3,
+            "optim.warmup_steps": 2,
+            "n_steps": 6,
+            "log_every": 1,
+            "validate_every": 3,
+            "checkpoint_every": 2,
+        },
+    )

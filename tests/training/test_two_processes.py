@@ -1,0 +1,93 @@
+"""Two gloo processes take the step of one process with the joined batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from solfa.config import override, save_config
+from solfa.data.clips import numbers_of_step
+from solfa.training import RunConfig
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def gradients(config: RunConfig, folder: Path, n_processes: int, clips_per_device: int = 4) -> dict[str, Tensor]:
+    """Gradients of the first step, before they are clipped away."""
+    save_config(config, folder / "config.json")
+    out = folder / f"{n_processes} processes, {clips_per_device} clips.safetensors"
+    port = str(free_port())
+    processes = []
+    for rank in range(n_processes):
+        group = {"RANK": str(rank), "WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, Path(__file__).with_name("one_rank.py"), folder / "config.json", out]
+        environment = os.environ | (group if n_processes > 1 else {})
+        processes.append(
+            subprocess.Popen([*command, str(clips_per_device)], env=environment, stderr=subprocess.PIPE, text=True)
+        )
+    complaints = [process.communicate(timeout=120)[1] for process in processes]
+    assert all(process.returncode == 0 for process in processes), "\n".join(complaints)
+    return load_file(out)
+
+
+@pytest.fixture
+def one_step(small_run: RunConfig) -> RunConfig:
+    return override(
+        small_run,
+        {
+            "n_steps": 1,
+            "objective.encoder.conformer.dropout": 0.0,
+            "validate_every": 1,
+            "data.valid_manifest": small_run.data.valid_manifest,
+        },
+    )
+
+
+def assert_same(reference: dict[str, Tensor], estimated: dict[str, Tensor]) -> None:
+    assert reference.keys() == estimated.keys()
+    largest = max(float(value.abs().max()) for name, value in reference.items() if "buffer" not in name)
+    for name, value in reference.items():
+        scale = float(value.abs().max()) if "buffer" in name else largest
+        assert (value - estimated[name]).abs().max() <= 1e-5 * scale + 1e-9, name
+
+
+def test_two_processes_give_the_gradients_of_one(one_step: RunConfig, tmp_path: Path) -> None:
+    assert_same(gradients(one_step, tmp_path, 1), gradients(one_step, tmp_path, 2))
+
+
+def test_two_processes_log_what_one_logs(one_step: RunConfig, tmp_path: Path) -> None:
+    gradients(one_step, tmp_path, 1)
+    gradients(one_step, tmp_path, 2)
+    one, two = (
+        json.loads((tmp_path / f"{n} processes, 4 clips.run" / "log.jsonl").read_text()) for n in (1, 2)
+    )
+    assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
+    assert one["valid_loss"] == pytest.approx(two["valid_loss"], rel=1e-3)  # after a step of Adam, which
+    # divides gradients by their size: where they are all rounding, so is the step
+    assert one["unigram_loss"] == two["unigram_loss"]
+
+
+@pytest.mark.slow
+def test_two_processes_fit_a_quantizer_as_one_does(one_step: RunConfig, tmp_path: Path) -> None:
+    from solfa.objectives import QuantizerFitConfig
+
+    config = override(one_step, {"objective": QuantizerFitConfig()})
+    assert_same(gradients(config, tmp_path, 1), gradients(config, tmp_path, 2))
+
+
+def test_ranks_share_a_step_without_gap_or_repetition() -> None:
+    for world in (1, 2, 4):
+        shares = [numbers_of_step(3, 8, rank, world) for rank in range(world)]
+        assert sorted(sum(shares, [])) == list(range(24, 32))
+        assert torch.tensor([len(share) for share in shares]).unique().tolist() == [8 // world]
