@@ -12,7 +12,7 @@ from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.memory import keep_freed_memory
 from solfa.recipes import recipe
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Place, RunConfig, Trainer, draw_curves
 
 EXAMPLES = """
 Examples:
@@ -62,6 +62,7 @@ def train(
             trainer = Trainer(config, where, on_step)
             trainer.train(resume)
     if distributed.is_first():
+        typer.echo(f"Curves: {draw_curves(out)}")
         typer.echo(how_to_use(out, config))
 
 

@@ -155,8 +155,9 @@ def _order(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the trainer alone decides when a run ends."""
+    """Ctrl-C, or a cluster's notice, reaches every process; the trainer alone decides when a run ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _join(items: list[tuple[Tensor, int, int, int]], sample_rate: int, seed: int) -> Clips:

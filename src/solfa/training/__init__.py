@@ -1,6 +1,7 @@
 """Objective + clips -> checkpoints."""
 
+from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.optim import AdamWConfig
 from solfa.training.trainer import Interrupted, Place, RunConfig, Trainer, TrainingError
 
-__all__ = ["AdamWConfig", "Interrupted", "Place", "RunConfig", "Trainer", "TrainingError"]
+__all__ = ["AdamWConfig", "CurvesError", "Interrupted", "Place", "RunConfig", "Trainer", "TrainingError", "draw_curves"]

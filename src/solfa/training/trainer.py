@@ -237,9 +237,9 @@ class Trainer:
             self._load(checkpoint.step_folder(run, found[-1]))
         else:
             self.objective.start(self._first_clips())
-            if distributed.is_first():
-                run.mkdir(parents=True, exist_ok=True)
-                save_config(self.config, run / checkpoint.CONFIG)
+        if distributed.is_first():
+            run.mkdir(parents=True, exist_ok=True)
+            save_config(self.config, run / checkpoint.CONFIG)
         distributed.barrier()
 
     def _load(self, folder: Path) -> None:

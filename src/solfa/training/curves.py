@@ -1,0 +1,94 @@
+"""The log of a run as a picture: loss, what was learned, and how the codes are used."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from solfa import checkpoint
+
+INK, FAINT, LEARNED, HELD_OUT, BASELINE = "#22303c", "#d5dce2", "#2a6f97", "#d1495b", "#7d8a94"
+Line = dict[str, Any]
+
+
+class CurvesError(ValueError):
+    """A run without a log to draw; the message names the cure."""
+
+
+def draw_curves(run: Path, out: Path | None = None) -> Path:
+    """Draw ``log.jsonl`` of a run as three panels and return the PNG that was written.
+
+    Args:
+        run: a run folder.
+        out: the picture; ``curves.png`` in the run folder if omitted.
+
+    Raises:
+        CurvesError: nothing has been logged yet.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = _read(run / checkpoint.LOG)
+    figure = Figure(figsize=(13, 3.9), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    _draw(left, lines, "loss", "loss (nats)" if "accuracy" in lines[-1] else "loss")
+    if "accuracy" in lines[-1]:
+        _draw(left, lines, "unigram_loss", "loss (nats)", baseline="code frequencies alone")
+        _draw(middle, lines, "accuracy", "masked accuracy (%)", scale=100)
+        _draw(middle, lines, "unigram_accuracy", "masked accuracy (%)", baseline="commonest code", scale=100)
+    else:
+        _draw(middle, lines, "explained_variance", "explained variance (%)", scale=100)
+        middle.set_ylim(bottom=0)
+    _draw_codebooks(right, lines)
+    for axes in (left, middle, right):
+        _tidy(axes)
+    left.legend(frameon=False)
+    middle.legend(frameon=False)
+    out = out or run / "curves.png"
+    figure.savefig(out, dpi=110)
+    return out
+
+
+def _read(log: Path) -> list[Line]:
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    lines = [line for line in lines if "loss" in line]
+    if not lines:
+        raise CurvesError(f"{log} holds no step yet. Train a little longer, or lower log_every.")
+    return lines
+
+
+def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: float = 1) -> None:
+    """A figure while training, and the same on held-out tracks where it was looked at."""
+    steps = [line["step"] for line in lines]
+    if baseline:
+        axes.plot(steps, [scale * line[name] for line in lines], color=BASELINE, ls=":", label=baseline)
+    else:
+        axes.plot(steps, [scale * line[name] for line in lines], color=LEARNED, label="training")
+        seen = [line for line in lines if f"valid_{name}" in line]
+        if seen:
+            values = [scale * line[f"valid_{name}"] for line in seen]
+            axes.plot([line["step"] for line in seen], values, "o-", color=HELD_OUT, ms=4, label="held-out tracks")
+    axes.set_ylabel(label)
+
+
+def _draw_codebooks(axes: Any, lines: list[Line]) -> None:
+    """Perplexity of every codebook: how many codes it uses as if all were equally frequent."""
+    steps = [line["step"] for line in lines]
+    books = list(zip(*(line["perplexity_by_codebook"] for line in lines), strict=True))
+    for number, values in enumerate(books):
+        shade = 0.25 + 0.75 * number / max(1, len(books) - 1)
+        axes.plot(steps, values, color=LEARNED, alpha=1.15 - shade, label=f"codebook {number + 1}")
+    if len(books) > 1:
+        axes.legend(frameon=False, fontsize=7, ncols=2)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("perplexity of the codes")
+
+
+def _tidy(axes: Any) -> None:
+    axes.set_xlabel("step")
+    axes.grid(color=FAINT, lw=0.6)
+    axes.tick_params(colors=INK)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(FAINT)
