@@ -92,7 +92,10 @@ def _index(node: Any, part: str, key: str) -> int | str:
         return int(part)
     if isinstance(node, dict) and part in node:
         return part
-    known = [str(i) for i in range(len(node))] if isinstance(node, list) else list(node or ())
+    if isinstance(node, list):
+        known = [str(i) for i in range(len(node))]
+    else:
+        known = list(node) if isinstance(node, dict) else []
     raise ConfigError(f"Unknown key '{key}': there is no '{part}'. {_known(part, known)}")
 
 

@@ -1,0 +1,143 @@
+"""solfa data: a folder of music, or freely licensed music from the network -> manifests."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from solfa.cli.progress import progress
+from solfa.corpora.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
+from solfa.data.manifest import Track, write_manifest, write_splits
+from solfa.data.prepare import MIN_SECONDS, Refused, find_audio, prepare_files, write_refused
+
+SETS = {"core": CORE, "mid": MID}
+FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
+SHOWN = 20  # refused files on the screen; the report holds all
+
+app = typer.Typer(
+    help="Lists of tracks: from your own music, or from freely licensed music.", no_args_is_help=True
+)
+results = Console()  # not the progress's: that one is for people, this one may be a pipe
+
+
+@app.command()
+def prepare(
+    music: Annotated[Path, typer.Argument(help="A folder of music; folders below and links are followed.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("tracks.jsonl"),
+    min_seconds: Annotated[float, typer.Option(min=0.0, help="Refuse shorter files.")] = MIN_SECONDS,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
+    ] = None,
+) -> None:
+    """List the tracks of a folder, each decoded once to its end.
+
+    Writes one JSON line per track (path, seconds, sample_rate, channels, content_hash, tags, decoder), and
+    beside it a report of refused files with the reason for each (tracks.refused.jsonl). Files that are not
+    audio by their name are passed over. Running it again writes both anew.
+
+    Exit code: 0 if every audio file was taken, 1 if some were refused, 2 for a usage error.
+
+    Examples:
+
+      solfa data prepare ~/Music --out tracks.jsonl
+
+      solfa data prepare samples --out notes.jsonl --min-seconds 0.1
+    """
+    paths, n_skipped = find_audio(music)
+    with progress("decoding", len(paths)) as tell:
+        prepared = prepare_files(
+            paths, min_seconds=min_seconds, n_workers=workers, progress=lambda n_done, _: tell(n_done, "")
+        )
+    report = out.with_suffix(".refused.jsonl")
+    write_refused(prepared.refused, report)
+    write_manifest(prepared.tracks, out)
+    _show_hours({out: prepared.tracks})
+    if n_skipped:
+        _say(f"{n_skipped} files that are not audio by their name were passed over.")
+    _show_refused(prepared.refused, report)
+    raise typer.Exit(1 if prepared.refused else 0)
+
+
+@app.command()
+def free_music(
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    packages: Annotated[
+        list[str], typer.Option(help="'core' (1.5 GB, 25 h), 'mid' (3.1 GB, 33 h), or packages by name.")
+    ] = ["core"],  # noqa: B006
+    hours: Annotated[float | None, typer.Option(min=0.0, help="Stop at so many hours.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Look for .deb files here first, and keep downloads here.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
+    ] = None,
+) -> None:
+    """Fetch freely licensed real music from Debian packages; nothing is installed.
+
+    Needs apt-get and dpkg-deb. Run it again after an interruption: packages that are complete are not fetched
+    again. Writes into the folder: audio/PACKAGE/..., ATTRIBUTION.tsv, tracks.jsonl with its splits
+    train.jsonl, valid.jsonl and heldout.jsonl (wesnoth, hyperrogue, 0ad, naev and openclonk are never trained
+    on), and refused.jsonl.
+
+    Exit code: 0 if all of it is there, 1 if a package or a file is not, 2 for a usage error.
+
+    Examples:
+
+      solfa data free-music --out music
+
+      solfa data free-music --out music --packages singularity-music,zaz-data --hours 1
+
+      solfa data free-music --out music --packages mid --cache ~/debs
+    """
+    given = [name for part in packages for name in part.split(",")]
+    names = list(dict.fromkeys(package for name in given for package in SETS.get(name, (name,))))
+    with progress("fetching packages", len(names)) as tell:
+        fetched = fetch_free_music(
+            out, packages=names, hours=hours, cache=cache, progress=lambda name, n_done: tell(n_done, name)
+        )
+    refused = _prepare_and_split(fetched, workers)
+    for what, why in fetched.failures.items():
+        _say(f"[red]not there[/red] {escape(what)}: {escape(why)}")
+    raise typer.Exit(1 if fetched.failures or refused else 0)
+
+
+def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:
+    paths = list(fetched.tracks)
+    with progress("decoding", len(paths)) as tell:
+        prepared = prepare_files(
+            paths, n_workers=workers, tags=fetched.tags, progress=lambda n_done, _: tell(n_done, "")
+        )
+    report = fetched.folder / "refused.jsonl"
+    write_refused(prepared.refused, report)
+    parts = write_splits(
+        prepared.tracks,
+        fetched.folder,
+        is_held_out=lambda track: is_held_out(track.tags),
+        groups=lambda track: package_and_composer(track.tags),
+        seed=FREE_MUSIC_SEED,
+    )
+    _show_hours({Path(f"{name}.jsonl"): tracks for name, tracks in parts.items()})
+    _show_refused(prepared.refused, report)
+    return prepared.refused
+
+
+def _show_hours(parts: dict[Path, list[Track]]) -> None:
+    table = Table("manifest", "tracks", "hours")
+    for path, tracks in parts.items():
+        seconds = sum(track.seconds for track in tracks)
+        table.add_row(escape(path.name), str(len(tracks)), f"{seconds / 3600:.2f}")
+    results.print(table)
+
+
+def _show_refused(refused: list[Refused], report: Path) -> None:
+    for item in refused[:SHOWN]:
+        _say(f"[yellow]refused[/yellow] {escape(repr(str(item.path)))}: {escape(item.reason)}")
+    if refused:
+        _say(f"{len(refused)} files refused; all of them with reasons: {escape(str(report))}")
+
+
+def _say(line: str) -> None:
+    results.print(line, highlight=False, soft_wrap=True)

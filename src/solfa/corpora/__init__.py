@@ -1,0 +1,1 @@
+"""Freely licensed music, fetched with its attribution."""

@@ -1,0 +1,209 @@
+"""Track; read, write, validate and split a list of tracks (JSON lines).
+
+A manifest names its tracks relative to its own folder where they lie below it: the folder can be moved.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
+    "path": str,
+    "seconds": (int, float),
+    "sample_rate": int,
+    "channels": int,
+    "content_hash": str,
+    "tags": dict,
+    "decoder": str,
+}
+CURE = "Correct or delete this line, or write the manifest again with: solfa data prepare MUSIC --out {path}"
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used; the message names file, line and cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """A whole recording: a line of the manifest."""
+
+    path: Path
+    seconds: float
+    sample_rate: int
+    n_channels: int
+    content_hash: str  # SHA-256 of the file's bytes
+    tags: dict[str, str] = field(
+        default_factory=dict
+    )  # title, artist, album, genre, year; package and licence
+    decoder: str = ""  # library and version that decoded it
+
+
+def read_manifest(path: Path) -> list[Track]:
+    """The tracks of a manifest, with absolute paths. Raises ManifestError at the first broken line."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No manifest at {path}. Make one with: solfa data prepare MUSIC --out {path}"
+        )
+    tracks = []
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                tracks.append(_read_line(line, path, number))
+    if not tracks:
+        raise ManifestError(
+            f"{path} holds no tracks. Write it again with: solfa data prepare MUSIC --out {path}"
+        )
+    return tracks
+
+
+def write_manifest(tracks: Iterable[Track], path: Path) -> None:
+    """Write ``tracks`` to ``path``, whole or not at all."""
+    folder = _absolute(path.parent)
+    write_json_lines((_values(track, folder) for track in tracks), path)
+
+
+def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Write one JSON object per line, whole or not at all. Any file name survives, as ASCII escapes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("w", encoding="ascii", newline="\n") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def split_tracks(
+    tracks: Sequence[Track], *, groups: Callable[[Track], Iterable[str]], valid_share: float, seed: int
+) -> tuple[list[Track], list[Track]]:
+    """Tracks to train on, and tracks to validate on: about ``valid_share`` of the hours.
+
+    Tracks with a group in common stay together, and so do tracks of equal content. The answer depends on
+    names and lengths only, not on the order of ``tracks``.
+
+    Args:
+        tracks: what to split.
+        groups: names of what must not be torn apart, for instance the album and the composer.
+        valid_share: share of the seconds to validate on, in [0, 1).
+        seed: another seed chooses other groups.
+    """
+    members = _join(tracks, groups)
+    wanted_seconds = valid_share * math.fsum(track.seconds for track in tracks)
+    valid_names: set[str] = set()
+    missing_seconds = wanted_seconds
+    for name in sorted(members, key=lambda name: _draw(seed, name)):
+        seconds = math.fsum(track.seconds for track in members[name])
+        if seconds <= missing_seconds:
+            valid_names.add(name)
+            missing_seconds -= seconds
+    if not valid_names and wanted_seconds > 0 and len(members) > 1:
+        valid_names = {min(members, key=lambda name: (sum(t.seconds for t in members[name]), name))}
+    is_valid = {id(track) for name in valid_names for track in members[name]}
+    train = [track for track in tracks if id(track) not in is_valid]
+    return train, [track for track in tracks if id(track) in is_valid]
+
+
+def write_splits(
+    tracks: Sequence[Track],
+    out: Path,
+    *,
+    is_held_out: Callable[[Track], bool],
+    groups: Callable[[Track], Iterable[str]],
+    valid_share: float = 0.05,
+    seed: int = 0,
+) -> dict[str, list[Track]]:
+    """Write ``tracks``, ``train``, ``valid`` and ``heldout`` (``.jsonl``) into ``out``; returns them by name.
+
+    What is held out is never trained on or validated on, nor is a copy of it. The rest is split as by
+    ``split_tracks``.
+    """
+    held_out = [track for track in tracks if is_held_out(track)]
+    hidden = {track.content_hash for track in held_out}
+    rest = [track for track in tracks if track.content_hash not in hidden]
+    train, valid = split_tracks(rest, groups=groups, valid_share=valid_share, seed=seed)
+    parts = {"tracks": list(tracks), "train": train, "valid": valid, "heldout": held_out}
+    for name, part in parts.items():
+        write_manifest(part, out / f"{name}.jsonl")
+    return parts
+
+
+def _join(tracks: Sequence[Track], groups: Callable[[Track], Iterable[str]]) -> dict[str, list[Track]]:
+    """Tracks that stay together, under the first of the names that hold them together."""
+    leader: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            name = leader[name]
+        return name
+
+    for track in tracks:
+        names = sorted(find(name) for name in _names(track, groups))
+        leader.update((name, names[0]) for name in names)
+    members: dict[str, list[Track]] = {}
+    for track in tracks:
+        members.setdefault(find(_names(track, groups)[0]), []).append(track)
+    return members
+
+
+def _names(track: Track, groups: Callable[[Track], Iterable[str]]) -> list[str]:
+    return [f"hash {track.content_hash}", *(f"group {name}" for name in groups(track))]
+
+
+def _draw(seed: int, name: str) -> str:
+    """A random but lasting place in the order of groups."""
+    return hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _values(track: Track, folder: Path) -> dict[str, Any]:
+    path = _absolute(track.path)
+    return {
+        "path": (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix(),
+        "seconds": track.seconds,
+        "sample_rate": track.sample_rate,
+        "channels": track.n_channels,
+        "content_hash": track.content_hash,
+        "tags": track.tags,
+        "decoder": track.decoder,
+    }
+
+
+def _absolute(path: Path) -> Path:
+    """Absolute, without ``..``; links are kept, as ``Path.resolve`` would not: they may order a library."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _read_line(line: str, path: Path, number: int) -> Track:
+    try:
+        values = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _broken(path, number, f"is not valid JSON ({error.msg} at character {error.pos + 1})") from None
+    if not isinstance(values, dict):
+        raise _broken(path, number, "is not a JSON object")
+    for name, kind in FIELDS.items():
+        if name not in values:
+            raise _broken(path, number, f"has no '{name}'")
+        if not isinstance(values[name], kind) or isinstance(values[name], bool):
+            raise _broken(path, number, f"has a '{name}' of the wrong type: {values[name]!r}")
+    if not (0 < values["seconds"] < math.inf) or values["sample_rate"] < 1 or values["channels"] < 1:
+        raise _broken(path, number, "has a length, a sample rate or a channel count that is not positive")
+    return Track(
+        path=_absolute(path.parent) / values["path"],
+        seconds=float(values["seconds"]),
+        sample_rate=values["sample_rate"],
+        n_channels=values["channels"],
+        content_hash=values["content_hash"],
+        tags={str(name): str(value) for name, value in values["tags"].items()},
+        decoder=values["decoder"],
+    )
+
+
+def _broken(path: Path, number: int, what: str) -> ManifestError:
+    return ManifestError(f"{path}, line {number}: {what}. {CURE.format(path=path)}")

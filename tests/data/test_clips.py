@@ -1,0 +1,85 @@
+"""Random clips: everything follows from seed and number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed
+from solfa.data.manifest import Track
+
+
+def track(folder: Path, name: str, seconds: float, n_channels: int = 1) -> Track:
+    """A track in which every sample tells its own second, and every channel its own number."""
+    n = round(seconds * 24_000)
+    wave = np.stack([np.arange(n) / n * 0.5 + 0.25 * c for c in range(n_channels)], axis=1)
+    soundfile.write(folder / name, wave, 24_000, subtype="FLOAT")
+    return Track(
+        path=folder / name, seconds=seconds, sample_rate=24_000, n_channels=n_channels, content_hash=name,
+        tags={}, decoder="soundfile",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> list[Track]:
+    return [track(tmp_path, "short.wav", 0.5), track(tmp_path, "one.wav", 1.2), track(tmp_path, "three.wav", 3.4)]
+
+
+def clips(tracks: list[Track], seed: int = 0, **changes: object) -> RandomClips:
+    return RandomClips(tracks, ClipsConfig(clip_seconds=1.0, **changes), 24_000, seed)  # type: ignore[arg-type]
+
+
+def test_an_epoch_has_a_track_once_for_every_clip_it_holds(tracks: list[Track]) -> None:
+    row = clips(tracks)
+    assert sorted(row[number][2] for number in range(4)) == [1, 2, 2, 2]
+    assert row.n_left_out == 1
+
+
+def test_a_clip_follows_from_seed_and_number(tracks: list[Track]) -> None:
+    a, b = clips(tracks)[7], clips(tracks)[7]
+    assert torch.equal(a[0], b[0]) and a[1:] == b[1:]
+    assert not torch.equal(a[0], clips(tracks, seed=1)[7][0])
+
+
+def test_epochs_differ_in_order_and_cuts(tracks: list[Track]) -> None:
+    row = clips(tracks)
+    first, second = ([row[n][0][0].item() for n in range(start, start + 4)] for start in (0, 4))
+    assert sorted(first) != sorted(second)
+
+
+def test_cuts_are_spread_over_the_track(tracks: list[Track]) -> None:
+    row = clips(tracks[2:])
+    starts = torch.tensor([float(row[n][0][0]) for n in range(300)]) / 0.5 * 3.4
+    assert starts.min() < 0.05 and starts.max() > 2.35
+    assert float(starts.mean()) == pytest.approx(1.2, abs=0.12)
+
+
+def test_a_random_channel_is_one_channel_and_the_mean_is_all(tmp_path: Path) -> None:
+    stereo = [track(tmp_path, "stereo.wav", 1.0, n_channels=2)]
+    chosen = {round(float(clips(stereo, channel="random")[n][0][0]), 3) for n in range(20)}
+    assert chosen == {0.0, 0.25}
+    assert float(clips(stereo)[0][0][0]) == pytest.approx(0.125)
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_batches_hold_the_numbers_asked_for(tracks: list[Track], n_workers: int) -> None:
+    made = list(batches(clips(tracks), iter([[3, 1], [2]]), n_workers))
+    assert [batch.numbers.tolist() for batch in made] == [[3, 1], [2]]
+    assert torch.equal(made[0].waveform[1], clips(tracks)[1][0])
+
+
+def test_streams_of_randomness_differ_by_clip_and_purpose() -> None:
+    numbers = torch.tensor([4, 5])
+    some = Clips(torch.zeros(2, 1), 24_000, numbers, numbers, seed=9)
+    draws = [torch.rand(1, generator=g).item() for purpose in (1, 2) for g in some.generators(purpose)]
+    assert len(set(draws)) == 4
+    assert derived_seed(9, 4, 1) == derived_seed(9, 4, 1) != derived_seed(9, 4, 2)
+
+
+def test_an_unreadable_track_is_replaced_and_counted(tracks: list[Track]) -> None:
+    tracks[1].path.write_bytes(b"no music")
+    row = clips(tracks)
+    damaged = next(n for n in range(4) if row[n][3])
+    assert row[damaged][2] == 2
