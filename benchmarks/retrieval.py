@@ -1,4 +1,4 @@
-"""Which features know that two clips are of one track? An encoder, the same untrained, and log-mel statistics.
+"""Which features know that two clips are of one track? An encoder, the same untrained, and log-mel.
 
     python benchmarks/retrieval.py --model runs/muq_small --manifest music/heldout.jsonl
 
@@ -68,7 +68,9 @@ def scores(vectors: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float
 
 def main() -> None:
     """Print the table, and write it as JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", required=True, help="a trained run with an encoder")
     parser.add_argument("--manifest", type=Path, required=True, help="tracks that the model has not seen")
     parser.add_argument("--clips", type=int, default=8, help="clips of a track")

@@ -15,8 +15,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = [  # ground floor first; rooms of one floor do not know each other
     {"frames", "config", "checkpoint", "distributed", "memory", "metrics"},
-    {"features", "data"},
-    {"corpora"},  # on the floor of data in the plan; it prepares what it has fetched
+    {"features", "data", "corpora"},
     {"targets", "models", "tasks"},
     {"objectives", "embedding"},
     {"training", "retrieval", "probing"},

@@ -57,7 +57,7 @@ def test_it_answers_the_same_twice(config: TargetConfig) -> None:
 def test_its_codes_are_within_the_codebook(config: TargetConfig) -> None:
     answer = build_target(config).eval()(clips(2, 48_000))
     if isinstance(answer, Codes):
-        assert 0 <= int(answer.values.min()) and int(answer.values.max()) < answer.codebook_size
+        assert int(answer.values.min()) >= 0 and int(answer.values.max()) < answer.codebook_size
 
 
 @every_target

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from golden_data import MUQ, config_of, io_of
 from torch.testing import assert_close
 
+from golden_data import MUQ, config_of, io_of
 from solfa.features import LogMel, LogMelConfig
 from solfa.models.published import muq_config
 

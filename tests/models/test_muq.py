@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from golden_data import GOLDEN, MUQ, config_of, io_of, relative_error, weights_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 import solfa
+from golden_data import GOLDEN, MUQ, config_of, io_of, relative_error, weights_of
 from solfa.models import ConformerConfig, ConvStemConfig, ModelError, MuQ, MuQConfig, build_encoder
 from solfa.models.encoder import check_waveform
 from solfa.models.published import muq_config, muq_weights
@@ -96,7 +96,9 @@ def test_a_clip_has_the_same_features_alone_and_padded_in_any_batch(lengths: lis
     encoder, generator = tiny(), torch.Generator().manual_seed(seed)
     clips = [0.3 * torch.randn(1, n, generator=generator) for n in lengths]
     longest = max(lengths)
-    batch = torch.cat([torch.nn.functional.pad(clip, (0, longest - clip.shape[1]), value=0.9) for clip in clips])
+    batch = torch.cat(
+        [torch.nn.functional.pad(clip, (0, longest - clip.shape[1]), value=0.9) for clip in clips]
+    )
     together = encoder(batch, torch.tensor(lengths))
     for i, clip in enumerate(clips):
         alone = encoder(clip).layers[:, 0]

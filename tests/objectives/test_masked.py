@@ -73,5 +73,5 @@ def test_an_unfitted_quantizer_is_refused_with_the_cure() -> None:
 
 def test_a_target_at_another_frame_rate_is_refused_with_the_cure() -> None:
     target = override(MelRandomProjectionConfig(), {"frames.n_stacked": 2})
-    with pytest.raises(TargetError, match="25 frames a second, the target 50.*n_stacked"):
+    with pytest.raises(TargetError, match=r"25 frames a second, the target 50.*n_stacked"):
         objective(PredictionConfig(target=target))

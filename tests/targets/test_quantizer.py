@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from golden_data import GOLDEN, MUQ, config_of, io_of, relative_error, weights_of
 from torch.testing import assert_close
 
+from golden_data import GOLDEN, MUQ, config_of, io_of, relative_error, weights_of
 from solfa import targets
 from solfa.targets import (
     RandomProjection,
@@ -36,7 +36,9 @@ def test_codes_frames_and_losses_equal_the_original(case: str) -> None:
     io = io_of(case)
     frames = io["x"].mT
     quantized = trained_mode(case)(frames)
-    loss = 0.25 * quantized.commitment_loss + quantized.codebook_loss + (frames - quantized.frames).abs().mean()
+    loss = (
+        0.25 * quantized.commitment_loss + quantized.codebook_loss + (frames - quantized.frames).abs().mean()
+    )
     assert torch.equal(quantized.codes, io["codes"])
     assert_close(quantized.frames.mT, io["quantized"], atol=1e-5, rtol=1e-5)
     assert float(quantized.commitment_loss.detach()) == pytest.approx(float(io["commitment_loss"]), rel=1e-6)
@@ -49,7 +51,9 @@ def test_gradients_equal_the_original(case: str) -> None:
     io = io_of(case)
     frames, quantizer = io["x"].mT, trained_mode(case)
     quantized = quantizer(frames)
-    loss = 0.25 * quantized.commitment_loss + quantized.codebook_loss + (frames - quantized.frames).abs().mean()
+    loss = (
+        0.25 * quantized.commitment_loss + quantized.codebook_loss + (frames - quantized.frames).abs().mean()
+    )
     loss.backward()
     ours = {
         name.replace("parametrizations.weight.original0", "weight_g").replace(
@@ -66,12 +70,17 @@ def test_gradients_equal_the_original(case: str) -> None:
 def test_codes_of_an_official_folder_equal_the_original(case: str) -> None:
     io = io_of(case)
     n_stacked = 100 // config_of(case)["label_rate"]
-    codes = targets.load_quantizer(GOLDEN / case).encode(StackedMel(StackedMelConfig(n_stacked=n_stacked))(io["wav"]))
+    codes = targets.load_quantizer(GOLDEN / case).encode(
+        StackedMel(StackedMelConfig(n_stacked=n_stacked))(io["wav"])
+    )
     assert torch.equal(codes.flatten(1), io["target_tokens"])
 
 
 def test_random_projection_draws_the_published_tables_from_its_seed() -> None:
-    ours, official = RandomProjection(RandomProjectionConfig()), targets.load_quantizer(GOLDEN / "muq_random_25hz")
+    ours, official = (
+        RandomProjection(RandomProjectionConfig()),
+        targets.load_quantizer(GOLDEN / "muq_random_25hz"),
+    )
     assert all(torch.equal(a, b) for a, b in zip(ours.buffers(), official.buffers(), strict=True))
 
 

@@ -1,6 +1,6 @@
 """Kills a training at random moments and goes on with it, until it is done; run by test_killed.py.
 
-A program of its own: it forks after the imports and before any thread exists, so that twenty runs cost seconds.
+A program of its own: it forks after the imports and before any thread exists, so that a run costs little.
 
     python killed_runs.py CONFIG FOLDER N_KILLS
 """

@@ -1,6 +1,6 @@
 """One process of a training: takes one step and writes its gradients; run by test_two_processes.py.
 
-    python one_rank.py CONFIG OUT CLIPS_PER_DEVICE
+python one_rank.py CONFIG OUT CLIPS_PER_DEVICE
 """
 
 import sys
@@ -20,12 +20,15 @@ def main() -> None:
     cpu = torch.device("cpu")
     with distributed.process_group(cpu):
         trainer = Trainer(
-            config, Place(run=out.with_suffix(".run"), device=cpu, clips_per_device=int(sys.argv[3]), n_workers=0)
+            config,
+            Place(run=out.with_suffix(".run"), device=cpu, clips_per_device=int(sys.argv[3]), n_workers=0),
         )
         gradients = {}
 
         def keep(*_: object) -> None:
-            gradients.update({n: p.grad.clone() for n, p in trainer.objective.named_parameters() if p.grad is not None})
+            gradients.update(
+                {n: p.grad.clone() for n, p in trainer.objective.named_parameters() if p.grad is not None}
+            )
 
         trainer.optimizer.register_step_pre_hook(keep)
         trainer.train()

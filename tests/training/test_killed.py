@@ -60,7 +60,9 @@ def test_weights_and_optimiser_are_those_of_the_unbroken_run(report: dict[str, i
     moments = [
         checkpoint.load_training(path, torch.device("cpu"))["optimizer"]["state"] for path in (whole, killed)
     ]
-    assert all(torch.equal(moments[0][i][name], moments[1][i][name]) for i in moments[0] for name in moments[0][i])
+    assert all(
+        torch.equal(moments[0][i][name], moments[1][i][name]) for i in moments[0] for name in moments[0][i]
+    )
 
 
 def test_losses_are_those_of_the_unbroken_run(report: dict[str, int], folder: Path) -> None:

@@ -23,18 +23,27 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def gradients(config: RunConfig, folder: Path, n_processes: int, clips_per_device: int = 4) -> dict[str, Tensor]:
+def gradients(
+    config: RunConfig, folder: Path, n_processes: int, clips_per_device: int = 4
+) -> dict[str, Tensor]:
     """Gradients of the first step, before they are clipped away."""
     save_config(config, folder / "config.json")
     out = folder / f"{n_processes} processes, {clips_per_device} clips.safetensors"
     port = str(free_port())
     processes = []
     for rank in range(n_processes):
-        group = {"RANK": str(rank), "WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        group = {
+            "RANK": str(rank),
+            "WORLD_SIZE": str(n_processes),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
         command = [sys.executable, Path(__file__).with_name("one_rank.py"), folder / "config.json", out]
         environment = os.environ | (group if n_processes > 1 else {})
         processes.append(
-            subprocess.Popen([*command, str(clips_per_device)], env=environment, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [*command, str(clips_per_device)], env=environment, stderr=subprocess.PIPE, text=True
+            )
         )
     complaints = [process.communicate(timeout=120)[1] for process in processes]
     assert all(process.returncode == 0 for process in processes), "\n".join(complaints)
@@ -89,5 +98,5 @@ def test_two_processes_fit_a_quantizer_as_one_does(one_step: RunConfig, tmp_path
 def test_ranks_share_a_step_without_gap_or_repetition() -> None:
     for world in (1, 2, 4):
         shares = [numbers_of_step(3, 8, rank, world) for rank in range(world)]
-        assert sorted(sum(shares, [])) == list(range(24, 32))
+        assert sorted(number for share in shares for number in share) == list(range(24, 32))
         assert torch.tensor([len(share) for share in shares]).unique().tolist() == [8 // world]
