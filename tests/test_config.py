@@ -6,7 +6,16 @@ from typing import Literal
 
 import pytest
 
-from solfa.config import Config, ConfigError, from_dict, load_config, override, parse_assignment, save_config, to_dict
+from solfa.config import (
+    Config,
+    ConfigError,
+    from_dict,
+    load_config,
+    override,
+    parse_assignment,
+    save_config,
+    to_dict,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +62,9 @@ def test_overrides_reach_into_groups_and_tuples() -> None:
         ({"players.0.n_keys": 61.5}, r"n_keys: .*integer"),
     ],
 )
-def test_a_wrong_key_or_value_is_refused_with_the_known_ones(changes: dict[str, object], message: str) -> None:
+def test_a_wrong_key_or_value_is_refused_with_the_known_ones(
+    changes: dict[str, object], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         override(Band(), changes)
 

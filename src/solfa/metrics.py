@@ -17,9 +17,7 @@ class Retrieval:
     n_queries: int
 
 
-def retrieval(
-    reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray, "query query"]
-) -> Retrieval:
+def retrieval(reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray, "query query"]) -> Retrieval:
     """Rank all others for every query, and ask where its equals are.
 
     Args:

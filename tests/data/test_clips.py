@@ -24,7 +24,11 @@ def track(folder: Path, name: str, seconds: float, n_channels: int = 1) -> Track
 
 @pytest.fixture
 def tracks(tmp_path: Path) -> list[Track]:
-    return [track(tmp_path, "short.wav", 0.5), track(tmp_path, "one.wav", 1.2), track(tmp_path, "three.wav", 3.4)]
+    return [
+        track(tmp_path, "short.wav", 0.5),
+        track(tmp_path, "one.wav", 1.2),
+        track(tmp_path, "three.wav", 3.4),
+    ]
 
 
 def clips(tracks: list[Track], seed: int = 0, **changes: object) -> RandomClips:

@@ -8,28 +8,29 @@ import torch
 import typer
 
 from solfa import checkpoint, distributed
+from solfa.cli.examples import examples
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.memory import keep_freed_memory
-from solfa.recipes import recipe
+from solfa.recipes import RECIPES, recipe
 from solfa.training import Place, RunConfig, Trainer, draw_curves
 
-EXAMPLES = """
-Examples:
 
-  solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq
-
-  solfa train muq_small --set data.manifest=tracks.jsonl
-  --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small
-
-  solfa train muq_small --out runs/muq_small --resume
-
-  torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --out runs/muq_large
-"""
-
-
+@examples(
+    "solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq",
+    "solfa train muq_small --set data.manifest=tracks.jsonl "
+    "--set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small",
+    "solfa train muq_small --out runs/muq_small --resume",
+    "torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --out runs/muq_large",
+)
 def train(
-    recipe_or_config: Annotated[str, typer.Argument(metavar="RECIPE|CONFIG.JSON", help="What to train.")],
+    recipe_or_config: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|CONFIG.JSON",
+            help=f"What to train: {', '.join(RECIPES)}; or the config.json of a run.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The run folder to be made.")],
     assignments: Annotated[
         list[str] | None,
@@ -47,8 +48,8 @@ def train(
 ) -> None:
     """Train a quantizer or an encoder.
 
-    A recipe is a complete run; --set changes single values of it, and the result is written to
-    RUN/config.json. With --resume the run is read from there, and RECIPE only names it.
+    A recipe is a complete run; --set changes single values of it, and the result is written to config.json in
+    the run folder. With --resume the run is read from there, and RECIPE only names it.
     """
     keep_freed_memory()
     if threads:
@@ -64,9 +65,6 @@ def train(
     if distributed.is_first():
         typer.echo(f"Curves: {draw_curves(out)}")
         typer.echo(how_to_use(out, config))
-
-
-train.__doc__ = (train.__doc__ or "") + EXAMPLES
 
 
 def how_to_use(run: Path, config: RunConfig) -> str:

@@ -4,4 +4,13 @@ from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.optim import AdamWConfig
 from solfa.training.trainer import Interrupted, Place, RunConfig, Trainer, TrainingError
 
-__all__ = ["AdamWConfig", "CurvesError", "Interrupted", "Place", "RunConfig", "Trainer", "TrainingError", "draw_curves"]
+__all__ = [
+    "AdamWConfig",
+    "CurvesError",
+    "Interrupted",
+    "Place",
+    "RunConfig",
+    "Trainer",
+    "TrainingError",
+    "draw_curves",
+]

@@ -57,7 +57,7 @@ def _read(log: Path) -> list[Line]:
     return lines
 
 
-def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: float = 1) -> None:
+def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: int = 1) -> None:
     """A figure while training, and the same on held-out tracks where it was looked at."""
     steps = [line["step"] for line in lines]
     if baseline:
@@ -67,7 +67,9 @@ def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "
         seen = [line for line in lines if f"valid_{name}" in line]
         if seen:
             values = [scale * line[f"valid_{name}"] for line in seen]
-            axes.plot([line["step"] for line in seen], values, "o-", color=HELD_OUT, ms=4, label="held-out tracks")
+            axes.plot(
+                [line["step"] for line in seen], values, "o-", color=HELD_OUT, ms=4, label="held-out tracks"
+            )
     axes.set_ylabel(label)
 
 

@@ -25,7 +25,12 @@ def build_optimizer(config: AdamWConfig, module: nn.Module) -> torch.optim.AdamW
     """An optimiser over all parameters that learn, in one group, as the published runs have it."""
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
-        learning, lr=config.lr, betas=config.betas, eps=config.eps, weight_decay=config.weight_decay, fused=True
+        learning,
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
     )
 
 

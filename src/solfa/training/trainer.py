@@ -234,7 +234,7 @@ class Trainer:
                 f"{run} holds a run already. Continue it with --resume, or choose another --out."
             )
         if found:
-            self._load(checkpoint.step_folder(run, found[-1]))
+            self.load(checkpoint.step_folder(run, found[-1]))
         else:
             self.objective.start(self._first_clips())
         if distributed.is_first():
@@ -242,7 +242,8 @@ class Trainer:
             save_config(self.config, run / checkpoint.CONFIG)
         distributed.barrier()
 
-    def _load(self, folder: Path) -> None:
+    def load(self, folder: Path) -> None:
+        """Take up weights, optimiser and counters of a checkpoint folder; CheckpointError if they do not fit."""
         from safetensors.torch import load_file
 
         try:
