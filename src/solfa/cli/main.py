@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
-from solfa.cli import data, train
+from solfa.cli import about, data, embed, library, train
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -26,7 +26,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
-app.command()(train.train)
+for command in (train.train, embed.embed, library.index, library.similar, about.models, about.doctor):
+    app.command()(command)
 
 EXPECTED = (
     AudioError, CheckpointError, ConfigError, Interrupted, ManifestError, ModelError, TargetError,
