@@ -45,18 +45,13 @@ def main() -> None:
     size = target.quantizer.codebook_size
     print(f"{arguments.clips} clips of {config.data.clip_seconds:g} s from {tracks}, step {trainer.step}")
     print(f"{'codebook':>10}{'accuracy':>10}{'loss':>8}{'perplexity of the codes':>25}")
-    books = zip(
-        figures["accuracy_by_codebook"],
-        figures["loss_by_codebook"],
-        figures["perplexity_by_codebook"],
-        strict=True,
-    )
+    columns = ("accuracy_by_codebook", "loss_by_codebook", "perplexity_by_codebook")
+    books = zip(*(figures[name] for name in columns), strict=True)
     for number, (accuracy, loss, perplexity) in enumerate(books, start=1):
         print(f"{number:10}{accuracy:10.2%}{loss:8.3f}{perplexity:25.0f}")
     print(f"{'all':>10}{figures['accuracy']:10.2%}{figures['loss']:8.3f}")
-    print(
-        f"{'commonest code':>14}{figures['unigram_accuracy']:6.2%}{figures['unigram_loss']:8.3f}  (frequencies)"
-    )
+    accuracy, loss = figures["unigram_accuracy"], figures["unigram_loss"]
+    print(f"{'commonest code':>14}{accuracy:6.2%}{loss:8.3f}  (frequencies)")
     print(f"{'chance':>14}{1 / size:6.2%}{math.log(size):8.3f}")
 
 

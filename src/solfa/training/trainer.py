@@ -11,6 +11,8 @@ from types import FrameType
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -243,17 +245,16 @@ class Trainer:
         distributed.barrier()
 
     def load(self, folder: Path) -> None:
-        """Take up weights, optimiser and counters of a checkpoint folder; CheckpointError if they do not fit."""
-        from safetensors.torch import load_file
-
+        """Take up what a checkpoint folder holds; CheckpointError if it does not fit this run."""
         try:
             self.objective.load_state_dict(load_file(folder / checkpoint.WEIGHTS))
             training = checkpoint.load_training(folder, self.place.device)
             self.optimizer.load_state_dict(training["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise checkpoint.CheckpointError(
-                f"{folder} is a checkpoint of another shape than this run: {error}\nContinue it with the "
-                "config.json beside it and without changes to objective, or start anew with another --out."
+                f"{folder} is damaged, or a checkpoint of another shape than this run: {error}\n"
+                "Continue with the config.json beside it and without changes to objective; or remove that "
+                "folder, to go on from the one before."
             ) from None
         self.step, self.n_unreadable = training["step"], training["n_unreadable"]
         self.totals = Totals({name: value.cpu() for name, value in training["totals"].items()})
