@@ -13,14 +13,14 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, ClassVar
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
-PARTIAL = ".partial"
+PARTIAL, LOCK = ".partial", ".lock"
 
 
 class CheckpointError(ValueError):
@@ -120,6 +120,54 @@ def write_text(path: Path, text: str) -> None:
     partial.write_text(text)
     _flush(partial)
     partial.rename(path)
+
+
+class FolderLock:
+    """Keeps everybody else from writing to a folder, until it is closed or this process ends in whatever way.
+
+    Processes that this one forks do not hold the lock: they may outlive it by some seconds.
+
+    Raises:
+        BlockingIOError: the folder is locked already.
+    """
+
+    held: ClassVar[set[Path]] = set()  # by this process, which the system's lock does not keep out
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.file = (folder / LOCK).open("ab")
+        try:
+            if self.folder in self.held:
+                raise BlockingIOError
+            _lock(self.file)
+        except OSError as error:
+            self.file.close()
+            raise BlockingIOError(
+                f"Another process is writing to {folder}. Wait for it to end, or give another folder."
+            ) from error
+        self.held.add(self.folder)
+
+    def close(self) -> None:
+        """Let others write."""
+        self.held.discard(self.folder)
+        self.file.close()
+
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _lock(file: BinaryIO) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _flush(path: Path) -> None:

@@ -7,7 +7,7 @@ clip, and a resumed run simply goes on counting.
 
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Literal
@@ -125,8 +125,11 @@ class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
         return torch.from_numpy(np.pad(wave, (0, max(0, n_samples - len(wave)))))
 
 
-def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) -> Iterator[Clips]:
-    """The clips of each list of numbers, made ahead of time by ``n_workers`` processes."""
+def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) -> Generator[Clips, None, None]:
+    """The clips of each list of numbers, made ahead of time by ``n_workers`` processes.
+
+    To be closed when it is not read to its end: the processes heed no signal.
+    """
     yield from DataLoader(
         clips,
         batch_sampler=numbers,  # type: ignore[arg-type]  # any iterator of lists will do

@@ -4,7 +4,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -88,14 +88,18 @@ class Trainer:
 
         Raises:
             TrainingError: the folder holds a run already, the loss is not finite, or music is unreadable.
+            BlockingIOError: another process is training in the run folder.
             Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
         """
+        with self._locked():
+            return self._train(resume)
+
+    def _train(self, resume: bool) -> Path:
         self._open(resume)
         journal = Log(self.place.run, self.step) if distributed.is_first() else None
         log.info("%s", self.plan())
-        stream = batches(self.clips, self._numbers(), self.place.n_workers)
         clock = Clock()
-        with self._signals():
+        with closing(batches(self.clips, self._numbers(), self.place.n_workers)) as stream, self._signals():
             while self.step < self.config.n_steps:
                 figures = self._train_step(stream, clock)
                 self.step += 1
@@ -240,7 +244,6 @@ class Trainer:
         else:
             self.objective.start(self._first_clips())
         if distributed.is_first():
-            run.mkdir(parents=True, exist_ok=True)
             save_config(self.config, run / checkpoint.CONFIG)
         distributed.barrier()
 
@@ -318,6 +321,16 @@ class Trainer:
         if self.config.precision == "float32" or self.place.device.type != "cuda":
             return nullcontext()
         return torch.autocast("cuda", torch.bfloat16)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from training in the same folder."""
+        if not distributed.is_first():
+            yield
+            return
+        self.place.run.mkdir(parents=True, exist_ok=True)
+        with checkpoint.FolderLock(self.place.run):
+            yield
 
     # --- ending -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,127 @@
+"""solfa embed: files -> vectors or hidden states in a folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from solfa.cli.examples import examples
+from solfa.cli.progress import progress
+from solfa.data.prepare import Refused
+from solfa.embedding import (
+    EmbeddingStore,
+    Extraction,
+    Pool,
+    Space,
+    WindowConfig,
+    Work,
+    describe_space,
+    find_tracks,
+    resolve_layer,
+)
+from solfa.embedding.store import REFUSED
+from solfa.memory import keep_freed_memory
+from solfa.models import AudioEncoder, load
+
+SHOWN = 20  # refused files on the screen; the report holds all
+
+ModelOption = Annotated[
+    str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")
+]
+LayerOption = Annotated[
+    int | None, typer.Option(help="Number of the layer, negative from the end. Default: the last.")
+]
+PoolOption = Annotated[Pool, typer.Option(help="How the frames of a track become one vector.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
+BatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Windows of 30 s in one pass. Default: 1 on a CPU, 8 on a GPU.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Threads that read audio. Default: 1 on a CPU, 8 for a GPU.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")]
+
+
+@examples(
+    "solfa embed ~/Music --model runs/muq_small --out vectors",
+    "solfa embed tracks.jsonl --model OpenMuQ/MuQ-large-msd-iter --layer 10 --out vectors",
+    "solfa embed a.mp3 b.flac --model runs/muq_small --frames --frame-layer 4 --out hidden",
+)
+def embed(
+    paths: Annotated[list[Path], typer.Argument(help="Audio files, folders or manifests.")],
+    model: ModelOption,
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    layer: LayerOption = None,
+    pool: PoolOption = "mean",
+    frames: Annotated[bool, typer.Option("--frames", help="Keep hidden states besides vectors.")] = False,
+    frame_layer: Annotated[
+        list[int] | None, typer.Option(help="Layer to keep with --frames; may be repeated. Default: --layer.")
+    ] = None,
+    device: DeviceOption = "auto",
+    batch: BatchOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = 0,
+) -> None:
+    """Embed tracks: one vector for each, and hidden states if wanted.
+
+    Writes into the folder: store.json (which model and layer), tracks.jsonl (a line for each track; "row"
+    says where its vector is), vectors.npy, with --frames also frames/HASH.npy (frame layer dim), and
+    refused.jsonl: files that could not be used, with reasons. Run it again after an interruption, or when
+    music was added: what is there is not computed again. Tracks of any length are embedded in windows of
+    30 s with 5 s of context.
+
+    Exit code: 0 if all tracks are embedded, 1 if some were refused, 2 for a usage error.
+    """
+    if frame_layer and not frames:
+        raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
+    tracks = find_tracks(paths)
+    encoder = load_encoder(model, device, threads)
+    space = space_of(encoder, model, layer, pool)
+    layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
+    work = Work(windows_at_once=batch, n_workers=workers)
+    with EmbeddingStore(out, space, layers) as store, progress("embedding", len(tracks)) as tell:
+        done = store.extend(tracks, encoder, work=work, progress=tell)
+    _report(done, out)
+    raise typer.Exit(1 if done.refused else 0)
+
+
+def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
+    """The model that a user named, on the device that a user named."""
+    keep_freed_memory()
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise typer.BadParameter("This machine has no CUDA device that PyTorch can use. Try --device cpu.")
+    return load(model, device)
+
+
+def space_of(encoder: AudioEncoder, model: str, layer: int | None, pool: Pool) -> Space:
+    """The space that the options of a command describe."""
+    number = resolve_layer(encoder, layer)
+    return describe_space(encoder, model, layer=number, pool=pool, windows=WindowConfig())
+
+
+def show_refused(refused: Sequence[Refused]) -> None:
+    """The first of the files that could not be used, and why."""
+    for bad in refused[:SHOWN]:
+        typer.echo(f"refused {shown(bad.path)}: {bad.reason}")
+    if len(refused) > SHOWN:
+        typer.echo(f"... and {len(refused) - SHOWN} more")
+
+
+def shown(path: Path) -> str:
+    """A file name on one line of any terminal, relative to where the user is if it is below."""
+    here = Path.cwd()
+    name = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return name if name.isprintable() else ascii(name)
+
+
+def _report(done: Extraction, out: Path) -> None:
+    show_refused(done.refused)
+    typer.echo(f"{done.n_embedded} tracks embedded, {done.n_known} were there already: {out}")
+    if done.refused:
+        typer.echo(f"{len(done.refused)} files refused; all of them with reasons: {out / REFUSED}")

@@ -1,0 +1,42 @@
+"""Model + audio -> hidden states or vectors, in memory or in a store."""
+
+from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files, hash_content
+from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
+from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
+from solfa.embedding.vectors import (
+    FrameStates,
+    default_layer,
+    embed,
+    find_tracks,
+    hidden_states,
+    resolve_layer,
+)
+from solfa.embedding.windows import WindowConfig
+
+__all__ = [
+    "Copy",
+    "Embedded",
+    "EmbeddingStore",
+    "Extraction",
+    "FrameStates",
+    "Pool",
+    "Space",
+    "SpaceError",
+    "Stamp",
+    "StoreError",
+    "WindowConfig",
+    "Work",
+    "default_layer",
+    "describe_space",
+    "embed",
+    "embed_files",
+    "find_tracks",
+    "fingerprint",
+    "hash_content",
+    "hidden_states",
+    "made_with",
+    "read_frames",
+    "read_store",
+    "resolve_layer",
+    "space_from_values",
+]

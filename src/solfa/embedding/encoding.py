@@ -1,0 +1,150 @@
+"""Windows of many files -> hidden states: read ahead by threads, encoded in batches."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, Queue
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.embedding.windows import Window
+from solfa.models import AudioEncoder
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The frames taken from one window; the pieces of a track, one after the other, are its frames."""
+
+    states: Float[Tensor, "layer frame dim"]  # float32, on the CPU
+    is_last: bool
+
+
+def encode(
+    items: Iterable[tuple[K, Any]], encoder: AudioEncoder, layers: Sequence[int], windows_at_once: int
+) -> Iterator[tuple[K, Any]]:
+    """Turn each Window among ``items`` into its Piece; what is no window goes through unchanged.
+
+    Args:
+        items: windows of any number of files and whatever else there is to say about them, under a key
+            for each file. The order is kept.
+        encoder: in eval mode.
+        layers: numbers of the layers wanted, as in ``HiddenStates``.
+        windows_at_once: in one forward pass; a window's frames do not depend on the others.
+
+    Returns:
+        Pieces; in place of a window that the encoder refuses, its ValueError.
+    """
+    waiting: list[tuple[K, Window]] = []
+    for key, item in items:
+        if isinstance(item, Window):
+            waiting.append((key, item))
+        if len(waiting) == windows_at_once or not isinstance(item, Window):
+            yield from _encode_batch(waiting, encoder, layers)
+            waiting = []
+        if not isinstance(item, Window):
+            yield key, item
+    yield from _encode_batch(waiting, encoder, layers)
+
+
+@contextmanager
+def read_ahead(
+    read: Callable[[T], Iterable[Any]], things: Iterable[T], *, n_workers: int, n_ahead: int
+) -> Iterator[Iterator[Any]]:
+    """All that ``read`` gives for each of ``things``, made by threads up to ``n_ahead`` items ahead.
+
+    The items of one thing keep their order; those of different things may mix if there are several workers.
+    """
+    made: Queue[Any] = Queue(n_ahead)
+    row, lock, stop = iter(things), threading.Lock(), threading.Event()
+
+    def work() -> None:
+        try:
+            while not stop.is_set():
+                with lock:
+                    thing = next(row, _DONE)
+                if thing is _DONE:
+                    break
+                for item in read(thing):  # type: ignore[arg-type]
+                    made.put(item)
+                    if stop.is_set():
+                        break
+        except BaseException as error:  # a fault of the program, to be raised where the items are read
+            made.put(_Fault(error))
+        finally:
+            made.put(_DONE)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(n_workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield _taken(made, n_workers)
+    finally:
+        stop.set()
+        while any(thread.is_alive() for thread in threads):
+            _drain(made)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    error: BaseException
+
+
+_DONE = object()
+
+
+def _taken(made: "Queue[Any]", n_workers: int) -> Iterator[Any]:
+    while n_workers:
+        item = made.get()
+        if isinstance(item, _Fault):
+            raise item.error
+        if item is _DONE:
+            n_workers -= 1
+        else:
+            yield item
+
+
+def _drain(made: "Queue[Any]") -> None:
+    """Make room, so that a thread that waits for it can see that it should stop."""
+    with suppress(Empty):
+        made.get(timeout=0.05)
+
+
+def _encode_batch(
+    batch: Sequence[tuple[K, Window]], encoder: AudioEncoder, layers: Sequence[int]
+) -> Iterator[tuple[K, Piece | ValueError]]:
+    if not batch:
+        return
+    try:
+        pieces = _pieces([window for _, window in batch], encoder, layers)
+    except ValueError as error:
+        if len(batch) == 1:
+            yield batch[0][0], error
+        else:  # one of them is at fault: find it, and give the others what is theirs
+            for single in batch:
+                yield from _encode_batch([single], encoder, layers)
+        return
+    for (key, _), piece in zip(batch, pieces, strict=True):
+        yield key, piece
+
+
+@torch.no_grad()
+def _pieces(windows: Sequence[Window], encoder: AudioEncoder, layers: Sequence[int]) -> list[Piece]:
+    device = next(encoder.parameters()).device
+    lengths = torch.tensor([len(window.waveform) for window in windows])
+    waveform = torch.zeros(len(windows), int(lengths.max()))
+    for row, window in zip(waveform, windows, strict=True):
+        row[: len(window.waveform)] = torch.from_numpy(window.waveform)
+    is_padded = bool((lengths < waveform.shape[1]).any())
+    hidden = encoder(waveform.to(device), lengths.to(device) if is_padded else None)
+    states = torch.stack([hidden.states[layer] for layer in layers], dim=1).cpu()
+    return [
+        Piece(clip[:, :n_frames][:, window.taken], window.is_last)
+        for clip, n_frames, window in zip(states, hidden.n_frames.tolist(), windows, strict=True)
+    ]

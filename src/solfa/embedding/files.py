@@ -1,0 +1,149 @@
+"""Files -> tracks with vectors; a bad file is refused with its reason, and the rest goes on."""
+
+import hashlib
+import os
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.data.audio import AudioError
+from solfa.data.manifest import Track
+from solfa.data.prepare import Refused, prepare_files
+from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.space import Space
+from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
+from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.frames import FrameGrid
+from solfa.models import AudioEncoder
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells, without reading a file, that it has not changed."""
+
+    n_bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "Stamp":
+        """The stamp of a file as it is now."""
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file that is being embedded."""
+
+    track: Track
+    stamp: Stamp
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A track and its vector."""
+
+    source: Source
+    vector: Float[Tensor, " dim"]
+    n_frames: int
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A file whose content has a vector already: it was moved, or is there twice."""
+
+    path: Path
+    stamp: Stamp
+    content_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """How files are worked through; it changes the speed, not the vectors."""
+
+    windows_at_once: int | None = None  # in one forward pass; by default as fits the device
+    n_workers: int | None = None  # threads that read and check files; likewise
+
+
+def embed_files(
+    paths: Sequence[Path],
+    encoder: AudioEncoder,
+    space: Space,
+    *,
+    known: Container[str] = (),
+    work: Work | None = None,
+    frame_layers: Sequence[int] = (),
+    keep_frames: Callable[[Track, Float[Tensor, "layer frame dim"]], None] | None = None,
+) -> Generator[Embedded | Copy | Refused, None, None]:
+    """What becomes of each file: one outcome for each, in any order.
+
+    A file is first decoded to its end and checked, as by ``solfa data prepare``.
+
+    Args:
+        paths: audio files.
+        encoder: in eval mode.
+        space: how its vectors are made.
+        known: content hashes that have a vector already.
+        work: how many at once.
+        frame_layers: layers whose hidden states are handed to ``keep_frames``.
+        keep_frames: gets the hidden states of a file bit by bit, before its outcome is given.
+    """
+    check_is_ready(encoder)
+    work = work or Work()
+    n_windows = work.windows_at_once or default_windows_at_once(encoder)
+    n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
+    read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows)
+    with read_ahead(read, paths, n_workers=n_workers, n_ahead=2 * n_windows) as items:
+        moments: dict[Source, Moments] = {}
+        for key, item in encode(items, encoder, (space.layer, *frame_layers), n_windows):
+            if not isinstance(item, Piece):
+                moments.pop(key, None)
+                yield item if isinstance(item, Copy | Refused) else _refused(key.track.path, item)
+                continue
+            so_far = moments.setdefault(key, Moments())
+            so_far.add(item.states[0])
+            if keep_frames:
+                keep_frames(key.track, item.states[1:])
+            if item.is_last:
+                yield Embedded(key, moments.pop(key).pooled(space.pool), so_far.n_frames)
+
+
+def hash_content(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _examine(
+    path: Path, *, known: Container[str], grid: FrameGrid, windows: WindowConfig
+) -> Iterator[tuple[Source | None, Window | Copy | Refused]]:
+    """The windows of a file, or why there are none."""
+    source = None
+    try:
+        stamp = Stamp.of(path)  # before its content: a change from now on will be seen the next time
+        content_hash = hash_content(path)
+        if content_hash in known:
+            yield None, Copy(path, stamp, content_hash)
+            return
+        prepared = prepare_files([path], min_seconds=0.0, n_workers=1)
+        if prepared.refused:
+            yield None, prepared.refused[0]
+            return
+        source = Source(prepared.tracks[0], stamp)
+        for window in cut_windows(path, grid, windows):
+            yield source, window
+    except (AudioError, OSError) as error:
+        yield source, _refused(path, error)
+
+
+def _refused(path: Path, error: Exception) -> Refused:
+    if isinstance(error, AudioError):
+        return Refused(path=path, reason=error.reason)
+    if isinstance(error, OSError):
+        reason = error.strerror or "it is gone"
+        return Refused(path=path, reason=f"cannot be read ({reason}); check the file and its permissions")
+    return Refused(path=path, reason=str(error))

@@ -1,0 +1,109 @@
+"""Space: which model made a vector, and how. Vectors of different spaces cannot be compared."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from solfa.config import Config, to_dict
+from solfa.embedding.windows import WindowConfig
+from solfa.models import AudioEncoder
+
+Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives vectors twice as long
+POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}
+
+
+class SpaceError(ValueError):
+    """Vectors of different spaces would be mixed; the message names the difference and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Which model made vectors, and how.
+
+    Two spaces are the same if all fields are, except ``model`` and ``license``: names change, weights do not.
+    """
+
+    model: str  # as it was loaded: a published name or a folder
+    weights: str  # SHA-256 of configuration and weights
+    license: str  # of the weights
+    layer: int
+    pool: Pool
+    dim: int  # of a vector
+    sample_rate: int  # Hz
+    frame_rate: float  # Hz
+    window_seconds: float
+    context_seconds: float
+
+    @property
+    def id(self) -> str:
+        """The same for equal spaces, another for different ones."""
+        return hashlib.sha256(json.dumps(self._what_counts(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def windows(self) -> WindowConfig:
+        """How long tracks are cut."""
+        return WindowConfig(window_seconds=self.window_seconds, context_seconds=self.context_seconds)
+
+    def check_same(self, other: "Space", place: Path) -> None:
+        """Refuse to mix vectors of ``other`` with those of this space, which are in ``place``."""
+        mine, theirs = self._what_counts(), other._what_counts()
+        if mine == theirs:
+            return
+        different = ", ".join(f"{n} {theirs[n]} instead of {mine[n]}" for n in mine if mine[n] != theirs[n])
+        raise SpaceError(
+            f"{place} holds vectors of {self.model} (space {self.id}), and these would be of {other.model} "
+            f"(space {other.id}): {different}. Vectors of two spaces cannot be compared: give the model and "
+            "layer that it was made with, or another place."
+        )
+
+    def _what_counts(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name not in ("model", "license")}
+
+
+def describe_space(
+    encoder: AudioEncoder, model: str | Path, *, layer: int, pool: Pool, windows: WindowConfig
+) -> Space:
+    """The space of the vectors that ``encoder``, loaded as ``model``, gives; hashes its weights."""
+    return Space(
+        model=str(Path(model).resolve()) if Path(model).is_dir() else str(model),
+        weights=fingerprint(encoder),
+        license=encoder.license,
+        layer=layer,
+        pool=pool,
+        dim=POOLS[pool] * encoder.dim,
+        sample_rate=encoder.sample_rate,
+        frame_rate=encoder.frame_rate,
+        window_seconds=windows.window_seconds,
+        context_seconds=windows.context_seconds,
+    )
+
+
+def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
+    """The space that ``dataclasses.asdict`` turned into ``values``, as found in ``place``."""
+    expected = {field.name for field in fields(Space)}
+    if expected != values.keys():
+        raise SpaceError(
+            f"{place} was written by another version of solfa: its space has the fields {sorted(values)} "
+            f"instead of {sorted(expected)}. Make it again in another place."
+        )
+    return Space(**values)
+
+
+def fingerprint(encoder: AudioEncoder) -> str:
+    """SHA-256 of an encoder's configuration and weights, whatever device they are on."""
+    config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
+    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(_bytes_of(tensor))
+    return digest.hexdigest()
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -1,0 +1,309 @@
+"""EmbeddingStore: a folder of vectors, made file by file, that survives any interruption.
+
+    DIR/store.json      the space of the vectors, and what they were made with
+    DIR/tracks.jsonl    a manifest; each line also says in which row its vector is
+    DIR/vectors.npy     float32 (row dim)
+    DIR/frames/         if hidden states are kept: HASH.npy, float32 (frame layer dim), for each content
+    DIR/refused.jsonl   files that the last run left out, and why
+
+A row is on the disk before the line that names it; what a killed run left half written, the next cuts off.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.checkpoint import FolderLock, write_text
+from solfa.data.audio import RESAMPLER
+from solfa.data.manifest import Track
+from solfa.data.prepare import Refused
+from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
+from solfa.embedding.growing import GrowingArray, append_lines, mend_lines, read_lines
+from solfa.embedding.space import Space, space_from_values
+from solfa.models import AudioEncoder
+
+log = logging.getLogger(__name__)
+
+STORE, TRACKS, VECTORS, REFUSED = "store.json", "tracks.jsonl", "vectors.npy", "refused.jsonl"
+FRAMES, PARTIAL = "frames", ".partial"
+SECONDS_BETWEEN_COMMITS = 1.0
+CURE = "Make them with: solfa embed MUSIC --model MODEL --out {}"
+
+
+class StoreError(ValueError):
+    """A store that cannot be used; the message names the cure."""
+
+
+@dataclass
+class Extraction:
+    """What one run did."""
+
+    n_embedded: int = 0
+    n_known: int = 0  # were there already
+    refused: list[Refused] = field(default_factory=list)
+
+
+class EmbeddingStore:
+    """A store that is open for adding; use it in a ``with`` statement.
+
+    Args:
+        folder: made if it is not there.
+        space: of the vectors to be added.
+        frame_layers: layers whose hidden states are kept too.
+
+    Raises:
+        SpaceError: the store holds vectors of another space.
+        StoreError: it keeps the hidden states of other layers, or no store can be made there.
+        BlockingIOError: another process is adding to it.
+    """
+
+    def __init__(self, folder: Path, space: Space, frame_layers: Sequence[int] = ()) -> None:
+        self.folder, self.space, self.frame_layers = folder, space, tuple(frame_layers)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FolderLock(folder)
+        try:
+            self._agree()
+            mend_lines(folder / TRACKS)
+            lines = read_lines(folder / TRACKS)
+            n_rows = max((line["row"] for line in lines), default=-1) + 1
+            self._vectors = GrowingArray(folder / VECTORS, (space.dim,), n_rows)
+        except BaseException:
+            self._lock.close()
+            raise
+        self._of_content = {line["content_hash"]: line for line in lines}
+        self._stamps = {line["path"]: Stamp(line["n_bytes"], line["modified_ns"]) for line in lines}
+        self._frames = _FrameFiles(folder / FRAMES) if self.frame_layers else None
+        self._pending: list[dict[str, Any]] = []
+        self._last_commit = time.monotonic()
+
+    def __enter__(self) -> "EmbeddingStore":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._commit()
+        finally:
+            if self._frames:
+                self._frames.close()
+            self._vectors.close()
+            self._lock.close()
+
+    def extend(
+        self,
+        paths: Sequence[Path],
+        encoder: AudioEncoder,
+        *,
+        work: Work | None = None,
+        progress: Callable[[int, str], None] | None = None,
+    ) -> Extraction:
+        """Add the vectors of ``paths`` that are not there; bad files are reported and left out.
+
+        A file is known by its path, size and time of change, or else by its content. Interrupted at any
+        moment, the store keeps all but the files of the last second.
+
+        Args:
+            paths: audio files.
+            encoder: the one that the space describes.
+            work: how many at once.
+            progress: told how many files are done, and the name of the last.
+        """
+        (self.folder / REFUSED).unlink(missing_ok=True)
+        fresh = [path.absolute() for path in paths if not self._has(path.absolute())]
+        done = Extraction(n_known=len(paths) - len(fresh))
+        outcomes = embed_files(
+            fresh, encoder, self.space, known=self._of_content, work=work,
+            frame_layers=self.frame_layers, keep_frames=self._frames.add if self._frames else None,
+        )  # fmt: skip
+        with (
+            self._explained(),
+            closing(outcomes),
+        ):  # errors of files are outcomes; what is left is of the store
+            for n_done, outcome in enumerate(outcomes, start=done.n_known + 1):
+                path = self._take(outcome, done)
+                if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS:
+                    self._commit()
+                if progress:
+                    progress(n_done, path.name)
+        self._commit()
+        return done
+
+    def _take(self, outcome: Embedded | Copy | Refused, done: Extraction) -> Path:
+        match outcome:
+            case Embedded():
+                done.n_embedded += 1
+                self._add_vector(outcome)
+                return outcome.source.track.path
+            case Copy():
+                done.n_known += 1
+                line = self._of_content[outcome.content_hash]
+                self._add(line | {"path": str(outcome.path)} | asdict(outcome.stamp))
+            case Refused():
+                done.refused.append(outcome)
+                if self._frames:
+                    self._frames.discard(outcome.path)
+                line = {"path": str(outcome.path), "reason": outcome.reason}
+                append_lines(self.folder / REFUSED, [line])
+        return outcome.path
+
+    def _add_vector(self, embedded: Embedded) -> None:
+        if self._frames:
+            self._frames.finish(embedded.source.track)
+        self._add(_line(embedded, self._vectors.append(embedded.vector.numpy()[None])))
+
+    def _add(self, line: dict[str, Any]) -> None:
+        self._pending.append(line)
+        self._of_content[line["content_hash"]] = line
+
+    def _commit(self) -> None:
+        """Put on the disk what has been added so far."""
+        with self._explained():
+            self._vectors.flush()
+            append_lines(self.folder / TRACKS, self._pending)
+        self._pending, self._last_commit = [], time.monotonic()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} cannot be written ({error.strerror or error}). Free some space, or check the "
+                "rights of the folder, and run the same command again: it goes on from here."
+            ) from error
+
+    def _has(self, path: Path) -> bool:
+        try:
+            return self._stamps.get(str(path)) == Stamp.of(path)
+        except OSError:
+            return False  # it will be refused in its turn
+
+    def _agree(self) -> None:
+        """Refuse a store made otherwise; describe a new one."""
+        path, tools = self.folder / STORE, made_with()
+        if not path.exists():
+            values: dict[str, Any] = {"space": asdict(self.space), "space_id": self.space.id}
+            values |= {"frame_layers": self.frame_layers, "made_with": tools}
+            write_text(path, json.dumps(values, indent=2) + "\n")
+            return
+        space, frame_layers = read_description(self.folder)
+        space.check_same(self.space, self.folder)
+        if frame_layers != self.frame_layers:
+            raise StoreError(
+                f"{self.folder} keeps hidden states of {_layers(frame_layers)}, and now those of "
+                f"{_layers(self.frame_layers)} are asked for. Ask for the same, or give another folder."
+            )
+        if (before := json.loads(path.read_text()).get("made_with")) != tools:
+            log.warning("%s was begun with %s, and goes on with %s.", self.folder, before, tools)
+
+
+def read_description(folder: Path) -> tuple[Space, tuple[int, ...]]:
+    """The space of a store's vectors, and the layers whose hidden states it keeps."""
+    path = folder / STORE
+    if not path.is_file():
+        raise StoreError(f"There is no store in {folder}. {CURE.format(folder)}")
+    try:
+        values = json.loads(path.read_text())
+        return space_from_values(values["space"], folder), tuple(values["frame_layers"])
+    except (json.JSONDecodeError, KeyError) as error:
+        raise StoreError(f"{path} is damaged ({error!r}). Remove {folder} and make it again.") from None
+
+
+def read_store(folder: Path) -> tuple[list[Track], Float[Tensor, "track dim"]]:
+    """The tracks of a store and their vectors, in the order in which they were added.
+
+    A file that has changed since it was added for the first time is there once, as it was added last.
+    """
+    read_description(folder)
+    newest = {line["path"]: line for line in read_lines(folder / TRACKS)}
+    if not newest:
+        raise StoreError(f"{folder} holds no vectors yet. {CURE.format(folder)}")
+    vectors = np.load(folder / VECTORS, mmap_mode="r")
+    rows = [line["row"] for line in newest.values()]
+    return [_track(line) for line in newest.values()], torch.from_numpy(vectors[rows])
+
+
+def read_frames(folder: Path, content_hash: str) -> Float[np.ndarray, "layer frame dim"]:
+    """Hidden states that a store keeps of a track, mapped from the disk; layers as in its store.json."""
+    path = folder / FRAMES / f"{content_hash}.npy"
+    if not path.is_file():
+        raise StoreError(f"{folder} keeps no hidden states of {content_hash}. {CURE.format(folder)} --frames")
+    return np.load(path, mmap_mode="r").swapaxes(0, 1)
+
+
+def made_with() -> dict[str, str]:
+    """What the numbers depend on besides the model; tracks.jsonl names the decoder of each track."""
+    return {"solfa": version("solfa"), "torch": torch.__version__, "resampler": RESAMPLER}
+
+
+class _FrameFiles:
+    """Hidden states on their way to the disk; a file gets its name when it is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for leftover in folder.glob(f"*{PARTIAL}"):
+            leftover.unlink()
+        self._open: dict[Path, GrowingArray] = {}
+
+    def add(self, track: Track, states: Float[Tensor, "layer frame dim"]) -> None:
+        if track.path not in self._open:
+            n_layers, _, dim = states.shape
+            path = self.folder / f"{track.content_hash}.{time.monotonic_ns()}{PARTIAL}"
+            self._open[track.path] = GrowingArray(path, (n_layers, dim))
+        self._open[track.path].append(states.transpose(0, 1).numpy())
+
+    def finish(self, track: Track) -> None:
+        array = self._open[track.path]
+        array.flush()
+        array.close()
+        array.path.replace(self.folder / f"{track.content_hash}.npy")
+        del self._open[track.path]  # only now: what fails before is discarded
+
+    def discard(self, path: Path) -> None:
+        if array := self._open.pop(path, None):
+            array.close()
+            array.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        for path in list(self._open):
+            self.discard(path)
+
+
+def _line(embedded: Embedded, row: int) -> dict[str, Any]:
+    """What tracks.jsonl says about a track: a line of a manifest, and where its vector is."""
+    track = embedded.source.track
+    return {
+        "path": str(track.path),
+        "seconds": track.seconds,
+        "sample_rate": track.sample_rate,
+        "channels": track.n_channels,
+        "content_hash": track.content_hash,
+        "tags": track.tags,
+        "decoder": track.decoder,
+        "row": row,
+        "n_frames": embedded.n_frames,
+        **asdict(embedded.source.stamp),
+    }
+
+
+def _track(line: dict[str, Any]) -> Track:
+    names = ("seconds", "sample_rate", "content_hash", "tags", "decoder")
+    return Track(path=Path(line["path"]), n_channels=line["channels"], **{name: line[name] for name in names})
+
+
+def _layers(layers: Sequence[int]) -> str:
+    return f"layers {', '.join(map(str, layers))}" if layers else "no layer"

@@ -1,0 +1,187 @@
+"""Tracks -> hidden states, or one vector each, in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.data.audio import AudioError
+from solfa.data.manifest import read_manifest
+from solfa.data.prepare import find_audio
+from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.space import Pool
+from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.models import AudioEncoder, load
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class FrameStates:
+    """Hidden states of a whole track, and when they are."""
+
+    states: Float[Tensor, "layer frame dim"]  # one entry for each layer that was asked for
+    times: Float[np.ndarray, "frame"]  # where each frame starts, in seconds
+
+
+def embed(
+    paths: Paths,
+    model: str | Path | AudioEncoder,
+    layer: int | None = None,
+    pool: Pool = "mean",
+    *,
+    device: str | torch.device = "cpu",
+    windows: WindowConfig | None = None,
+    windows_at_once: int | None = None,
+) -> Float[Tensor, "track dim"]:
+    """One vector for each track: its hidden states of one layer, pooled over all frames of the track.
+
+    Args:
+        paths: audio files, folders (their tracks sorted by path) or manifests; one or several.
+        model: what ``solfa.load`` takes, or an encoder that is loaded already.
+        layer: number of the layer as in ``HiddenStates``, negative from the end; that of ``default_layer``
+            if None.
+        pool: "mean", or "mean+std" for mean and standard deviation, joined.
+        device: where a model given by name is loaded to.
+        windows: how long tracks are cut; see ``solfa.embedding.windows``.
+        windows_at_once: in one forward pass; the result does not depend on it. By default 1 on a CPU.
+
+    Returns:
+        float32, on the CPU, in the order of ``find_tracks(paths)``.
+
+    Raises:
+        AudioError, OSError: at the first file that cannot be read. To go on past bad files, and to resume,
+            use ``solfa embed`` or ``EmbeddingStore``.
+        ValueError: no such layer, or a track too short for the encoder.
+    """
+    encoder = model if isinstance(model, AudioEncoder) else load(model, device)
+    layers = (resolve_layer(encoder, layer),)
+    tracks = find_tracks(paths)
+    moments = [Moments() for _ in tracks]
+    for row, piece in _encode_files(tracks, encoder, layers, windows or WindowConfig(), windows_at_once):
+        moments[row].add(piece.states[0])
+    return torch.stack([moment.pooled(pool) for moment in moments])
+
+
+def hidden_states(
+    path: str | PathLike[str],
+    encoder: AudioEncoder,
+    layers: Sequence[int],
+    *,
+    windows: WindowConfig | None = None,
+    windows_at_once: int | None = None,
+) -> FrameStates:
+    """Hidden states of a track of any length, layer by layer; memory grows with what is returned only.
+
+    Raises:
+        AudioError, OSError: the file cannot be read.
+        ValueError: no such layer, or a track too short for the encoder.
+    """
+    numbers = tuple(resolve_layer(encoder, layer) for layer in layers)
+    pieces = _encode_files([Path(path)], encoder, numbers, windows or WindowConfig(), windows_at_once)
+    states = torch.cat([piece.states for _, piece in pieces], dim=1)
+    return FrameStates(states, encoder.grid.frame_times(states.shape[1]))
+
+
+def default_layer(encoder: AudioEncoder) -> int:
+    """The layer that vectors are made of when nobody names one: the last."""
+    return encoder.n_layers
+
+
+def resolve_layer(encoder: AudioEncoder, layer: int | None) -> int:
+    """The number of a layer, 0 to ``n_layers``; a negative one counts from the end, None is the default."""
+    if layer is None:
+        return default_layer(encoder)
+    if not -encoder.n_layers - 1 <= layer <= encoder.n_layers:
+        raise ValueError(
+            f"There is no layer {layer}: this encoder has {encoder.n_layers} layers, numbered 1 to "
+            f"{encoder.n_layers}; 0 is what enters the first."
+        )
+    return layer % (encoder.n_layers + 1)
+
+
+def default_windows_at_once(encoder: AudioEncoder) -> int:
+    """Windows in one forward pass: one keeps memory low on a CPU, several keep an accelerator busy."""
+    return 1 if next(encoder.parameters()).device.type == "cpu" else 8
+
+
+def check_is_ready(encoder: AudioEncoder) -> None:
+    """Refuse an encoder that would answer at random."""
+    if encoder.training:
+        raise ValueError("The encoder is in training mode, where it answers at random. Call encoder.eval().")
+
+
+def find_tracks(paths: Paths) -> list[Path]:
+    """The audio files that are named, in folders that are named, or in manifests that are; each once.
+
+    Raises:
+        FileNotFoundError: one of ``paths`` does not exist.
+        NoAudioError, ManifestError: a folder without audio, a broken manifest.
+    """
+    given = [paths] if isinstance(paths, str | PathLike) else paths
+    return list(dict.fromkeys(track for path in given for track in _tracks_of(Path(path))))
+
+
+class Moments:
+    """Mean and standard deviation of frames that come in pieces; every frame weighs the same."""
+
+    def __init__(self) -> None:
+        self.n_frames, self.total, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, states: Float[Tensor, "frame dim"]) -> None:
+        """Take in some frames."""
+        states = states.double()  # so that neither order nor length matters
+        self.n_frames += len(states)
+        self.total = self.total + states.sum(0)
+        self.squares = self.squares + states.square().sum(0)
+
+    def pooled(self, pool: Pool) -> Float[Tensor, " dim"]:
+        """The vector of all frames so far, float32."""
+        mean = self.total / self.n_frames
+        if pool == "mean":
+            return mean.float()
+        variance = self.squares / self.n_frames - mean.square()
+        return torch.cat([mean, variance.clamp(min=0).sqrt()]).float()
+
+
+def _encode_files(
+    paths: Sequence[Path],
+    encoder: AudioEncoder,
+    layers: Sequence[int],
+    windows: WindowConfig,
+    windows_at_once: int | None,
+) -> Iterator[tuple[int, Piece]]:
+    """The pieces of each file under its place in ``paths``; the first error is raised."""
+    check_is_ready(encoder)
+    n_windows = windows_at_once or default_windows_at_once(encoder)
+
+    def read(numbered: tuple[int, Path]) -> Iterable[tuple[int, Window | Exception]]:
+        row, path = numbered
+        try:
+            for window in cut_windows(path, encoder.grid, windows):
+                yield row, window
+        except (AudioError, OSError) as error:
+            yield row, error
+
+    with read_ahead(read, enumerate(paths), n_workers=1, n_ahead=2 * n_windows) as items:
+        for row, piece in encode(items, encoder, layers, n_windows):
+            if isinstance(piece, ValueError) and not isinstance(piece, AudioError):
+                raise AudioError(str(piece), paths[row])
+            if isinstance(piece, Exception):
+                raise piece
+            yield row, piece
+
+
+def _tracks_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        return [track.absolute() for track in find_audio(path)[0]]
+    if path.suffix == ".jsonl":
+        return [track.path for track in read_manifest(path)]
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
+    return [path.absolute()]

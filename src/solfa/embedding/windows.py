@@ -1,0 +1,119 @@
+"""A track of any length -> windows that overlap, cut on the encoder's frame grid.
+
+An encoder sees one window at a time, so memory does not grow with the track. Each window has context on both
+sides, from which no frame is taken:
+
+    track     0 ........................................................ end
+    window 1  [ taken taken taken taken . context ]
+    window 2                  [ context . taken taken . context ]
+    window 3                               [ context . taken taken taken ]
+
+A frame is taken from the first window in whose centre it lies. The last window ends with the track and is as
+long as the others; a track no longer than one window is one window, and its frames are exact.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from solfa.data.audio import AudioError, probe_audio, read_audio
+from solfa.data.damage import MISSING_SECONDS
+from solfa.frames import FrameGrid, samples_to_seconds
+
+SECONDS_AT_ONCE = 120.0  # decoded in one go: opening a file and finding a place in it takes time
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """How long tracks are cut."""
+
+    window_seconds: float = 30.0
+    context_seconds: float = 5.0  # on each side
+
+    def __post_init__(self) -> None:
+        if not 0 <= 2 * self.context_seconds < self.window_seconds:
+            raise ValueError(
+                f"Windows of {self.window_seconds:g} s have no centre between two contexts of "
+                f"{self.context_seconds:g} s. Make window_seconds more than twice context_seconds."
+            )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a track, and which of its frames are taken."""
+
+    waveform: Float[np.ndarray, "sample"]
+    taken: slice  # of its frames
+    is_last: bool
+
+
+def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
+    """The windows of a file, in order; together they give every frame once.
+
+    Raises:
+        AudioError: the file cannot be decoded, holds no samples, or ends before its promised end.
+        FileNotFoundError: the file is gone.
+    """
+    n_frames, n_context = (grid.seconds_to_frames(s) for s in (config.window_seconds, config.context_seconds))
+    n_context = min(n_context, (n_frames - 1) // 2) if config.context_seconds else 0
+    longest, step = n_frames * grid.hop_length, (n_frames - 2 * n_context) * grid.hop_length
+    audio = _Stretch(path, grid.sample_rate)
+    start = 0
+    while audio.reaches(start + longest + 1):  # a sample beyond this window: another one follows
+        taken = slice(n_context if start else 0, n_frames - n_context)
+        yield Window(audio.cut(start, start + longest), taken, is_last=False)
+        audio.forget(start)
+        start += step
+    audio.check_end()
+    # The last window ends with the track; it starts earlier than its turn, to be as long as the others.
+    last = max(0, -(-(audio.end - longest) // grid.hop_length) * grid.hop_length)
+    first_taken = (start - last) // grid.hop_length + n_context if start else 0
+    yield Window(audio.cut(last, audio.end), slice(first_taken, None), is_last=True)
+
+
+class _Stretch:
+    """The part of a file that is in memory: decoded when asked for, forgotten when used."""
+
+    def __init__(self, path: Path, sample_rate: int) -> None:
+        self.path, self.sample_rate = path, sample_rate
+        self.promised_seconds = probe_audio(path).seconds
+        self.samples = np.zeros(0, np.float32)
+        self.start, self.is_complete = 0, False
+
+    @property
+    def end(self) -> int:
+        """Sample of the track after the last one in memory."""
+        return self.start + len(self.samples)
+
+    def reaches(self, n_samples: int) -> bool:
+        """Whether the track has so many samples; reads on until that is known."""
+        n_wanted = round(SECONDS_AT_ONCE * self.sample_rate)
+        while self.end < n_samples and not self.is_complete:
+            block = read_audio(self.path, sample_rate=self.sample_rate, start=self.end, n_samples=n_wanted)
+            self.is_complete = len(block) < n_wanted
+            self.samples = np.concatenate([self.samples, block])
+        return self.end >= n_samples
+
+    def cut(self, start: int, stop: int) -> Float[np.ndarray, "sample"]:
+        """Samples of the track that are in memory."""
+        return self.samples[start - self.start : stop - self.start].copy()
+
+    def forget(self, before: int) -> None:
+        """Let go of the samples before ``before``."""
+        self.samples = self.samples[before - self.start :]
+        self.start = before
+
+    def check_end(self) -> None:
+        """Refuse a track that has no samples, or fewer than its file promises."""
+        seconds = samples_to_seconds(self.end, self.sample_rate)
+        if not self.end:
+            raise AudioError("holds no samples; copy or download it again", self.path)
+        if self.promised_seconds - seconds > MISSING_SECONDS:
+            raise AudioError(
+                f"truncated: {seconds:.1f} of {self.promised_seconds:.1f} s can be decoded; "
+                "copy or download it again",
+                self.path,
+            )

@@ -1,0 +1,118 @@
+"""MERTConfig, its waveform frontend and Transformer."""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from solfa.config import Config
+from solfa.features import ConstantQ, ConstantQConfig
+from solfa.frames import FrameGrid
+from solfa.models.encoder import AudioEncoder, Frontend
+from solfa.models.layers.transformer import Transformer, TransformerConfig
+from solfa.models.layers.waveform import WaveformConvolutions, WaveformConvolutionsConfig
+
+T = TypeVar("T", int, Tensor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MERTConfig(Config):
+    """The encoder of MERT; the defaults are those of MERT-v1-95M."""
+
+    kind: Literal["mert"] = "mert"
+    sample_rate: int = 24_000  # Hz
+    normalize: bool = False  # each clip to mean 0 and variance 1 before all else
+    convolutions: WaveformConvolutionsConfig = field(default_factory=WaveformConvolutionsConfig)
+    constant_q: ConstantQConfig | None = None  # joined to the frames of the convolutions
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    projection_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.constant_q is not None and self.constant_q.grid != self.grid:
+            raise ValueError(
+                f"The constant-Q frames ({self.constant_q.grid}) must lie where those of the convolutions do "
+                f"({self.grid}): give both the same sample_rate and hop_length."
+            )
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where hidden states lie."""
+        return FrameGrid(self.sample_rate, self.convolutions.hop_length)
+
+
+class WaveformFrontend(Frontend):
+    """Waveform -> convolutions, beside them constant-Q magnitudes if so configured -> projection."""
+
+    def __init__(self, config: MERTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.grid = config.grid
+        self.convolutions = WaveformConvolutions(config.convolutions)
+        self.constant_q = None if config.constant_q is None else ConstantQ(config.constant_q)
+        n_values = config.convolutions.n_channels
+        n_values += 0 if config.constant_q is None else config.constant_q.n_bins
+        self.norm = nn.LayerNorm(n_values, config.transformer.norm_eps)
+        self.projection = nn.Linear(n_values, config.transformer.dim)
+        self.dropout = nn.Dropout(config.projection_dropout)
+
+    def n_frames(self, n_samples: T) -> T:
+        """Frames of a clip of ``n_samples``: a number, or one for each clip; one fewer than hops, mostly."""
+        return self.convolutions.n_frames(n_samples)
+
+    def forward(
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
+        """Frames, and how many of each clip hold audio.
+
+        Raises:
+            ValueError: a clip is shorter than one frame (400 samples).
+        """
+        lengths = None if lengths is None else lengths.to(waveform.device)
+        self._refuse_short(waveform.shape[1] if lengths is None else int(lengths.min()))
+        if self.config.normalize:
+            waveform = standardize(waveform, lengths)
+        frames = self.convolutions(waveform, lengths)
+        if self.constant_q is not None:
+            magnitudes = self.constant_q(waveform, lengths)[:, : frames.shape[1]]
+            frames = torch.cat([frames, magnitudes], dim=2)
+        if lengths is None:
+            n_frames = torch.full((len(frames),), frames.shape[1], device=frames.device)
+        else:
+            n_frames = self.n_frames(lengths)
+        return self.dropout(self.projection(self.norm(frames))), n_frames
+
+    def _refuse_short(self, shortest: int) -> None:
+        needed = self.config.convolutions.shortest
+        if shortest < needed:
+            raise ValueError(
+                f"A clip of {shortest} samples is too short: at least {needed} samples "
+                f"({1000 * needed / self.config.sample_rate:.0f} ms) are needed. "
+                "Pad it with zeros, or leave it out."
+            )
+
+
+class MERT(AudioEncoder):
+    """Self-supervised music encoder: convolutions on the waveform, Transformer.
+
+    Source:
+        MERT, arXiv:2306.00107.
+    """
+
+    def __init__(self, config: MERTConfig, license: str = "") -> None:
+        super().__init__(WaveformFrontend(config), Transformer(config.transformer), license)
+        self.config = config
+
+
+def standardize(
+    waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+) -> Float[Tensor, "clip sample"]:
+    """Each clip with mean 0 and variance 1 over its own samples; what lies beyond its end becomes zero."""
+    position = torch.arange(waveform.shape[1], device=waveform.device)[None]
+    n = waveform.shape[1] if lengths is None else lengths[:, None]
+    inside = position < n
+    waveform = waveform.where(inside, 0)
+    centred = (waveform - waveform.sum(1, keepdim=True) / n).where(inside, 0)
+    variance = centred.square().sum(1, keepdim=True) / n
+    return centred / (variance + 1e-7).sqrt()

@@ -1,0 +1,65 @@
+"""Fixtures that several rooms share: a tiny encoder with random weights, and its run folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from solfa import checkpoint
+from solfa.config import override, save_config
+from solfa.models import AudioEncoder, build_encoder, load
+from solfa.recipes import recipe
+
+TINY = {
+    "objective.encoder.mel.n_mels": 32,
+    "objective.encoder.stem.n_channels": 4,
+    "objective.encoder.conformer.n_layers": 2,
+    "objective.encoder.conformer.dim": 16,
+    "objective.encoder.conformer.feed_forward_dim": 32,
+    "objective.encoder.conformer.n_heads": 2,
+    "objective.encoder.conformer.kernel_frames": 7,
+}
+
+
+def save_tiny_run(folder: Path, seed: int = 0) -> Path:
+    """A run folder whose encoder has random weights."""
+    config = override(recipe("muq_tiny"), TINY)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = build_encoder(config.objective.encoder)  # type: ignore[union-attr]
+    checkpoint.save(folder, 1, {f"encoder.{name}": w for name, w in encoder.state_dict().items()}, {})
+    save_config(config, folder / checkpoint.CONFIG)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of ``tiny_encoder``."""
+    return save_tiny_run(tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``tiny_run``, with other weights."""
+    return save_tiny_run(tmp_path_factory.mktemp("runs") / "other", seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_run: Path) -> AudioEncoder:
+    """MuQ with 2 layers of 16 and random weights, in eval mode; 24 kHz in, 25 frames a second out."""
+    return load(tiny_run)
+
+
+@pytest.fixture
+def write_wav() -> Callable[[Path, np.ndarray], Path]:
+    """Writes a waveform of 24 kHz as 16-bit WAV, and gives its path back."""
+
+    def write(path: Path, waveform: np.ndarray) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, waveform, 24_000, subtype="PCM_16", format="WAV")
+        return path
+
+    return write
