@@ -21,9 +21,9 @@ from solfa.data import read_manifest
 from solfa.retrieval import Library, VectorIndex
 from solfa.training import draw_curves
 
-HERE = Path(__file__).parent
+CLIPS = Path(__file__).parent.resolve().relative_to(Path.cwd()) / "clips"
 OUT = Path("build/demo")
-console = Console()
+console = Console(width=110)
 
 FIT = {
     "data.clips_per_step": 16,
@@ -56,10 +56,10 @@ def main() -> None:
     tracks = {"data.manifest": OUT / "tracks.jsonl"}
     fitted = {"objective.predictions.0.target.fitted": OUT / "mel_rvq"}
 
-    solfa("data", "prepare", HERE / "clips", "--out", OUT / "tracks.jsonl")
+    solfa("data", "prepare", CLIPS, "--out", OUT / "tracks.jsonl")
     solfa("train", "mel_rvq", "--out", OUT / "mel_rvq", *settings(tracks | FIT), "--clips-per-device", "16")
     solfa("train", "muq_tiny", "--out", OUT / "muq_tiny", *settings(tracks | fitted | LEARN))
-    solfa("index", HERE / "clips", "--model", OUT / "muq_tiny", "--library", OUT / "library.sqlite")
+    solfa("index", CLIPS, "--model", OUT / "muq_tiny", "--library", OUT / "library.sqlite")
 
     show_learning(OUT / "muq_tiny")
     show_neighbours()

@@ -14,7 +14,7 @@ from solfa import checkpoint
 from solfa.config import override
 from solfa.data.manifest import read_manifest, write_manifest
 from solfa.training import AdamWConfig, Interrupted, Place, RunConfig, Trainer, TrainingError
-from solfa.training.monitor import code_figures
+from solfa.training.monitor import Worries, code_figures
 from solfa.training.optim import learning_rate
 
 TIMES = ("seconds", "audio_hours_per_hour", "waiting_share")
@@ -173,3 +173,11 @@ def test_uniform_codes_have_full_perplexity_and_one_code_has_one() -> None:
     assert figures["perplexity_by_codebook"] == [4.0, 1.0]
     assert figures["unigram_accuracy"] == pytest.approx((0.25 + 1.0) / 2)
     assert figures["used_share"] == pytest.approx(5 / 8)
+
+
+def test_a_worry_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    worries = Worries()
+    for step in (1, 2):
+        worries.look({"step": step, "waiting_share": 0.5, "perplexity_by_codebook": [300.0, 1.2]})
+    assert [record.message.split(":")[0] for record in caplog.records] == ["Step 1", "Step 1"]
+    assert "--workers" in caplog.text and "nearly collapsed" in caplog.text

@@ -117,14 +117,26 @@ class Log:
         checkpoint.write_text(self.path, "".join(line + "\n" for line in kept))
 
 
-def warn_of_trouble(figures: Figures) -> None:
-    """Say aloud what looks wrong in a line of the log."""
-    if figures.get("waiting_share", 0) > 0.1:
-        log.warning("Step %d: %.0f %% of the time went into waiting for data; raise --workers.",
-                    figures["step"], 100 * figures["waiting_share"])  # fmt: skip
-    lowest = min(figures.get("perplexity_by_codebook", [2.0]))
-    if lowest < 1.5:
-        log.warning("Step %d: a codebook is nearly collapsed (perplexity %.2f).", figures["step"], lowest)
+class Worries:
+    """Says aloud what looks wrong in the log; each worry once in a run."""
+
+    def __init__(self) -> None:
+        self.said: set[str] = set()
+
+    def look(self, figures: Figures) -> None:
+        """Look at a line of the log."""
+        step, waiting = figures["step"], figures.get("waiting_share", 0)
+        if waiting > 0.1:
+            self._say("waiting", f"Step {step}: {waiting:.0%} of the time went into waiting for data. A higher "
+                      "--workers helps where processors are idle.")  # fmt: skip
+        lowest = min(figures.get("perplexity_by_codebook", [2.0]))
+        if lowest < 1.5:
+            self._say("collapse", f"Step {step}: a codebook is nearly collapsed (perplexity {lowest:.2f}).")
+
+    def _say(self, worry: str, message: str) -> None:
+        if worry not in self.said:
+            self.said.add(worry)
+            log.warning("%s", message)
 
 
 def _over_ranks(value: Tensor) -> Tensor:

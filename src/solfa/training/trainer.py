@@ -21,7 +21,7 @@ from solfa.config import Config, save_config
 from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
 from solfa.objectives import ObjectiveConfig, Step, build_objective
-from solfa.training.monitor import Clock, Figures, Log, Totals, warn_of_trouble
+from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
 from solfa.training.optim import AdamWConfig, build_optimizer, learning_rate
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Trainer:
         self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
         self.optimizer = build_optimizer(config.optim, self.objective)
         self.module = self._distributed(self.objective)
-        self.totals, self.step = Totals(), 0
+        self.totals, self.worries, self.step = Totals(), Worries(), 0
         self.n_unreadable = 0
         self.stop_requested = False
 
@@ -194,7 +194,7 @@ class Trainer:
         if self.step % self.config.log_every == 0 or is_last:
             figures |= self.totals.figures() | clock.look()
             self.totals = Totals()
-            warn_of_trouble({"step": self.step, **figures})
+            self.worries.look({"step": self.step, **figures})
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
             figures |= {f"valid_{name}": value for name, value in self.validate().items()}
             clock.look()  # validation is no training time
