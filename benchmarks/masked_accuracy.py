@@ -15,7 +15,6 @@ import torch
 
 from solfa import checkpoint
 from solfa.config import load_config, override
-from solfa.memory import keep_freed_memory
 from solfa.objectives import MaskedPredictionConfig
 from solfa.targets import MelFramesConfig
 from solfa.training import Place, RunConfig, Trainer
@@ -30,7 +29,6 @@ def main() -> None:
     parser.add_argument("--manifest", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=128)
     arguments = parser.parse_args()
-    keep_freed_memory()
     tracks = str(arguments.manifest)
     config = override(
         load_config(RunConfig, arguments.run / checkpoint.CONFIG),

@@ -20,7 +20,6 @@ import solfa
 from solfa.data.audio import read_audio
 from solfa.data.manifest import Track, read_manifest
 from solfa.features import LogMel, LogMelConfig
-from solfa.memory import keep_freed_memory
 from solfa.metrics import retrieval
 from solfa.models import AudioEncoder, build_encoder
 
@@ -77,7 +76,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a clip")
     parser.add_argument("--json", type=Path, help="write all figures here")
     arguments = parser.parse_args()
-    keep_freed_memory()
 
     waves, labels = [], []
     for number, track in enumerate(read_manifest(arguments.manifest)):

@@ -1,4 +1,4 @@
-"""Training speed on this machine: steps per second, share of time spent waiting for data, what memory costs.
+"""Training speed on this machine: steps per second, share of time spent waiting for data.
 
     python benchmarks/training.py [--manifest music/train.jsonl] [--recipe muq_small] [--steps 12]
 
@@ -25,14 +25,11 @@ import json, sys
 from pathlib import Path
 import torch
 from solfa.config import override
-from solfa.memory import keep_freed_memory
 from solfa.recipes import recipe
 from solfa.targets import MelRandomProjectionConfig
 from solfa.training import Place, Trainer
 
-manifest, name, n_steps, threads, workers, keep, run = sys.argv[1:]
-if int(keep):
-    keep_freed_memory()
+manifest, name, n_steps, threads, workers, run = sys.argv[1:]
 torch.set_num_threads(int(threads))
 config = override(recipe(name), {"data.manifest": manifest, "n_steps": int(n_steps), "log_every": 1,
                                  "checkpoint_every": 10**6})
@@ -61,10 +58,10 @@ def made_music(folder: Path) -> Path:
 
 def measured(setting: dict[str, Any], arguments: argparse.Namespace) -> dict[str, float]:
     """Medians over the steps of one process."""
-    values = {"threads": arguments.threads, "workers": 1, "keep": 1, **setting}
+    values = {"threads": arguments.threads, "workers": 1, **setting}
     with tempfile.TemporaryDirectory() as run:
         command = [arguments.manifest, arguments.recipe, arguments.steps]
-        command += [values["threads"], values["workers"], values["keep"], run]
+        command += [values["threads"], values["workers"], run]
         done = subprocess.run(
             [sys.executable, "-c", RUN, *map(str, command)], capture_output=True, text=True, check=True
         )
@@ -92,8 +89,8 @@ def main() -> None:
         arguments.manifest = arguments.manifest or made_music(Path(folder))
         settings = {
             "as solfa train does it": {},
-            "freed memory given back": {"keep": 0},
             "no process that reads ahead": {"workers": 0},
+            "one thread": {"threads": 1},
         }
         rounds = [
             {name: measured(s, arguments) for name, s in settings.items()} for _ in range(arguments.rounds)

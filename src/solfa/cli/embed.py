@@ -22,7 +22,6 @@ from solfa.embedding import (
     resolve_layer,
 )
 from solfa.embedding.store import REFUSED
-from solfa.memory import keep_freed_memory
 from solfa.models import AudioEncoder, load
 
 SHOWN = 20  # refused files on the screen; the report holds all
@@ -89,7 +88,6 @@ def embed(
 
 def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
     """The model that a user named, on the device that a user named."""
-    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     if device == "auto":

@@ -11,7 +11,6 @@ from solfa import checkpoint, distributed
 from solfa.cli.examples import examples
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
-from solfa.memory import keep_freed_memory
 from solfa.recipes import RECIPES, recipe
 from solfa.training import Place, RunConfig, Trainer, draw_curves
 
@@ -51,7 +50,6 @@ def train(
     A recipe is a complete run; --set changes single values of it, and the result is written to config.json in
     the run folder. With --resume the run is read from there, and RECIPE only names it.
     """
-    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     place = _place(device)

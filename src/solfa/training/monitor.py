@@ -127,8 +127,11 @@ class Worries:
         """Look at a line of the log."""
         step, waiting = figures["step"], figures.get("waiting_share", 0)
         if waiting > 0.1:
-            self._say("waiting", f"Step {step}: {waiting:.0%} of the time went into waiting for data. A higher "
-                      "--workers helps where processors are idle.")  # fmt: skip
+            self._say(
+                "waiting",
+                f"Step {step}: {waiting:.0%} of the time went into waiting for data. "
+                "A higher --workers helps where processors are idle.",
+            )
         lowest = min(figures.get("perplexity_by_codebook", [2.0]))
         if lowest < 1.5:
             self._say("collapse", f"Step {step}: a codebook is nearly collapsed (perplexity {lowest:.2f}).")
