@@ -162,10 +162,10 @@ def _draw(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).hexdigest()
 
 
-def _values(track: Track, folder: Path) -> dict[str, Any]:
-    path = _absolute(track.path)
+def track_values(track: Track) -> dict[str, Any]:
+    """What a line of a manifest says about a track, with its path as it is."""
     return {
-        "path": (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix(),
+        "path": str(track.path),
         "seconds": track.seconds,
         "sample_rate": track.sample_rate,
         "channels": track.n_channels,
@@ -173,6 +173,12 @@ def _values(track: Track, folder: Path) -> dict[str, Any]:
         "tags": track.tags,
         "decoder": track.decoder,
     }
+
+
+def _values(track: Track, folder: Path) -> dict[str, Any]:
+    path = _absolute(track.path)
+    shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+    return track_values(track) | {"path": shown.as_posix()}
 
 
 def _absolute(path: Path) -> Path:

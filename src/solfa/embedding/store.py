@@ -27,7 +27,7 @@ from torch import Tensor
 
 from solfa.checkpoint import FolderLock, write_text
 from solfa.data.audio import RESAMPLER
-from solfa.data.manifest import Track
+from solfa.data.manifest import Track, track_values
 from solfa.data.prepare import Refused
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.growing import GrowingArray, append_lines, mend_lines, read_lines
@@ -285,19 +285,8 @@ class _FrameFiles:
 
 def _line(embedded: Embedded, row: int) -> dict[str, Any]:
     """What tracks.jsonl says about a track: a line of a manifest, and where its vector is."""
-    track = embedded.source.track
-    return {
-        "path": str(track.path),
-        "seconds": track.seconds,
-        "sample_rate": track.sample_rate,
-        "channels": track.n_channels,
-        "content_hash": track.content_hash,
-        "tags": track.tags,
-        "decoder": track.decoder,
-        "row": row,
-        "n_frames": embedded.n_frames,
-        **asdict(embedded.source.stamp),
-    }
+    values = track_values(embedded.source.track)
+    return values | {"row": row, "n_frames": embedded.n_frames} | asdict(embedded.source.stamp)
 
 
 def _track(line: dict[str, Any]) -> Track:
