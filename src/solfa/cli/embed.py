@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
+from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.data.prepare import Refused
@@ -90,11 +91,7 @@ def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
     """The model that a user named, on the device that a user named."""
     if threads:
         torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise typer.BadParameter("This machine has no CUDA device that PyTorch can use. Try --device cpu.")
-    return load(model, device)
+    return load(model, chosen_device(device))
 
 
 def space_of(encoder: AudioEncoder, model: str, layer: int | None, pool: Pool) -> Space:

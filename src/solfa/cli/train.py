@@ -1,6 +1,5 @@
 """solfa train: a recipe or a config.json -> a run folder."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import torch
 import typer
 
 from solfa import checkpoint, distributed
+from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
@@ -52,7 +52,7 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    place = _place(device)
+    place = chosen_device(device)
     with distributed.process_group(place):
         changes = dict(parse_assignment(text) for text in assignments or [])
         config = override(_config(recipe_or_config, out, resume), changes)
@@ -84,16 +84,3 @@ def _config(name: str, out: Path, resume: bool) -> RunConfig:
     if name.endswith(".json"):
         return load_config(RunConfig, Path(name))
     return recipe(name)
-
-
-def _place(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise typer.BadParameter(
-                "This machine has no CUDA device that PyTorch can use. Try --device cpu."
-            )
-        name = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"
-        torch.cuda.set_device(name)
-    return torch.device(name)

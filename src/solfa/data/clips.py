@@ -8,7 +8,7 @@ clip, and a resumed run simply goes on counting.
 import logging
 import signal
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -44,10 +44,7 @@ class Clips:
 
     def to(self, device: torch.device) -> "Clips":
         """The same clips on another device."""
-        return Clips(
-            self.waveform.to(device, non_blocking=True), self.sample_rate, self.numbers, self.tracks,
-            self.seed, self.n_unreadable,
-        )  # fmt: skip
+        return replace(self, waveform=self.waveform.to(device, non_blocking=True))
 
     def generators(self, purpose: int, device: torch.device | str = "cpu") -> list[torch.Generator]:
         """A source of randomness for each clip, the same wherever and whenever the clip is made."""

@@ -11,8 +11,8 @@ def mel_rvq() -> RunConfig:
     """The quantizer of MuQ, fitted to mel frames: 8 codebooks of 1024, every figure as published.
 
     Command:  solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq
-    Takes:    see docs/experiments.md
-    Reaches:  see docs/experiments.md
+    Takes:    2,103 of its steps: 25 minutes on one busy core (docs/experiments.md)
+    Reaches:  67 % of the variance of mel frames explained on other tracks, after 2,000 steps
     """
     return RunConfig(
         objective=QuantizerFitConfig(),
@@ -26,7 +26,7 @@ def mel_rvq() -> RunConfig:
 
 
 def muq_large() -> RunConfig:
-    """MuQ with 12 layers of 1024 on Mel-RVQ codes, every figure as published: 333 M parameters with its head.
+    """MuQ with 12 layers of 1024 on Mel-RVQ codes, every figure as published: 316 M parameters.
 
     Command:  torchrun --nproc-per-node 8 -m solfa train muq_large --set data.manifest=tracks.jsonl
               --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_large
@@ -72,8 +72,8 @@ def muq_small() -> RunConfig:
 
     Command:  solfa train muq_small --set data.manifest=train.jsonl
               --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small
-    Takes:    see docs/experiments.md
-    Reaches:  see docs/experiments.md
+    Takes:    1,800 of its steps: 71 minutes on two cores (docs/experiments.md)
+    Reaches:  masked accuracy 6.4 % on other tracks (commonest code 1.9 %), after 1,800 steps
     """
     return override(
         muq_base(),

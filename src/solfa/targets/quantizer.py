@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import weight_norm
@@ -243,11 +243,6 @@ def nearest_codes(
     rows = F.normalize(frames.float(), dim=-1).flatten(0, 1)
     codes = [(part @ directions.T).argmax(-1) for part in rows.split(ROWS_AT_ONCE)]
     return torch.cat(codes).view(frames.shape[:2])
-
-
-def codes_are_collapsed(used: Bool[Tensor, "codebook code"]) -> Bool[Tensor, " codebook"]:
-    """True for a codebook of which only one entry is ever used: nothing can be learned from it."""
-    return used.sum(-1) <= 1
 
 
 def _projection(n_in: int, n_out: int, n_layers: int) -> nn.Module:
