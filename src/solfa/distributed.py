@@ -80,6 +80,16 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat([part[: int(n)] for part, n in zip(gathered, counts, strict=True)])
 
 
+def gather_with_gradient(rows: Tensor) -> tuple[Tensor, int]:
+    """Rows of all ranks, in order, and the place of this rank's first one; gradients flow back to all."""
+    if world_size() == 1:
+        return rows, 0
+    counts = gather_rows(torch.tensor([len(rows)], device=rows.device)).tolist()
+    first = sum(counts[: rank()])
+    mine = torch.nn.functional.pad(rows, (0, 0, first, sum(counts) - first - len(rows)))
+    return sum_over_ranks(mine), first
+
+
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum over the ranks, through which gradients flow back to every rank's share."""
     return _SumOverRanks.apply(value) if world_size() > 1 else value

@@ -47,6 +47,13 @@ def test_a_clip_follows_from_seed_and_number(tracks: list[Track]) -> None:
     assert not torch.equal(a[0], clips(tracks, seed=1)[7][0])
 
 
+def test_clips_in_a_row_can_be_cut_from_one_track_each_at_its_own_place(tracks: list[Track]) -> None:
+    row = clips(tracks, clips_per_track=3)
+    assert sorted(row[number][2] for number in range(12)) == [1] * 3 + [2] * 9
+    assert all(len({row[turn + n][2] for n in range(3)}) == 1 for turn in range(0, 12, 3))
+    assert not torch.equal(row[0][0], row[1][0])
+
+
 def test_epochs_differ_in_order_and_cuts(tracks: list[Track]) -> None:
     row = clips(tracks)
     first, second = ([row[n][0][0].item() for n in range(start, start + 4)] for start in (0, 4))

@@ -30,7 +30,7 @@ def main() -> None:
                 {n: p.grad.clone() for n, p in trainer.objective.named_parameters() if p.grad is not None}
             )
 
-        trainer.optimizer.register_step_pre_hook(keep)
+        trainer.optimizers[0].register_step_pre_hook(keep)
         trainer.train()
         if distributed.is_first():
             buffers = {f"buffer.{name}": value.clone() for name, value in trainer.objective.named_buffers()}

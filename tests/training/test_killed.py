@@ -58,7 +58,8 @@ def test_weights_and_optimiser_are_those_of_the_unbroken_run(report: dict[str, i
     a, b = load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)
     moments = [
-        checkpoint.load_training(path, torch.device("cpu"))["optimizer"]["state"] for path in (whole, killed)
+        checkpoint.load_training(path, torch.device("cpu"))["optimizers"][0]["state"]
+        for path in (whole, killed)
     ]
     assert all(
         torch.equal(moments[0][i][name], moments[1][i][name]) for i in moments[0] for name in moments[0][i]

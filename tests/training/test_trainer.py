@@ -13,9 +13,10 @@ import solfa
 from solfa import checkpoint
 from solfa.config import override
 from solfa.data.manifest import read_manifest, write_manifest
-from solfa.training import AdamWConfig, Interrupted, Place, RunConfig, Trainer, TrainingError
+from solfa.objectives import build_objective
+from solfa.training import AdamWConfig, Interrupted, MuonConfig, Place, RunConfig, Trainer, TrainingError
 from solfa.training.monitor import Worries, code_figures
-from solfa.training.optim import learning_rate
+from solfa.training.optim import OptimConfig, build_optimizers, rate_share
 
 TIMES = ("seconds", "audio_hours_per_hour", "waiting_share")
 
@@ -40,7 +41,11 @@ def stop_after(config: RunConfig, run: Path, step: int) -> None:
         trainer.train()
 
 
-def test_six_steps_equal_three_saved_and_three_more(small_run: RunConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optim", [AdamWConfig(warmup_steps=2), MuonConfig(warmup_steps=2)])
+def test_six_steps_equal_three_saved_and_three_more(
+    optim: OptimConfig, small_run: RunConfig, tmp_path: Path
+) -> None:
+    small_run = override(small_run, {"optim": optim})
     whole = train(small_run, tmp_path / "whole")
     stop_after(small_run, tmp_path / "broken", 3)
     broken = train(small_run, tmp_path / "broken", resume=True)
@@ -165,7 +170,30 @@ def test_collapsed_targets_are_refused(small_run: RunConfig, tmp_path: Path) -> 
 
 def test_warm_up_then_linear_decay() -> None:
     config = AdamWConfig(lr=1.0, warmup_steps=4)
-    assert [learning_rate(config, step, 12) for step in (0, 3, 4, 8, 11)] == [0.25, 1.0, 1.0, 0.5, 0.125]
+    assert [rate_share(config, step, 12) for step in (0, 3, 4, 8, 11)] == [0.25, 1.0, 1.0, 0.5, 0.125]
+
+
+def test_muon_takes_the_matrices_of_what_outlives_training_and_adam_all_else(small_run: RunConfig) -> None:
+    objective = build_objective(small_run.objective)
+    muon, adam = build_optimizers(MuonConfig(lr=0.1, adam_lr=0.2), objective)
+    matrices = [p for p in objective.model.parameters() if p.ndim == 2]
+    assert [id(p) for p in muon.param_groups[0]["params"]] == [id(p) for p in matrices]
+    n_learning = sum(p.requires_grad for p in objective.parameters())
+    assert len(adam.param_groups[0]["params"]) == n_learning - len(matrices)
+    assert (muon.param_groups[0]["peak_lr"], adam.param_groups[0]["peak_lr"]) == (0.1, 0.2)
+
+
+def test_an_update_of_muon_moves_all_directions_as_far(small_run: RunConfig) -> None:
+    objective = build_objective(small_run.objective)
+    muon, _ = build_optimizers(MuonConfig(weight_decay=0.0), objective)
+    matrix = muon.param_groups[0]["params"][0]
+    before = matrix.detach().clone()
+    rare, common = torch.zeros_like(matrix), torch.zeros_like(matrix)
+    rare[0, 0], common[1, 1] = 1.0, 100.0
+    matrix.grad = rare + common
+    muon.step()
+    moved = (matrix.detach() - before).abs()
+    assert 0.5 < float(moved[0, 0] / moved[1, 1]) < 2
 
 
 def test_uniform_codes_have_full_perplexity_and_one_code_has_one() -> None:

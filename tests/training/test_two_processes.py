@@ -14,6 +14,7 @@ from torch import Tensor
 
 from solfa.config import override, save_config
 from solfa.data.clips import numbers_of_step
+from solfa.objectives import TrackAgreementConfig
 from solfa.training import RunConfig
 
 
@@ -73,6 +74,13 @@ def assert_same(reference: dict[str, Tensor], estimated: dict[str, Tensor]) -> N
 
 def test_two_processes_give_the_gradients_of_one(one_step: RunConfig, tmp_path: Path) -> None:
     assert_same(gradients(one_step, tmp_path, 1), gradients(one_step, tmp_path, 2))
+
+
+def test_clips_of_one_track_find_each_other_across_processes(one_step: RunConfig, tmp_path: Path) -> None:
+    config = override(
+        one_step, {"objective.agreement": TrackAgreementConfig(weight=5.0), "data.clips_per_track": 2}
+    )
+    assert_same(gradients(config, tmp_path, 1), gradients(config, tmp_path, 2))
 
 
 def test_two_processes_log_what_one_logs(one_step: RunConfig, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class ClipsConfig(Config):
     valid_manifest: str = ""  # held-out tracks to watch; none if empty
     clip_seconds: float = 30.0
     clips_per_step: int = 192  # over all ranks and accumulated batches
+    clips_per_track: int = 1  # so many clips in a row are cut from the same track, each at a place of its own
     n_valid_clips: int = 64
     channel: Literal["mean", "random"] = "mean"  # of a recording with several
 
@@ -68,7 +69,8 @@ class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
     """Clip number ``n`` of a run: a crop of a track, at a place decided by seed and number.
 
     In one epoch a track comes up once for every ``clip_seconds`` that it lasts, so that every second of music
-    is as likely as every other. Tracks shorter than a clip are left out.
+    is as likely as every other; each time, ``clips_per_track`` clips are cut from it. Tracks shorter than a
+    clip are left out.
     """
 
     def __init__(self, tracks: Sequence[Track], config: ClipsConfig, sample_rate: int, seed: int) -> None:
@@ -96,7 +98,7 @@ class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
 
     def __getitem__(self, number: int) -> tuple[Tensor, int, int, int]:
         """Waveform, number, place of its track, and how many tracks could not be read before that one."""
-        epoch, position = divmod(number, len(self.turns))
+        epoch, position = divmod(number // self.config.clips_per_track, len(self.turns))
         order = _order(self.seed, epoch, len(self.turns))
         for attempt in range(len(self.turns)):
             track = int(self.turns[order[(position + attempt) % len(self.turns)]])

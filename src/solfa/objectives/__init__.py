@@ -2,6 +2,7 @@
 
 from typing import assert_never
 
+from solfa.objectives.agreement import TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
 from solfa.objectives.masked import MaskedPrediction, MaskedPredictionConfig, PredictionConfig
 from solfa.objectives.masking import BlockMasking, BlockMaskingConfig
@@ -32,5 +33,6 @@ __all__ = [
     "QuantizerFit",
     "QuantizerFitConfig",
     "Step",
+    "TrackAgreementConfig",
     "build_objective",
 ]

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from solfa.config import Config
 from solfa.data.clips import Clips
 from solfa.models import EncoderConfig, build_encoder
+from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
 from solfa.objectives.masking import BlockMasking, BlockMaskingConfig
 from solfa.targets import (
@@ -43,6 +44,7 @@ class MaskedPredictionConfig(Config):
     encoder: EncoderConfig
     masking: BlockMaskingConfig = field(default_factory=BlockMaskingConfig)
     predictions: tuple[PredictionConfig, ...] = (PredictionConfig(),)
+    agreement: TrackAgreementConfig | None = None  # of clips of one track; published models have none
 
 
 class LinearCodeHead(nn.Module):
@@ -108,6 +110,7 @@ class MaskedPrediction(Objective):
         targets = [build_target(p.target) for p in config.predictions]
         self.targets = nn.ModuleList(targets).requires_grad_(False)
         self.heads = nn.ModuleList(_build_head(p.target, self.encoder.dim) for p in config.predictions)
+        self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
         for target in targets:
             if target.grid != self.encoder.grid:
                 raise TargetError(
@@ -139,10 +142,25 @@ class MaskedPrediction(Objective):
         """Loss over the hidden frames of clips."""
         expected = [target(clips) for target in self.targets]  # from the clean waveform
         mask = self.masking.sample(clips, _n_frames(expected[0]))
-        hidden = self.encoder(self.masking.hide_samples(clips, mask)).last[mask]
+        hidden = self.encoder(self.masking.hide_samples(clips, mask)).last
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
-        steps = [head.loss(hidden, e, mask) for head, e in zip(heads, expected, strict=True)]
-        return _combine(steps, [prediction.weight for prediction in self.config.predictions])
+        steps = [head.loss(hidden[mask], e, mask) for head, e in zip(heads, expected, strict=True)]
+        weights = [prediction.weight for prediction in self.config.predictions]
+        if self.agreement:
+            steps.append(self._agreement(self.agreement, hidden, clips, mask))
+            weights.append(self.agreement.config.weight)
+        return _combine(steps, weights)
+
+    def _agreement(
+        self,
+        agreement: TrackAgreement,
+        hidden: Float[Tensor, "clip frame dim"],
+        clips: Clips,
+        mask: Bool[Tensor, "clip frame"],
+    ) -> Step:
+        """A clip's loss weighs as much as its hidden frames, so that the sum is over frames here too."""
+        loss = (agreement(hidden, clips.tracks) * mask.sum(1)).sum()
+        return Step(loss, mask.sum().float(), {"agreement_loss": loss.detach()})
 
 
 def code_loss(

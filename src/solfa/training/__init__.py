@@ -1,11 +1,12 @@
 """Objective + clips -> checkpoints."""
 
 from solfa.training.curves import CurvesError, draw_curves
-from solfa.training.optim import AdamWConfig
+from solfa.training.optim import AdamWConfig, MuonConfig
 from solfa.training.trainer import Interrupted, Place, RunConfig, Trainer, TrainingError
 
 __all__ = [
     "AdamWConfig",
+    "MuonConfig",
     "CurvesError",
     "Interrupted",
     "Place",

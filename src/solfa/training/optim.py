@@ -7,12 +7,14 @@ import torch
 from torch import nn
 
 from solfa.config import Config
+from solfa.objectives import Objective
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig(Config):
     """Adam with decoupled weight decay, and how its learning rate changes."""
 
+    kind: Literal["adamw"] = "adamw"
     lr: float = 5e-4  # at the end of the warm-up
     warmup_steps: int = 0  # from zero to lr, linearly
     decay: Literal["linear", "constant"] = "linear"  # from there to zero at the last step, or none
@@ -21,23 +23,80 @@ class AdamWConfig(Config):
     weight_decay: float = 0.01
 
 
-def build_optimizer(config: AdamWConfig, module: nn.Module) -> torch.optim.AdamW:
-    """An optimiser over all parameters that learn, in one group, as the published runs have it."""
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(
-        learning,
+@dataclass(frozen=True, kw_only=True)
+class MuonConfig(Config):
+    """Muon for the matrices of the model, Adam for all else; both rates change alike.
+
+    An update of a matrix is made orthogonal: it moves all directions as far, the rare ones too, where Adam's
+    first steps move all weights along a few. ``lr`` is on Adam's scale: the same rate moves weights as far.
+
+    Source:
+        Muon (Jordan et al., 2024); scale of the updates from Moonlight, arXiv:2502.16982.
+    """
+
+    kind: Literal["muon"] = "muon"
+    lr: float = 2e-3  # of matrices, at the end of the warm-up
+    momentum: float = 0.95
+    adam_lr: float = 5e-4  # of all else: convolutions, norms, biases, heads
+    warmup_steps: int = 0
+    decay: Literal["linear", "constant"] = "linear"
+    betas: tuple[float, float] = (0.9, 0.98)  # of Adam
+    eps: float = 1e-6  # of Adam
+    weight_decay: float = 0.01
+
+
+OptimConfig = AdamWConfig | MuonConfig
+
+
+def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.optim.Optimizer]:
+    """Optimisers over all parameters that learn; each group keeps its highest rate as ``peak_lr``."""
+    learning = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    if isinstance(config, AdamWConfig):
+        return [_adamw(learning, config.lr, config)]
+    if not hasattr(torch.optim, "Muon"):
+        raise ValueError(
+            f"PyTorch {torch.__version__} has no Muon. Install 2.9 or newer, or choose AdamW: "
+            '--set optim=\'{"kind": "adamw"}\'.'
+        )
+    matrices = [p for p in objective.model.parameters() if p.requires_grad and p.ndim == 2]
+    taken = {id(parameter) for parameter in matrices}
+    muon = torch.optim.Muon(
+        [{"params": matrices, "peak_lr": config.lr}],
         lr=config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [muon, _adamw([p for p in learning if id(p) not in taken], config.adam_lr, config)]
+
+
+def set_learning_rates(
+    optimizers: list[torch.optim.Optimizer], config: OptimConfig, step: int, n_steps: int
+) -> float:
+    """Set the rates of a step, counted from 0, and return the first of them."""
+    share = rate_share(config, step, n_steps)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * share
+    return float(optimizers[0].param_groups[0]["lr"])
+
+
+def rate_share(config: OptimConfig, step: int, n_steps: int) -> float:
+    """Share of the highest learning rate: a function of the step alone."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    if config.decay == "constant":
+        return 1.0
+    return max(0, n_steps - step) / max(1, n_steps - config.warmup_steps)
+
+
+def _adamw(parameters: list[nn.Parameter], lr: float, config: OptimConfig) -> torch.optim.AdamW:
+    """One group, as the published runs have it."""
+    return torch.optim.AdamW(
+        [{"params": parameters, "peak_lr": lr}],
+        lr=lr,
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
         fused=True,
     )
-
-
-def learning_rate(config: AdamWConfig, step: int, n_steps: int) -> float:
-    """Learning rate of a step, counted from 0: a function of the step alone."""
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    if config.decay == "constant":
-        return config.lr
-    return config.lr * max(0, n_steps - step) / max(1, n_steps - config.warmup_steps)

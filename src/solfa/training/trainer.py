@@ -22,7 +22,7 @@ from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_s
 from solfa.data.manifest import read_manifest
 from solfa.objectives import ObjectiveConfig, Step, build_objective
 from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
-from solfa.training.optim import AdamWConfig, build_optimizer, learning_rate
+from solfa.training.optim import AdamWConfig, OptimConfig, build_optimizers, set_learning_rates
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class RunConfig(Config):
 
     objective: ObjectiveConfig
     data: ClipsConfig = field(default_factory=ClipsConfig)
-    optim: AdamWConfig = field(default_factory=AdamWConfig)
+    optim: OptimConfig = field(default_factory=AdamWConfig)
     n_steps: int
     max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
     precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products on CUDA; CPUs use float32
@@ -74,7 +74,7 @@ class Trainer:
         self.objective = build_objective(config.objective).to(place.device)
         self.clips = self._clips(config.data.manifest)
         self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
-        self.optimizer = build_optimizer(config.optim, self.objective)
+        self.optimizers = build_optimizers(config.optim, self.objective)
         self.module = self._distributed(self.objective)
         self.totals, self.worries, self.step = Totals(), Worries(), 0
         self.n_unreadable = 0
@@ -138,8 +138,7 @@ class Trainer:
     def _train_step(self, stream: Iterator[Clips], clock: Clock) -> Figures:
         """Accumulate gradients over the step's batches and follow them."""
         self.objective.train()
-        lr = learning_rate(self.config.optim, self.step, self.config.n_steps)
-        self.optimizer.param_groups[0]["lr"] = lr
+        lr = set_learning_rates(self.optimizers, self.config.optim, self.step, self.config.n_steps)
         count = torch.zeros((), device=self.place.device)
         seen = []
         for batch in range(self._n_accumulated):
@@ -155,8 +154,9 @@ class Trainer:
         norm = self._scale_and_clip(count)
         if not torch.isfinite(norm):
             raise TrainingError(self._not_finite(seen))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return {"lr": lr, "gradient_norm": float(norm)}
 
     def _scale_and_clip(self, count: torch.Tensor) -> torch.Tensor:
@@ -221,7 +221,7 @@ class Trainer:
         if distributed.is_first():
             training = {
                 "step": self.step,
-                "optimizer": self.optimizer.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "totals": self.totals.sums,
                 "n_unreadable": self.n_unreadable,
             }
@@ -252,7 +252,8 @@ class Trainer:
         try:
             self.objective.load_state_dict(load_file(folder / checkpoint.WEIGHTS))
             training = checkpoint.load_training(folder, self.place.device)
-            self.optimizer.load_state_dict(training["optimizer"])
+            for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
         except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise checkpoint.CheckpointError(
                 f"{folder} is damaged, or a checkpoint of another shape than this run: {error}\n"

@@ -1,0 +1,59 @@
+"""TrackAgreement: clips of one track should be alike, clips of different tracks not."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from solfa import distributed
+from solfa.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackAgreementConfig(Config):
+    """How strongly clips of one track are drawn together; wants ``data.clips_per_track`` of two or more."""
+
+    weight: float = 1.0  # of its loss in the sum
+    temperature: float = 0.1
+    dim: int = 128  # of the vectors that are compared
+
+
+class TrackAgreement(nn.Module):
+    """Clips -> loss of telling which of the others are cut from the same track.
+
+    Masked prediction rewards what changes from frame to frame; this rewards what stays the same through a
+    recording. Clips are compared with all clips of the same forward pass on all ranks.
+
+    Source:
+        Contrastive learning of musical representations (CLMR), arXiv:2103.09410; several positives for each
+        clip as in supervised contrastive learning, arXiv:2004.11362.
+    """
+
+    def __init__(self, config: TrackAgreementConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.projection = nn.Linear(dim, config.dim)
+
+    def forward(
+        self, hidden: Float[Tensor, "clip frame dim"], tracks: Int[Tensor, " clip"]
+    ) -> Float[Tensor, " clip"]:
+        """Loss of each clip; zero for one that is alone of its track.
+
+        For clip i with the set P of clips of the same track, and s the cosine divided by the temperature:
+        -log(sum of exp s_ij over P / sum of exp s_ij over all j other than i).
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            vectors = F.normalize(self.projection(hidden.float().mean(1)), dim=-1)
+            all_vectors, first = distributed.gather_with_gradient(vectors)
+            all_tracks = distributed.gather_rows(tracks.to(hidden.device))
+            similarity = vectors @ all_vectors.T / self.config.temperature
+            itself = torch.arange(len(vectors), device=hidden.device)[:, None] + first
+            is_itself = torch.arange(len(all_vectors), device=hidden.device)[None] == itself
+            is_alike = (tracks.to(hidden.device)[:, None] == all_tracks[None]) & ~is_itself
+            everyone = similarity.masked_fill(is_itself, -torch.inf).logsumexp(1)
+            has_company = is_alike.any(1)
+            # A row without a positive would be -inf, and its gradient NaN: it gets one, and is then left out.
+            alike = similarity.masked_fill(~(is_alike | ~has_company[:, None]), -torch.inf).logsumexp(1)
+            return torch.where(has_company, everyone - alike, 0.0)
