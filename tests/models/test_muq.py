@@ -178,3 +178,15 @@ def test_a_loaded_encoder_is_in_eval_mode_and_the_same_twice() -> None:
     first, second = solfa.load(GOLDEN / "muq_vq_25hz"), solfa.load(GOLDEN / "muq_vq_25hz")
     assert not first.training
     assert torch.equal(first(wave).last, second(wave).last)
+
+
+def test_the_full_size_model_has_the_published_names_and_shapes() -> None:
+    stored = json.loads((GOLDEN / "manifests" / "muq_large_12_layers.json").read_text())
+    published = config_of(MUQ[0]) | {"conv_dim": 512, "encoder_dim": 1024, "encoder_depth": 12}
+    published["w2v2_config"] |= {"intermediate_size": 4096, "num_attention_heads": 16}
+    config = muq_config(published)
+    with torch.device("meta"):
+        encoder = build_encoder(config)
+        expected = muq_weights({name: torch.empty(shape) for name, shape in stored.items()})
+    assert {n: w.shape for n, w in encoder.state_dict().items()} == {n: w.shape for n, w in expected.items()}
+    assert config == MuQConfig()

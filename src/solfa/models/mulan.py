@@ -1,0 +1,281 @@
+"""MuLan: audio tower, text tower, one shared space."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from solfa.config import Config
+from solfa.frames import FrameGrid, seconds_to_samples
+from solfa.models.building import EncoderConfig, build_encoder
+from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
+from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransformerConfig
+from solfa.models.muq import MuQConfig
+from solfa.models.sharing import Shareable, copy_files
+from solfa.models.text import FILES, TextModel
+
+CLIPS_AT_ONCE, TEXTS_AT_ONCE = 8, 64
+TEXT = "text"  # folder of the language model's configuration and tokenizer inside a saved model
+PROBE_TEXT = "calm solo piano"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuLanClipsConfig(Config):
+    """How audio of any length becomes clips; the defaults are the published rule."""
+
+    seconds: float = 10.0
+    # wrap: the last one is filled up from the beginning of the audio (audio shorter than half a clip is heard
+    # twice); end: it ends where the audio ends, and overlaps the one before; audio shorter than a clip is
+    # heard as it is.
+    last: Literal["wrap", "end"] = "wrap"
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0:
+            raise ValueError(f"A clip lasts more than {self.seconds:g} s. The published ones last 10.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioTowerConfig(Config):
+    """An encoder, which of its layers is used, and what stands on top of it."""
+
+    encoder: EncoderConfig = field(default_factory=MuQConfig)
+    layer: int = -1
+    transformer: GatedTransformerConfig = field(default_factory=lambda: GatedTransformerConfig(n_layers=0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextTowerConfig(Config):
+    """What stands on top of a language model."""
+
+    model_dim: int = 768  # of the language model
+    transformer: GatedTransformerConfig = field(default_factory=GatedTransformerConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuLanConfig(Config):
+    """A music-text model; the defaults are those of MuQ-MuLan-large."""
+
+    kind: Literal["mulan"] = "mulan"
+    audio: AudioTowerConfig = field(default_factory=AudioTowerConfig)
+    text: TextTowerConfig = field(default_factory=TextTowerConfig)
+    dim: int = 512  # of the shared space
+    clips: MuLanClipsConfig = field(default_factory=MuLanClipsConfig)
+
+
+class MuLan(Shareable):
+    """Music and words as vectors of one space: the higher their product, the better they fit.
+
+    Source:
+        MuQ-MuLan, arXiv:2501.01108; MuLan, arXiv:2208.12415.
+    """
+
+    def __init__(self, config: MuLanConfig, language: TextModel, license: str = "") -> None:
+        super().__init__()
+        self.config: MuLanConfig = config
+        self.audio = AudioTower(config.audio, config.dim)
+        self.text = TextTower(config.text, config.dim, language)
+        self.license = license  # of the weights; empty if nobody stated one
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveform that the audio tower expects, in Hz."""
+        return self.audio.encoder.sample_rate
+
+    @property
+    def dim(self) -> int:
+        """Width of the shared space."""
+        return self.config.dim
+
+    def embed_audio(
+        self,
+        waveform: Float[Tensor, "clip sample"],
+        lengths: Int[Tensor, " clip"] | None = None,
+        clips: MuLanClipsConfig | None = None,
+    ) -> Float[Tensor, "clip dim"]:
+        """Vectors of recordings: the mean of the unit vectors of a recording's clips.
+
+        As in the original this mean is not scaled to length 1: it is shorter where the clips differ.
+
+        Args:
+            waveform: recordings of any length, mono, in [-1, 1], at ``sample_rate``.
+            lengths: samples of each recording, the rest being padding; all of them if omitted. A recording's
+                vector does not depend on padding or on the others.
+            clips: another rule for cutting than the model's own.
+
+        Raises:
+            ValueError: a recording without samples, or a waveform that ``AudioEncoder`` refuses.
+        """
+        n_samples = [waveform.shape[-1]] * len(waveform) if lengths is None else lengths.tolist()
+        if min(n_samples, default=1) < 1:
+            raise ValueError("A recording without samples has no vector. Leave it out.")
+        rows = [
+            list(cut_clips(recording[:n], self.sample_rate, clips or self.config.clips))
+            for recording, n in zip(waveform, n_samples, strict=True)
+        ]
+        vectors = self._embed_clips([clip for row in rows for clip in row])
+        return torch.stack([part.mean(0) for part in vectors.split([len(row) for row in rows])])
+
+    def embed_clips(
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+    ) -> Float[Tensor, "clip dim"]:
+        """Unit vectors of clips, each heard as a whole."""
+        return self.audio(waveform, lengths)
+
+    def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """Unit vectors of texts, each as if it were alone, whatever stands beside it.
+
+        Raises:
+            ValueError: a string instead of a list of strings, or something that is no string.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(
+                f"embed_text takes a list of strings, not {texts!r:.80}. Write embed_text([text])."
+            )
+        parts = [self.text(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)]
+        return torch.cat(parts) if parts else self.text.to_shared.weight.new_zeros(0, self.dim)
+
+    def describe(self) -> dict[str, str]:
+        """Rows of the card's table."""
+        return {
+            "kind": "music-text model",
+            "sample rate": f"{self.sample_rate} Hz",
+            "shared space": f"{self.dim} dimensions",
+            "parameters": f"{sum(p.numel() for p in self.parameters()):,}",
+        }
+
+    def answer(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "row value"]:
+        """Vectors of a sound and of a text."""
+        return torch.cat([self.embed_clips(waveform), self.embed_text([PROBE_TEXT])])
+
+    def save_files(self, folder: Path) -> None:
+        """Configuration and tokenizer of the language model."""
+        copy_files(FILES, self.text.language.folder, folder / TEXT)
+
+    def _embed_clips(self, clips: Sequence[Tensor]) -> Float[Tensor, "clip dim"]:
+        """Unit vectors of clips of any lengths, some at a time."""
+        parts = []
+        for n in range(0, len(clips), CLIPS_AT_ONCE):
+            batch = clips[n : n + CLIPS_AT_ONCE]
+            lengths = torch.tensor([len(clip) for clip in batch], device=batch[0].device)
+            is_padded = bool((lengths != lengths[0]).any())
+            waveform = nn.utils.rnn.pad_sequence(list(batch), batch_first=True)
+            parts.append(self.embed_clips(waveform, lengths if is_padded else None))
+        return torch.cat(parts)
+
+
+class ClipEncoder(AudioEncoder):
+    """A MuLan's audio side as an encoder without layers, whose frames are whole clips.
+
+    What embeds tracks by windows of hidden states embeds them by clips too, with windows of a clip's length.
+    """
+
+    def __init__(self, mulan: MuLan) -> None:
+        super().__init__(ClipFrontend(mulan), NoContext(mulan.dim), mulan.license)
+        self.config: MuLanConfig = mulan.config
+
+
+class ClipFrontend(Frontend):
+    """Clips -> one frame each: its unit vector."""
+
+    def __init__(self, mulan: MuLan) -> None:
+        super().__init__()
+        self.mulan = mulan
+        seconds = mulan.config.clips.seconds
+        self.grid = FrameGrid(mulan.sample_rate, seconds_to_samples(seconds, mulan.sample_rate))
+
+    def forward(
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
+        """One frame for each clip."""
+        vectors = self.mulan.embed_clips(waveform, lengths)
+        return vectors[:, None], torch.ones(len(vectors), dtype=torch.long, device=vectors.device)
+
+
+class NoContext(Context):
+    """Frames as they are."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.n_layers, self.dim = 0, dim
+
+    def forward(
+        self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
+    ) -> HiddenStates:
+        """One state: what came."""
+        return HiddenStates((frames,), n_frames)
+
+
+class AudioTower(nn.Module):
+    """Clips -> unit vectors, by one layer of an encoder."""
+
+    def __init__(self, config: AudioTowerConfig, dim: int) -> None:
+        super().__init__()
+        self.layer = config.layer
+        self.encoder = build_encoder(config.encoder)
+        self.projection = nn.Linear(self.encoder.dim, config.transformer.dim)
+        self.transformer = GatedTransformer(config.transformer)
+        self.to_shared = nn.Linear(config.transformer.dim, dim)
+
+    def forward(
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+    ) -> Float[Tensor, "clip dim"]:
+        """One vector for each clip."""
+        hidden = self.encoder(waveform, lengths)
+        padding = hidden.padding if lengths is not None else None
+        frames = self.transformer(self.projection(hidden.states[self.layer]), padding)
+        return F.normalize(self.to_shared(mean_over(frames, padding)).float(), dim=-1)
+
+
+class TextTower(nn.Module):
+    """Texts -> unit vectors, by a language model that stays as it is."""
+
+    def __init__(self, config: TextTowerConfig, dim: int, language: TextModel) -> None:
+        super().__init__()
+        self.language = language
+        is_wider = config.model_dim != config.transformer.dim
+        self.projection = nn.Linear(config.model_dim, config.transformer.dim) if is_wider else nn.Identity()
+        self.transformer = GatedTransformer(config.transformer)
+        self.to_shared = nn.Linear(config.transformer.dim, dim)
+
+    def forward(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """One vector for each text.
+
+        Departs from the published program, which lets padding take part: there a text's vector depends on
+        the longest text beside it. Here it is the one that the published program gives for the text alone.
+        """
+        with torch.no_grad():
+            states, padding = self.language(texts)
+        tokens = self.transformer(self.projection(states), padding)
+        return F.normalize(self.to_shared(mean_over(tokens, padding)).float(), dim=-1)
+
+
+def cut_clips(
+    recording: Float[Tensor, " sample"], sample_rate: int, config: MuLanClipsConfig
+) -> Iterator[Float[Tensor, " sample"]]:
+    """The clips of a recording, in order; the last one as ``config.last`` says."""
+    size, end = seconds_to_samples(config.seconds, sample_rate), len(recording)
+    n_whole = end // size
+    for n in range(n_whole):
+        yield recording[n * size : (n + 1) * size]
+    rest = recording[n_whole * size :]
+    if not len(rest):
+        return
+    if config.last == "end":
+        yield recording[max(0, end - size) :]
+    else:
+        yield torch.cat([rest, recording[: size - len(rest)]])
+
+
+def mean_over(
+    frames: Float[Tensor, "clip frame dim"], padding: Bool[Tensor, "clip frame"] | None
+) -> Float[Tensor, "clip dim"]:
+    """The mean over frames that are no padding."""
+    if padding is None:
+        return frames.mean(1)
+    heard = (~padding)[..., None].to(frames.dtype)
+    return (frames.masked_fill(padding[..., None], 0)).sum(1) / heard.sum(1)

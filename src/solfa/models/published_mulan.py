@@ -1,0 +1,113 @@
+"""Names and settings of published MuQ-MuLan weights -> ours."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from solfa.models.layers.gated_transformer import GatedTransformerConfig
+from solfa.models.mulan import AudioTowerConfig, MuLanClipsConfig, MuLanConfig, TextTowerConfig
+from solfa.models.published import muq_config, muq_weights
+
+_TOWER = r"mulan\.(audio|text)\."
+_LAYER = _TOWER + r"transformer\.layers\.(\d+)\."
+AUDIO_MODEL = "mulan.audio.model."
+
+MULAN_NAMES: tuple[tuple[str, str], ...] = (
+    (r"mulan\.text\.model\.", r"text.language.model."),
+    (_TOWER + r"proj\.", r"\1.projection."),
+    (r"mulan\.(audio|text)_to_latents\.", r"\1.to_shared."),
+    (_LAYER + r"0\.norm\.learned_gamma$", r"\1.transformer.layers.\2.attention.norm.weight"),
+    (_LAYER + r"0\.to_q\.", r"\1.transformer.layers.\2.attention.query."),
+    (_LAYER + r"0\.to_kv\.", r"\1.transformer.layers.\2.attention.key_value."),
+    (_LAYER + r"0\.q_scale$", r"\1.transformer.layers.\2.attention.query_scale"),
+    (_LAYER + r"0\.k_scale$", r"\1.transformer.layers.\2.attention.key_scale"),
+    (_LAYER + r"0\.to_out\.0\.", r"\1.transformer.layers.\2.attention.out."),
+    (_LAYER + r"1\.0\.learned_gamma$", r"\1.transformer.layers.\2.feed_forward.norm.weight"),
+    (_LAYER + r"1\.1\.", r"\1.transformer.layers.\2.feed_forward.widen."),
+    (_LAYER + r"1\.4\.", r"\1.transformer.layers.\2.feed_forward.narrow."),
+)
+
+# Tensors of the published file that no embedding needs: a mix of layers that is never used, the temperatures
+# of its training, and positions that older versions of transformers wrote out.
+MULAN_BESIDES = (
+    r"mulan\.audio\.aggregator\.",
+    r"mulan\.(contrast|multi_layer_contrastive_learning)\.",
+    r"mulan\.text\.model\.embeddings\.position_ids$",
+)
+
+
+def is_mulan(published: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` is of a published MuQ-MuLan."""
+    return {"mulan", "audio_model", "text_model"} <= published.keys()
+
+
+def mulan_config(published: Mapping[str, Any], audio: Mapping[str, Any]) -> MuLanConfig:
+    """Our configuration for a published MuQ-MuLan.
+
+    Args:
+        published: its ``config.json``.
+        audio: the ``config.json`` of the MuQ that it stands on.
+
+    Raises:
+        ValueError: a setting that the published weights never have and that we do not build.
+    """
+    encoder, text = muq_config(audio), published["text_model"]
+    problems = []
+    if published["mulan"]["sr"] != encoder.grid.sample_rate:
+        problems.append(f"mulan.sr {published['mulan']['sr']}, while its MuQ has {encoder.grid.sample_rate}")
+    if text.get("use_layer_idx", -1) != -1:
+        problems.append(f"text_model.use_layer_idx {text['use_layer_idx']}, known: -1")
+    if published["audio_model"].get("model_dim", encoder.conformer.dim) != encoder.conformer.dim:
+        problems.append(
+            f"audio_model.model_dim {published['audio_model']['model_dim']}, while its MuQ has "
+            f"{encoder.conformer.dim}"
+        )
+    if problems:
+        raise ValueError(f"No published MuQ-MuLan has these settings of config.json: {'; '.join(problems)}.")
+    above_text = _transformer(published["text_transformer"])
+    return MuLanConfig(
+        audio=AudioTowerConfig(
+            encoder=encoder,
+            layer=published["audio_model"]["use_layer_idx"],
+            transformer=_transformer(published["audio_transformer"]),
+        ),
+        text=TextTowerConfig(model_dim=text.get("model_dim") or above_text.dim, transformer=above_text),
+        dim=published["mulan"]["dim_latent"],
+        clips=MuLanClipsConfig(seconds=float(published["mulan"]["clip_secs"])),
+    )
+
+
+def mulan_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a published MuQ-MuLan under our names.
+
+    Raises:
+        ValueError: names that no published MuQ-MuLan has, all of them listed.
+    """
+    inner = {name[len(AUDIO_MODEL) :]: w for name, w in published.items() if name.startswith(AUDIO_MODEL)}
+    weights = {f"audio.encoder.{name}": tensor for name, tensor in muq_weights(inner).items()}
+    unknown = []
+    for name, tensor in published.items():
+        if name.startswith(AUDIO_MODEL) or any(re.match(pattern, name) for pattern in MULAN_BESIDES):
+            continue
+        ours = next((re.sub(p, o, name, count=1) for p, o in MULAN_NAMES if re.match(p, name)), None)
+        if ours is None:
+            unknown.append(name)
+        else:
+            weights[ours] = tensor
+    if unknown:
+        raise ValueError(f"These names are not of a MuQ-MuLan model: {', '.join(sorted(unknown))}.")
+    return weights
+
+
+def _transformer(published: Mapping[str, Any]) -> GatedTransformerConfig:
+    return GatedTransformerConfig(
+        n_layers=published["tf_depth"],
+        dim=published["dim"],
+        n_heads=published["heads"],
+        head_dim=published["dim_head"],
+        widening=published["ff_mult"],
+        attention_dropout=published["attn_dropout"],
+        feed_forward_dropout=published["ff_dropout"],
+    )

@@ -1,0 +1,161 @@
+"""Shareable: a model that writes itself into a folder or to the hub, with its card and a known answer.
+
+FOLDER/config.json          what it is, its licence, and what it answers to a fixed sound
+FOLDER/model.safetensors    its weights, under our names
+FOLDER/README.md            its card
+FOLDER/text/                with a music-text model: configuration and tokenizer of its language model
+"""
+
+import importlib.metadata
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from solfa import checkpoint
+from solfa.config import Config, to_dict
+
+CARD, MODEL, ANSWER = "README.md", "model", "known_answer"
+TOLERANCE = 1e-3  # of the largest value of an answer: room for other processors, none for damaged weights
+PROBE_SECONDS, PROBE_HZ = 1.0, (110.0, 440.0, 1_760.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What nobody can read from the weights. What is left empty is printed as not stated."""
+
+    title: str = ""
+    recipe: str = ""  # and commit
+    data: str = ""  # that it learned from, with licences
+    unfair_on: str = ""  # evaluations whose music it may have heard
+    scores: str = ""  # with seeds
+    layers: str = ""  # which layer serves which task
+
+
+class Shareable(nn.Module):
+    """A model with a configuration and a licence, to be written and shared as a whole."""
+
+    config: Config
+    license: str
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveform that the model expects, in Hz."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, str]:
+        """Rows of the card's table: what it is -> its value."""
+        raise NotImplementedError
+
+    def answer(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "row value"]:
+        """Some values that depend on all weights, to compare with what the model gave when it was saved."""
+        raise NotImplementedError
+
+    def save_files(self, folder: Path) -> None:
+        """Write what the model needs besides its weights, if anything."""
+
+    def save_pretrained(self, folder: str | Path, card: ModelCard | None = None) -> Path:
+        """Write the model into a folder that ``solfa.load`` reads; no other file is needed.
+
+        Raises:
+            FileExistsError: there is something of that name that is no saved model.
+        """
+        target = Path(folder)
+        if target.exists() and any(target.iterdir()) and not _is_ours(target):
+            raise FileExistsError(f"{target} is not empty and holds no saved model. Give a new folder.")
+        target.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, target / checkpoint.WEIGHTS, metadata={"format": "pt"})
+        self.save_files(target)
+        (target / CARD).write_text(_card(self, target.name, card or ModelCard()), encoding="utf-8")
+        values = {
+            MODEL: to_dict(self.config),
+            "license": self.license,
+            "solfa": importlib.metadata.version("solfa"),
+            ANSWER: _answer(self).tolist(),
+        }
+        checkpoint.write_text(target / checkpoint.CONFIG, json.dumps(values, indent=1) + "\n")
+        return target
+
+    def push_to_hub(
+        self, name: str, card: ModelCard | None = None, *, private: bool = False, token: str | None = None
+    ) -> str:
+        """Publish the model as ``owner/model``; returns its address. Needs a token of the hub."""
+        from huggingface_hub import HfApi
+
+        with tempfile.TemporaryDirectory() as folder:
+            saved = self.save_pretrained(Path(folder, name.split("/")[-1]), card)
+            api = HfApi(token=token)
+            address = api.create_repo(name, private=private, exist_ok=True)
+            api.upload_folder(repo_id=name, folder_path=saved, commit_message="Published with solfa")
+        return str(address)
+
+
+def is_saved(values: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` was written by ``save_pretrained``."""
+    return MODEL in values and ANSWER in values
+
+
+def difference(model: Shareable, values: Mapping[str, Any]) -> float:
+    """How far a model's answer is from the one in its ``config.json``, relative to the largest value."""
+    known, now = torch.tensor(values[ANSWER]), _answer(model)
+    if known.shape != now.shape:
+        return float("inf")
+    distance = (now - known).abs().amax(1) / known.abs().amax(1).clamp(min=1e-12)
+    return float(distance.nan_to_num(torch.inf).max())
+
+
+def copy_files(names: tuple[str, ...], source: Path, target: Path) -> None:
+    """Copy those files that are there into a folder, which is made."""
+    target.mkdir(exist_ok=True)
+    for name in names:
+        if (source / name).is_file() and source.resolve() != target.resolve():
+            shutil.copyfile(source / name, target / name)
+
+
+@torch.no_grad()
+def _answer(model: Shareable) -> Float[Tensor, "row value"]:
+    rate = model.sample_rate
+    time = torch.arange(round(PROBE_SECONDS * rate), dtype=torch.float64) / rate
+    chord = torch.stack([torch.sin(2 * torch.pi * hz * time) for hz in PROBE_HZ]).sum(0) * time.flip(0) / 4
+    device = next(model.parameters()).device
+    was_training = model.training
+    answer = model.eval().answer(chord.float()[None].to(device)).float().cpu()
+    model.train(was_training)
+    return answer
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return is_saved(checkpoint.read_values(folder))
+    except checkpoint.CheckpointError:
+        return False
+
+
+def _card(model: Shareable, name: str, card: ModelCard) -> str:
+    head = ["---", "library_name: solfa", "tags:", "- music", "- audio-feature-extraction"]
+    if model.license:
+        head.insert(1, f"license: {model.license.lower()}")
+    rows = {
+        **model.describe(),
+        "licence of the weights": model.license or "not stated",
+        "recipe": card.recipe or "not stated",
+        "data it learned from": card.data or "not stated",
+        "evaluations that would be unfair": card.unfair_on or "not stated",
+        "scores": card.scores or "not stated",
+        "which layer for which task": card.layers or "not stated",
+    }
+    table = "\n".join(f"| {what} | {value} |" for what, value in rows.items())
+    return (
+        "\n".join([*head, "---"])
+        + f"\n\n# {card.title or name}\n\n| | |\n|---|---|\n{table}\n\n## Use\n\n"
+        + f'```python\nimport solfa\n\nmodel = solfa.load("{name}")  # this folder, or owner/{name}\n```\n'
+    )

@@ -1,0 +1,83 @@
+"""TextModel: texts -> states of their tokens, by a language model of the transformers library."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+FILES = (  # of a folder that holds a language model, besides its weights
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentencepiece.bpe.model",
+    "vocab.txt",
+)
+INSTALL = 'pip install "solfa[text]"'
+
+
+class TextModel(nn.Module):
+    """A language model and its tokenizer, read from a folder; its weights are random until they are loaded.
+
+    Raises:
+        ImportError: the extra ``text`` is not installed.
+        ValueError: the folder holds no tokenizer or no configuration.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.tokenizer, self.model = _read(folder)
+        self.settings: Any = self.model.config
+
+    @property
+    def dim(self) -> int:
+        """Width of the states."""
+        return int(self.settings.hidden_size)
+
+    @property
+    def most_tokens(self) -> int:
+        """Length of the longest text, in tokens, that the model has positions for."""
+        # RoBERTa's positions begin after that of padding.
+        unused = self.settings.pad_token_id + 1 if "roberta" in self.settings.model_type else 0
+        n_positions: int = self.settings.max_position_embeddings - unused
+        return min(n_positions, int(self.tokenizer.model_max_length))
+
+    def forward(
+        self, texts: Sequence[str]
+    ) -> tuple[Float[Tensor, "text token dim"], Bool[Tensor, "text token"]]:
+        """Last hidden states, and True where there is no token. A longer text is cut, with a warning."""
+        tokens = self.tokenizer(list(texts))["input_ids"]
+        for text, row in zip(texts, tokens, strict=True):
+            if len(row) > self.most_tokens:
+                log.warning(
+                    "A text of %d tokens is cut to the %d that the language model can read: '%.60s ...'",
+                    len(row), self.most_tokens, text,
+                )  # fmt: skip
+        batch = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.most_tokens, return_tensors="pt"
+        )
+        device = next(self.model.parameters()).device
+        ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
+        return self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask == 0
+
+
+def _read(folder: Path) -> tuple[Any, nn.Module]:
+    try:
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+    except ImportError:
+        raise ImportError(f"Text needs the transformers library. Install it with: {INSTALL}") from None
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{folder} holds no language model: {error}. It needs {FILES[0]} and the tokenizer's files; "
+            "fetch them again from where they came."
+        ) from None
+    return tokenizer, AutoModel.from_config(config).eval()

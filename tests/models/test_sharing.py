@@ -1,0 +1,115 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import solfa
+from golden_data import GOLDEN, MERT, MUQ, io_of
+from solfa.models import ModelCard, ModelError
+
+
+@pytest.mark.parametrize("case", [MUQ[0], MUQ[1], MERT[0], MERT[3]])
+def test_a_saved_encoder_gives_the_same_hidden_states(case: str, tmp_path: Path) -> None:
+    encoder = solfa.load(GOLDEN / case)
+    saved = solfa.load(encoder.save_pretrained(tmp_path / "saved"))
+    waveform = io_of(case)["wav"]
+    assert torch.equal(saved(waveform).layers, encoder(waveform).layers)
+    assert (saved.config, saved.license) == (encoder.config, encoder.license)
+
+
+def test_a_saved_music_text_model_is_one_folder_that_needs_no_other(tmp_path: Path) -> None:
+    original = Path(shutil.copytree(GOLDEN / "muq_mulan", tmp_path / "original"))
+    mulan = solfa.load(original)
+    mulan.save_pretrained(tmp_path / "saved")
+    audio, text = mulan.embed_audio(io_of("muq_mulan")["wav"]), mulan.embed_text(["fast rock song"])
+    shutil.rmtree(original)
+    saved = solfa.load(tmp_path / "saved")
+    assert torch.equal(saved.embed_audio(io_of("muq_mulan")["wav"]), audio)
+    assert torch.equal(saved.embed_text(["fast rock song"]), text)
+
+
+def test_the_licence_stays_with_the_weights(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = solfa.load(GOLDEN / MUQ[0])
+    encoder.license = "CC-BY-NC-4.0"
+    encoder.save_pretrained(tmp_path / "saved")
+    assert solfa.load(tmp_path / "saved").license == "CC-BY-NC-4.0"
+    assert "are licensed CC-BY-NC-4.0" in caplog.text
+    assert "license: cc-by-nc-4.0" in (tmp_path / "saved" / "README.md").read_text()
+
+
+def test_the_card_says_what_is_known_and_what_is_not(tmp_path: Path) -> None:
+    card = ModelCard(title="A test", data="four tones, CC0", unfair_on="those tones")
+    solfa.load(GOLDEN / MUQ[0]).save_pretrained(tmp_path / "saved", card)
+    text = (tmp_path / "saved" / "README.md").read_text()
+    for row in ("# A test", "| data it learned from | four tones, CC0 |", "| frame rate | 25 Hz |"):
+        assert row in text
+    assert "| scores | not stated |" in text
+
+
+@pytest.mark.parametrize("damage", [1.01, float("nan")])
+def test_damaged_weights_are_noticed_by_their_answer(tmp_path: Path, damage: float) -> None:
+    folder = solfa.load(GOLDEN / MUQ[0]).save_pretrained(tmp_path / "saved")
+    weights = load_file(folder / "model.safetensors")
+    weights["context.layers.0.attention.value.weight"] *= damage
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"(damaged|NaN).*Fetch (it|them) again"):
+        solfa.load(folder)
+
+
+def test_a_swapped_tokenizer_is_noticed_by_its_answer(tmp_path: Path) -> None:
+    folder = solfa.load(GOLDEN / "muq_mulan").save_pretrained(tmp_path / "saved")
+    tokenizer = json.loads((folder / "text" / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary[6:] = vocabulary[:5:-1]
+    (folder / "text" / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match="does not give the answer"):
+        solfa.load(folder)
+
+
+def test_a_folder_with_other_things_in_it_is_not_written_into(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="holds no saved model"):
+        solfa.load(GOLDEN / MUQ[0]).save_pretrained(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
+
+
+def test_saving_again_replaces_the_model(tmp_path: Path) -> None:
+    solfa.load(GOLDEN / MUQ[0]).save_pretrained(tmp_path / "saved")
+    solfa.load(GOLDEN / MUQ[1]).save_pretrained(tmp_path / "saved")
+    assert solfa.load(tmp_path / "saved").frame_rate == 50.0
+
+
+def test_what_is_pushed_to_the_hub_loads_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub is a folder here: its three calls that are used do what the real ones do."""
+    hub = tmp_path / "hub"
+
+    class Api:
+        def __init__(self, token: str | None = None) -> None:
+            self.token = token
+
+        def create_repo(self, name: str, **options: Any) -> str:
+            (hub / name).mkdir(parents=True, exist_ok=options["exist_ok"])
+            return f"https://hub/{name}"
+
+        def upload_folder(self, *, repo_id: str, folder_path: Path, **options: Any) -> None:
+            shutil.copytree(folder_path, hub / repo_id, dirs_exist_ok=True)
+
+    def snapshot_download(name: str, allow_patterns: list[str]) -> str:
+        into = tmp_path / "cache" / name
+        for pattern in allow_patterns:
+            for path in (hub / name).glob(pattern):
+                (into / path.relative_to(hub / name)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, into / path.relative_to(hub / name))
+        return str(into)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    mulan = solfa.load(GOLDEN / "muq_mulan")
+    assert mulan.push_to_hub("somebody/tiny-mulan") == "https://hub/somebody/tiny-mulan"
+    loaded = solfa.load("somebody/tiny-mulan")
+    assert torch.equal(loaded.embed_text(["calm piano"]), mulan.embed_text(["calm piano"]))
+    assert 'solfa.load("tiny-mulan")' in (hub / "somebody/tiny-mulan/README.md").read_text()
