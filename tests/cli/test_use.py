@@ -12,11 +12,12 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
+from golden_data import GOLDEN
 from solfa.cli import about
 from solfa.cli.main import app
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError, read_frames, read_store
-from solfa.models import AudioEncoder
+from solfa.models import AudioEncoder, load
 from synth import chord, melody, noise
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -173,3 +174,11 @@ def test_an_expected_error_is_one_message_and_exit_code_1(tmp_path: Path, tiny_e
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "There is no library" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_export_bundle_joins_a_models_parts_in_one_folder(tmp_path: Path) -> None:
+    result = solfa("export", "bundle", GOLDEN / "muq_mulan", "--out", tmp_path / "mulan")
+    assert "Use it: solfa.load(" in result.stdout
+    names = {str(path.relative_to(tmp_path / "mulan")) for path in (tmp_path / "mulan").rglob("*")}
+    assert {"config.json", "model.safetensors", "README.md", "text/tokenizer.json"} <= names
+    assert load(tmp_path / "mulan").embed_text(["calm piano"]).shape == (1, 16)

@@ -31,6 +31,7 @@ SUBTYPES = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG",
 GIGABYTE = 1e9
 PUBLISHED_BYTES = {  # about, as float32
     "OpenMuQ/MuQ-large-msd-iter": 1_330_000_000,
+    "OpenMuQ/MuQ-MuLan-large": 2_600_000_000,
     "m-a-p/MERT-v0": 380_000_000,
     "m-a-p/MERT-v0-public": 380_000_000,
     "m-a-p/MERT-v1-95M": 380_000_000,

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 import typer
 
+from solfa import models
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
@@ -15,15 +16,18 @@ from solfa.embedding import (
     EmbeddingStore,
     Extraction,
     Pool,
+    Precision,
     Space,
-    WindowConfig,
     Work,
+    check_precision,
+    default_windows,
     describe_space,
     find_tracks,
     resolve_layer,
 )
 from solfa.embedding.store import REFUSED
-from solfa.models import AudioEncoder, load
+from solfa.models import AudioEncoder
+from solfa.models.layer_guide import GuidedTask, guided_layer
 
 SHOWN = 20  # refused files on the screen; the report holds all
 
@@ -32,6 +36,12 @@ ModelOption = Annotated[
 ]
 LayerOption = Annotated[
     int | None, typer.Option(help="Number of the layer, negative from the end. Default: the last.")
+]
+TaskOption = Annotated[
+    GuidedTask | None, typer.Option(help="In place of --layer: the one that published probes of MODEL took.")
+]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="Of products; the others are for CUDA: faster, and rounded.")
 ]
 PoolOption = Annotated[Pool, typer.Option(help="How the frames of a track become one vector.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
@@ -47,6 +57,7 @@ ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0 le
 @examples(
     "solfa embed ~/Music --model runs/muq_small --out vectors",
     "solfa embed tracks.jsonl --model OpenMuQ/MuQ-large-msd-iter --layer 10 --out vectors",
+    "solfa embed ~/Music --model m-a-p/MERT-v1-95M --task key --out keys",
     "solfa embed a.mp3 b.flac --model runs/muq_small --frames --frame-layer 4 --out hidden",
 )
 def embed(
@@ -54,12 +65,14 @@ def embed(
     model: ModelOption,
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
     layer: LayerOption = None,
+    task: TaskOption = None,
     pool: PoolOption = "mean",
     frames: Annotated[bool, typer.Option("--frames", help="Keep hidden states besides vectors.")] = False,
     frame_layer: Annotated[
         list[int] | None, typer.Option(help="Layer to keep with --frames; may be repeated. Default: --layer.")
     ] = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
     batch: BatchOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = 0,
@@ -76,9 +89,14 @@ def embed(
     """
     if frame_layer and not frames:
         raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
+    if task and layer is not None:
+        raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
+    _refuse_useless(precision, device)
     tracks = find_tracks(paths)
     encoder = load_encoder(model, device, threads)
-    space = space_of(encoder, model, layer, pool)
+    if task:
+        layer = _layer_for(task, encoder, model)
+    space = space_of(encoder, model, layer, pool, precision)
     layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
     work = Work(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(tracks)) as tell:
@@ -91,13 +109,15 @@ def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
     """The model that a user named, on the device that a user named."""
     if threads:
         torch.set_num_threads(threads)
-    return load(model, chosen_device(device))
+    return models.load_encoder(model, chosen_device(device))
 
 
-def space_of(encoder: AudioEncoder, model: str, layer: int | None, pool: Pool) -> Space:
+def space_of(
+    encoder: AudioEncoder, model: str, layer: int | None, pool: Pool, precision: Precision = "float32"
+) -> Space:
     """The space that the options of a command describe."""
-    number = resolve_layer(encoder, layer)
-    return describe_space(encoder, model, layer=number, pool=pool, windows=WindowConfig())
+    number, windows = resolve_layer(encoder, layer), default_windows(encoder)
+    return describe_space(encoder, model, layer=number, pool=pool, windows=windows, precision=precision)
 
 
 def show_refused(refused: Sequence[Refused]) -> None:
@@ -113,6 +133,19 @@ def shown(path: Path) -> str:
     here = Path.cwd()
     name = str(path.relative_to(here) if path.is_relative_to(here) else path)
     return name if name.isprintable() else ascii(name)
+
+
+def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str) -> int:
+    found = guided_layer(encoder, model, task)
+    typer.echo(f"layer {found.number} for {task} ({found.reason})")
+    return found.number
+
+
+def _refuse_useless(precision: Precision, device: str) -> None:
+    try:
+        check_precision(precision, chosen_device(device))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _report(done: Extraction, out: Path) -> None:

@@ -106,7 +106,10 @@ def _encoder_and_space(
         name = model or known.model
         encoder = load_encoder(name, device, threads)
         number = known.layer if layer is None else resolve_layer(encoder, layer)
-        space = describe_space(encoder, name, layer=number, pool=pool or known.pool, windows=known.windows)
+        space = describe_space(
+            encoder, name, layer=number, pool=pool or known.pool, windows=known.windows,
+            precision=known.precision,
+        )  # fmt: skip
         return encoder, space
     if model is None:
         raise typer.BadParameter("A new library needs --model. 'solfa models' lists what there is.")

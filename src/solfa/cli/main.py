@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
-from solfa.cli import about, data, embed, library, train
+from solfa.cli import about, data, embed, export, library, train
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -26,12 +26,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(export.app, name="export")
 for command in (train.train, embed.embed, library.index, library.similar, about.models, about.doctor):
     app.command()(command)
 
 EXPECTED = (
-    AudioError, CheckpointError, ConfigError, Interrupted, ManifestError, ModelError, TargetError,
-    TrainingError, OSError, ValueError,
+    AudioError, CheckpointError, ConfigError, ImportError, Interrupted, ManifestError, ModelError,
+    TargetError, TrainingError, OSError, ValueError,
 )  # fmt: skip
 
 

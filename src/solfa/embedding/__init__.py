@@ -1,11 +1,13 @@
 """Model + audio -> hidden states or vectors, in memory or in a store."""
 
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files, hash_content
+from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (
     FrameStates,
     default_layer,
+    default_windows,
     embed,
     find_tracks,
     hidden_states,
@@ -20,13 +22,16 @@ __all__ = [
     "Extraction",
     "FrameStates",
     "Pool",
+    "Precision",
     "Space",
     "SpaceError",
     "Stamp",
     "StoreError",
     "WindowConfig",
     "Work",
+    "check_precision",
     "default_layer",
+    "default_windows",
     "describe_space",
     "embed",
     "embed_files",

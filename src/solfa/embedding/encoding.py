@@ -11,8 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.embedding.precision import Precision, computing_in
 from solfa.embedding.windows import Window
 from solfa.models import AudioEncoder
+from solfa.models.finite import NotFiniteError
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -27,7 +29,11 @@ class Piece:
 
 
 def encode(
-    items: Iterable[tuple[K, Any]], encoder: AudioEncoder, layers: Sequence[int], windows_at_once: int
+    items: Iterable[tuple[K, Any]],
+    encoder: AudioEncoder,
+    layers: Sequence[int],
+    windows_at_once: int,
+    precision: Precision = "float32",
 ) -> Iterator[tuple[K, Any]]:
     """Turn each Window among ``items`` into its Piece; what is no window goes through unchanged.
 
@@ -37,20 +43,24 @@ def encode(
         encoder: in eval mode.
         layers: numbers of the layers wanted, as in ``HiddenStates``.
         windows_at_once: in one forward pass; a window's frames do not depend on the others.
+        precision: of the forward pass.
 
     Returns:
         Pieces; in place of a window that the encoder refuses, its ValueError.
+
+    Raises:
+        NotFiniteError: the encoder is at fault, and would refuse one window after the other.
     """
     waiting: list[tuple[K, Window]] = []
     for key, item in items:
         if isinstance(item, Window):
             waiting.append((key, item))
         if len(waiting) == windows_at_once or not isinstance(item, Window):
-            yield from _encode_batch(waiting, encoder, layers)
+            yield from _encode_batch(waiting, encoder, layers, precision)
             waiting = []
         if not isinstance(item, Window):
             yield key, item
-    yield from _encode_batch(waiting, encoder, layers)
+    yield from _encode_batch(waiting, encoder, layers, precision)
 
 
 @contextmanager
@@ -117,32 +127,37 @@ def _drain(made: "Queue[Any]") -> None:
 
 
 def _encode_batch(
-    batch: Sequence[tuple[K, Window]], encoder: AudioEncoder, layers: Sequence[int]
+    batch: Sequence[tuple[K, Window]], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
 ) -> Iterator[tuple[K, Piece | ValueError]]:
     if not batch:
         return
     try:
-        pieces = _pieces([window for _, window in batch], encoder, layers)
+        pieces = _pieces([window for _, window in batch], encoder, layers, precision)
+    except NotFiniteError:
+        raise
     except ValueError as error:
         if len(batch) == 1:
             yield batch[0][0], error
         else:  # one of them is at fault: find it, and give the others what is theirs
             for single in batch:
-                yield from _encode_batch([single], encoder, layers)
+                yield from _encode_batch([single], encoder, layers, precision)
         return
     for (key, _), piece in zip(batch, pieces, strict=True):
         yield key, piece
 
 
 @torch.no_grad()
-def _pieces(windows: Sequence[Window], encoder: AudioEncoder, layers: Sequence[int]) -> list[Piece]:
+def _pieces(
+    windows: Sequence[Window], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
+) -> list[Piece]:
     device = next(encoder.parameters()).device
     lengths = torch.tensor([len(window.waveform) for window in windows])
     waveform = torch.zeros(len(windows), int(lengths.max()))
     for row, window in zip(waveform, windows, strict=True):
         row[: len(window.waveform)] = torch.from_numpy(window.waveform)
     is_padded = bool((lengths < waveform.shape[1]).any())
-    hidden = encoder(waveform.to(device), lengths.to(device) if is_padded else None)
+    with computing_in(precision, device):
+        hidden = encoder(waveform.to(device), lengths.to(device) if is_padded else None)
     states = torch.stack([hidden.states[layer] for layer in layers], dim=1).cpu()
     return [
         Piece(clip[:, :n_frames][:, window.taken], window.is_last)

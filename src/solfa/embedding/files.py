@@ -91,15 +91,20 @@ def embed_files(
         work: how many at once.
         frame_layers: layers whose hidden states are handed to ``keep_frames``.
         keep_frames: gets the hidden states of a file bit by bit, before its outcome is given.
+
+    Raises:
+        NotFiniteError: the encoder answers with NaN, and no file is to blame.
+        ValueError: the encoder is in training mode, or its device has no use for the precision.
     """
-    check_is_ready(encoder)
+    check_is_ready(encoder, space.precision)
     work = work or Work()
     n_windows = work.windows_at_once or default_windows_at_once(encoder)
     n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
     read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows)
     with read_ahead(read, paths, n_workers=n_workers, n_ahead=2 * n_windows) as items:
         moments: dict[Source, Moments] = {}
-        for key, item in encode(items, encoder, (space.layer, *frame_layers), n_windows):
+        layers = (space.layer, *frame_layers)
+        for key, item in encode(items, encoder, layers, n_windows, space.precision):
             if not isinstance(item, Piece):
                 moments.pop(key, None)
                 yield item if isinstance(item, Copy | Refused) else _refused(key.track.path, item)

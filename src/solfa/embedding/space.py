@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from solfa.config import Config, to_dict
+from solfa.embedding.precision import Precision
 from solfa.embedding.windows import WindowConfig
 from solfa.models import AudioEncoder
 
@@ -39,6 +40,8 @@ class Space:
     frame_rate: float  # Hz
     window_seconds: float
     context_seconds: float
+    wraps: bool = False  # the last window is filled up from the beginning
+    precision: Precision = "float32"  # half precisions round vectors
 
     @property
     def id(self) -> str:
@@ -48,7 +51,9 @@ class Space:
     @property
     def windows(self) -> WindowConfig:
         """How long tracks are cut."""
-        return WindowConfig(window_seconds=self.window_seconds, context_seconds=self.context_seconds)
+        return WindowConfig(
+            window_seconds=self.window_seconds, context_seconds=self.context_seconds, wraps=self.wraps
+        )
 
     def check_same(self, other: "Space", place: Path) -> None:
         """Refuse to mix vectors of ``other`` with those of this space, which are in ``place``."""
@@ -58,8 +63,8 @@ class Space:
         different = ", ".join(f"{n} {theirs[n]} instead of {mine[n]}" for n in mine if mine[n] != theirs[n])
         raise SpaceError(
             f"{place} holds vectors of {self.model} (space {self.id}), and these would be of {other.model} "
-            f"(space {other.id}): {different}. Vectors of two spaces cannot be compared: give the model and "
-            "layer that it was made with, or another place."
+            f"(space {other.id}): {different}. Vectors of two spaces cannot be compared: give the model, "
+            "layer and precision that it was made with, or another place."
         )
 
     def _what_counts(self) -> dict[str, Any]:
@@ -67,7 +72,13 @@ class Space:
 
 
 def describe_space(
-    encoder: AudioEncoder, model: str | Path, *, layer: int, pool: Pool, windows: WindowConfig
+    encoder: AudioEncoder,
+    model: str | Path,
+    *,
+    layer: int,
+    pool: Pool,
+    windows: WindowConfig,
+    precision: Precision = "float32",
 ) -> Space:
     """The space of the vectors that ``encoder``, loaded as ``model``, gives; hashes its weights."""
     return Space(
@@ -81,12 +92,17 @@ def describe_space(
         frame_rate=encoder.frame_rate,
         window_seconds=windows.window_seconds,
         context_seconds=windows.context_seconds,
+        wraps=windows.wraps,
+        precision=precision,
     )
 
 
 def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
     """The space that ``dataclasses.asdict`` turned into ``values``, as found in ``place``."""
     expected = {field.name for field in fields(Space)}
+    values = dict[str, Any](precision="float32", wraps=False) | dict(
+        values
+    )  # so it was before there was a choice
     if expected != values.keys():
         raise SpaceError(
             f"{place} was written by another version of solfa: its space has the fields {sorted(values)} "

@@ -1,5 +1,6 @@
 """Tracks -> hidden states, or one vector each, in memory."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -14,9 +15,13 @@ from solfa.data.audio import AudioError
 from solfa.data.manifest import read_manifest
 from solfa.data.prepare import find_audio
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
-from solfa.models import AudioEncoder, load
+from solfa.models import AudioEncoder, ClipEncoder, load_encoder
+from solfa.models.layer_guide import guided_layer
+
+log = logging.getLogger(__name__)
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -35,6 +40,8 @@ def embed(
     layer: int | None = None,
     pool: Pool = "mean",
     *,
+    task: str | None = None,
+    precision: Precision = "float32",
     device: str | torch.device = "cpu",
     windows: WindowConfig | None = None,
     windows_at_once: int | None = None,
@@ -47,8 +54,12 @@ def embed(
         layer: number of the layer as in ``HiddenStates``, negative from the end; that of ``default_layer``
             if None.
         pool: "mean", or "mean+std" for mean and standard deviation, joined.
+        task: in place of ``layer``: the layer that published probes of this model took for the task; see
+            ``solfa.models.layer_guide``.
+        precision: "float32", or on CUDA also "bfloat16" and "float16", which are faster and round.
         device: where a model given by name is loaded to.
-        windows: how long tracks are cut; see ``solfa.embedding.windows``.
+        windows: how long tracks are cut; see ``solfa.embedding.windows``. By default 30 s, 5 s of it context
+            on each side; for a music-text model its own clips.
         windows_at_once: in one forward pass; the result does not depend on it. By default 1 on a CPU.
 
     Returns:
@@ -57,13 +68,15 @@ def embed(
     Raises:
         AudioError, OSError: at the first file that cannot be read. To go on past bad files, and to resume,
             use ``solfa embed`` or ``EmbeddingStore``.
-        ValueError: no such layer, or a track too short for the encoder.
+        ValueError: no such layer, none known for the task, or a track too short for the encoder.
+        NotFiniteError: the encoder answers with NaN, and no track is to blame.
     """
-    encoder = model if isinstance(model, AudioEncoder) else load(model, device)
-    layers = (resolve_layer(encoder, layer),)
+    encoder = model if isinstance(model, AudioEncoder) else load_encoder(model, device)
+    layers = (_layer_of(encoder, model, layer, task),)
     tracks = find_tracks(paths)
     moments = [Moments() for _ in tracks]
-    for row, piece in _encode_files(tracks, encoder, layers, windows or WindowConfig(), windows_at_once):
+    windows = windows or default_windows(encoder)
+    for row, piece in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
         moments[row].add(piece.states[0])
     return torch.stack([moment.pooled(pool) for moment in moments])
 
@@ -73,6 +86,7 @@ def hidden_states(
     encoder: AudioEncoder,
     layers: Sequence[int],
     *,
+    precision: Precision = "float32",
     windows: WindowConfig | None = None,
     windows_at_once: int | None = None,
 ) -> FrameStates:
@@ -81,9 +95,11 @@ def hidden_states(
     Raises:
         AudioError, OSError: the file cannot be read.
         ValueError: no such layer, or a track too short for the encoder.
+        NotFiniteError: the encoder answers with NaN, and the track is not to blame.
     """
     numbers = tuple(resolve_layer(encoder, layer) for layer in layers)
-    pieces = _encode_files([Path(path)], encoder, numbers, windows or WindowConfig(), windows_at_once)
+    windows = windows or default_windows(encoder)
+    pieces = _encode_files([Path(path)], encoder, numbers, windows, windows_at_once, precision)
     states = torch.cat([piece.states for _, piece in pieces], dim=1)
     return FrameStates(states, encoder.grid.frame_times(states.shape[1]))
 
@@ -105,15 +121,24 @@ def resolve_layer(encoder: AudioEncoder, layer: int | None) -> int:
     return layer % (encoder.n_layers + 1)
 
 
+def default_windows(encoder: AudioEncoder) -> WindowConfig:
+    """Windows of 30 s with context; for a music-text model its own clips."""
+    if not isinstance(encoder, ClipEncoder):
+        return WindowConfig()
+    clips = encoder.config.clips
+    return WindowConfig(window_seconds=clips.seconds, context_seconds=0.0, wraps=clips.last == "wrap")
+
+
 def default_windows_at_once(encoder: AudioEncoder) -> int:
     """Windows in one forward pass: one keeps memory low on a CPU, several keep an accelerator busy."""
     return 1 if next(encoder.parameters()).device.type == "cpu" else 8
 
 
-def check_is_ready(encoder: AudioEncoder) -> None:
-    """Refuse an encoder that would answer at random."""
+def check_is_ready(encoder: AudioEncoder, precision: Precision) -> None:
+    """Refuse an encoder that would answer at random, or whose device has no use for a precision."""
     if encoder.training:
         raise ValueError("The encoder is in training mode, where it answers at random. Call encoder.eval().")
+    check_precision(precision, next(encoder.parameters()).device)
 
 
 def find_tracks(paths: Paths) -> list[Path]:
@@ -149,15 +174,29 @@ class Moments:
         return torch.cat([mean, variance.clamp(min=0).sqrt()]).float()
 
 
+def _layer_of(
+    encoder: AudioEncoder, model: str | Path | AudioEncoder, layer: int | None, task: str | None
+) -> int:
+    """The number of the layer that is named, or that serves the task that is."""
+    if task is None:
+        return resolve_layer(encoder, layer)
+    if layer is not None:
+        raise ValueError("A layer and a task are named, and the task would choose the layer. Leave one out.")
+    found = guided_layer(encoder, None if isinstance(model, AudioEncoder) else model, task)
+    log.info("Layer %d for %s (%s).", found.number, task, found.reason)
+    return found.number
+
+
 def _encode_files(
     paths: Sequence[Path],
     encoder: AudioEncoder,
     layers: Sequence[int],
     windows: WindowConfig,
     windows_at_once: int | None,
+    precision: Precision,
 ) -> Iterator[tuple[int, Piece]]:
     """The pieces of each file under its place in ``paths``; the first error is raised."""
-    check_is_ready(encoder)
+    check_is_ready(encoder, precision)
     n_windows = windows_at_once or default_windows_at_once(encoder)
 
     def read(numbered: tuple[int, Path]) -> Iterable[tuple[int, Window | Exception]]:
@@ -169,7 +208,7 @@ def _encode_files(
             yield row, error
 
     with read_ahead(read, enumerate(paths), n_workers=1, n_ahead=2 * n_windows) as items:
-        for row, piece in encode(items, encoder, layers, n_windows):
+        for row, piece in encode(items, encoder, layers, n_windows, precision):
             if isinstance(piece, ValueError) and not isinstance(piece, AudioError):
                 raise AudioError(str(piece), paths[row])
             if isinstance(piece, Exception):

@@ -32,6 +32,9 @@ class WindowConfig:
 
     window_seconds: float = 30.0
     context_seconds: float = 5.0  # on each side
+    # The last window is filled up from the track's beginning, instead of starting earlier to be as long as
+    # the others: the rule of MuQ-MuLan's clips. A track of less than half a window is heard twice.
+    wraps: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= 2 * self.context_seconds < self.window_seconds:
@@ -39,6 +42,8 @@ class WindowConfig:
                 f"Windows of {self.window_seconds:g} s have no centre between two contexts of "
                 f"{self.context_seconds:g} s. Make window_seconds more than twice context_seconds."
             )
+        if self.wraps and self.context_seconds:
+            raise ValueError("Windows that wrap have no context. Set context_seconds to 0.")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[W
     n_context = min(n_context, (n_frames - 1) // 2) if config.context_seconds else 0
     longest, step = n_frames * grid.hop_length, (n_frames - 2 * n_context) * grid.hop_length
     audio = _Stretch(path, grid.sample_rate)
+    audio.reaches(longest)
+    beginning = audio.cut(0, longest if config.wraps else 0)
     start = 0
     while audio.reaches(start + longest + 1):  # a sample beyond this window: another one follows
         taken = slice(n_context if start else 0, n_frames - n_context)
@@ -71,7 +78,9 @@ def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[W
     # The last window ends with the track; it starts earlier than its turn, to be as long as the others.
     last = max(0, -(-(audio.end - longest) // grid.hop_length) * grid.hop_length)
     first_taken = (start - last) // grid.hop_length + n_context if start else 0
-    yield Window(audio.cut(last, audio.end), slice(first_taken, None), is_last=True)
+    rest = audio.cut(last, audio.end)
+    filled = np.concatenate([rest, beginning[: longest - len(rest)]])
+    yield Window(filled, slice(first_taken, None), is_last=True)
 
 
 class _Stretch:

@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from solfa.frames import FrameGrid
+from solfa.models.finite import check_finite
+from solfa.models.sharing import Shareable
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Context(nn.Module):
         raise NotImplementedError
 
 
-class AudioEncoder(nn.Module):
+class AudioEncoder(Shareable):
     """Waveform -> hidden states: a frontend makes frames, a context relates them to each other."""
 
     frontend: Frontend
@@ -103,6 +105,22 @@ class AudioEncoder(nn.Module):
         """Layers of the context; hidden states have one more."""
         return self.context.n_layers
 
+    def describe(self) -> dict[str, str]:
+        """Rows of the card's table."""
+        return {
+            "kind": f"encoder, {type(self).__name__}",
+            "sample rate": f"{self.sample_rate} Hz",
+            "frame rate": f"{self.frame_rate:g} Hz",
+            "layers": f"{self.n_layers} of width {self.dim}",
+            "parameters": f"{sum(p.numel() for p in self.parameters()):,}",
+        }
+
+    def answer(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "row value"]:
+        """Eight values of the middle frame of each layer."""
+        layers = self(waveform).layers
+        step = max(1, self.dim // 8)
+        return layers[:, 0, layers.shape[2] // 2, ::step][:, :8]
+
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
     ) -> HiddenStates:
@@ -115,9 +133,13 @@ class AudioEncoder(nn.Module):
 
         Raises:
             ValueError: a clip too short, samples that are not finite, or lengths that cannot be.
+            NotFiniteError: in eval mode, a layer that answers with NaN or infinity.
         """
         check_waveform(waveform, lengths)
-        return self.context(*self.frontend(waveform, lengths))
+        hidden = self.context(*self.frontend(waveform.float(), lengths))
+        if not self.training:  # a training has its own check, of the gradients
+            check_finite(self, hidden.states, waveform)
+        return hidden
 
 
 def check_waveform(waveform: Tensor, lengths: Tensor | None) -> None:

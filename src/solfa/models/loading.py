@@ -5,7 +5,7 @@ import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -13,19 +13,26 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from solfa import checkpoint
+from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder
+from solfa.models.finite import broken_weights
 from solfa.models.mert import MERT, MERTConfig
+from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
 from solfa.models.muq import MuQ, MuQConfig
 from solfa.models.published import muq_config, muq_weights
 from solfa.models.published_mert import is_mert, mert_config, mert_weights
+from solfa.models.published_mulan import is_mulan, mulan_config, mulan_weights
+from solfa.models.sharing import MODEL, TOLERANCE, Shareable, difference, is_saved
+from solfa.models.text import FILES, TextModel
 
 log = logging.getLogger(__name__)
 
-EncoderConfig = MuQConfig | MERTConfig
+ModelConfig = MuQConfig | MERTConfig | MuLanConfig
 
 PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
 PUBLISHED_LICENCES = {
     "OpenMuQ/MuQ-large-msd-iter": "CC-BY-NC-4.0",
+    "OpenMuQ/MuQ-MuLan-large": "CC-BY-NC-4.0",
     "m-a-p/MERT-v0": "CC-BY-NC-4.0",
     "m-a-p/MERT-v0-public": "CC-BY-NC-4.0",
     "m-a-p/MERT-v1-95M": "CC-BY-NC-4.0",
@@ -37,50 +44,90 @@ class ModelError(ValueError):
     """A model that cannot be loaded; the message names the cure."""
 
 
-def build_encoder(config: EncoderConfig, license: str = "") -> AudioEncoder:
-    """The encoder that ``config`` describes, with random weights."""
-    match config:
-        case MuQConfig():
-            return MuQ(config, license)
-        case MERTConfig():
-            return MERT(config, license)
-        case _:
-            assert_never(config)
-
-
-def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder:
-    """A trained encoder, in eval mode.
+def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder | MuLan:
+    """A trained encoder or music-text model, in eval mode.
 
     Args:
-        name: a run folder or one of its ``step-*`` folders, a folder in the official layout (``config.json``
-            and ``model.safetensors`` or ``pytorch_model.bin``), or a published name such as
-            ``OpenMuQ/MuQ-large-msd-iter`` or ``m-a-p/MERT-v1-95M``, which is fetched from the hub unless it
-            is in the local cache.
+        name: a run folder or one of its ``step-*`` folders, a folder that ``save_pretrained`` wrote, a folder
+            in the official layout (``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``), or a
+            published name such as ``OpenMuQ/MuQ-large-msd-iter``, ``OpenMuQ/MuQ-MuLan-large`` or
+            ``m-a-p/MERT-v1-95M``, which is fetched from the hub unless it is in the local cache.
         device: where the weights go.
 
     Raises:
-        ModelError: nothing of that name, or weights that do not fit; the message names the cure.
+        ModelError: nothing of that name, weights that do not fit, or that compute something else than when
+            they were saved; the message names the cure.
     """
     folder = Path(name)
     if not folder.is_dir():
-        folder = _fetch(str(name))
+        folder = fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
     values, weights = checkpoint.read_values(folder), _read_weights(folder)
+    try:
+        model, weights = _build(folder, values, weights, _licence(name, values))
+        _fill(model, weights, folder)
+        model = model.eval().requires_grad_(False).to(device)
+        _check_answer(model, values)
+    except ValueError as error:  # of whatever kind: it says what does not fit
+        raise ModelError(f"{folder} cannot be loaded. {error}") from None
+    if model.license:
+        log.warning("The weights of %s are licensed %s.", name, model.license)
+    return model
+
+
+def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder:
+    """As ``load``; of a music-text model its audio side, as an encoder of whole clips."""
+    model = load(name, device)
+    return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
+
+
+def _build(
+    folder: Path, values: Mapping[str, Any], weights: dict[str, Tensor], licence: str
+) -> tuple[AudioEncoder | MuLan, dict[str, Tensor]]:
+    """A model with random weights, and the weights under its names."""
     if "objective" in values:
-        encoder, weights = _of_run(folder, values, weights)
-    elif "w2v2_config" in values:
-        encoder, weights = MuQ(muq_config(values), _licence(name, values)), muq_weights(weights)
-    elif is_mert(values):
-        config = mert_config(values, _preprocessor(folder))
-        encoder, weights = MERT(config, _licence(name, values)), mert_weights(weights)
-    else:
-        raise ModelError(
-            f"{folder}/config.json is of no model known here. Known are runs of solfa and folders of MuQ and "
-            "of MERT."
+        return _of_run(folder, values, weights)
+    if is_saved(values):
+        config: ModelConfig = TypeAdapter(ModelConfig).validate_json(json.dumps(values[MODEL]))
+        if isinstance(config, MuLanConfig):
+            return MuLan(config, TextModel(folder / TEXT), licence), weights
+        return build_encoder(config, licence), weights
+    if "w2v2_config" in values:
+        return MuQ(muq_config(values), licence), muq_weights(weights)
+    if is_mert(values):
+        return MERT(mert_config(values, read_preprocessor(folder)), licence), mert_weights(weights)
+    if is_mulan(values):
+        language = TextModel(_part(folder, values["text_model"]["name"], list(FILES)))
+        return MuLan(mulan_config(values, _audio_values(folder, values)), language, licence), mulan_weights(
+            weights
         )
-    _fill(encoder, weights, folder)
-    if encoder.license:
-        log.warning("The weights of %s are licensed %s.", name, encoder.license)
-    return encoder.eval().requires_grad_(False).to(device)
+    raise ModelError(
+        "Its config.json is of no model known here. Known are runs and saved models of solfa, and folders of "
+        "MuQ, MuQ-MuLan and MERT."
+    )
+
+
+def _check_answer(model: Shareable, values: Mapping[str, Any]) -> None:
+    """Refuse a saved model that does not compute what it did when it was saved."""
+    if is_saved(values) and (off := difference(model, values)) > TOLERANCE:
+        raise ModelError(
+            f"It does not give the answer that it gave when it was saved: it is off by {off:.1g} of its "
+            "largest value. Its weights are damaged, or this machine computes wrong. Fetch it again, and try "
+            "another machine."
+        )
+
+
+def _audio_values(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the MuQ that a published MuQ-MuLan stands on; its weights are in the MuLan's file."""
+    if "muq_config" in values:
+        return values["muq_config"]
+    return checkpoint.read_values(_part(folder, values["audio_model"]["name"], [checkpoint.CONFIG]))
+
+
+def _part(folder: Path, name: str, files: list[str]) -> Path:
+    """A folder inside a model's folder, or else of the hub."""
+    inside = next((folder / part for part in (name, Path(name).name) if (folder / part).is_dir()), None)
+    # xlm-roberta-base has no owner in its published name; the hub keeps it under one.
+    return inside or fetch(name if "/" in name else f"FacebookAI/{name}", files)
 
 
 def _of_run(
@@ -114,12 +161,13 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _preprocessor(folder: Path) -> dict[str, Any] | None:
+def read_preprocessor(folder: Path) -> dict[str, Any] | None:
+    """What a MERT folder says about its input, if it says anything."""
     path = folder / PREPROCESSOR
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _fill(encoder: AudioEncoder, weights: dict[str, Tensor], folder: Path) -> None:
+def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:
     """Load weights strictly; a report of what is missing, unexpected or of another shape otherwise."""
     wanted = encoder.state_dict()
     problems = {
@@ -137,13 +185,17 @@ def _fill(encoder: AudioEncoder, weights: dict[str, Tensor], folder: Path) -> No
             f"The weights in {folder} do not fit its config.json:\n{report}\nFetch both again together."
         )
     encoder.load_state_dict(weights)
+    if broken := broken_weights(encoder):
+        raise ModelError(
+            f"The weights in {folder} hold NaN or infinity: {', '.join(broken[:3])}. Fetch them again."
+        )
 
 
 def _licence(name: str | Path, values: Mapping[str, Any]) -> str:
     return values.get("license", "") or PUBLISHED_LICENCES.get(str(name), "")
 
 
-def _fetch(name: str) -> Path:
+def fetch(name: str, files: list[str]) -> Path:
     """The folder of a published model, from the local cache or from the hub."""
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(
@@ -154,8 +206,8 @@ def _fetch(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=["*config.json", checkpoint.WEIGHTS]))
-        if not (folder / checkpoint.WEIGHTS).is_file():
+        folder = Path(snapshot_download(name, allow_patterns=files))
+        if checkpoint.WEIGHTS in files and not (folder / checkpoint.WEIGHTS).is_file():
             snapshot_download(name, allow_patterns=[PICKLED_WEIGHTS])
         return folder
     except RepositoryNotFoundError:
@@ -163,5 +215,5 @@ def _fetch(name: str) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise ModelError(
             f"{name} is not in the local cache, and the hub cannot be reached ({type(error).__name__}). "
-            "Download its config.json and model.safetensors on a connected machine and give their folder."
+            f"Download its {' and '.join(files[:2])} on a connected machine and give their folder."
         ) from None

@@ -11,6 +11,7 @@ from solfa.config import Config
 from solfa.features import ConstantQ, ConstantQConfig
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
+from solfa.models.layers.normalization import LayerNorm
 from solfa.models.layers.transformer import Transformer, TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutions, WaveformConvolutionsConfig
 
@@ -53,7 +54,7 @@ class WaveformFrontend(Frontend):
         self.constant_q = None if config.constant_q is None else ConstantQ(config.constant_q)
         n_values = config.convolutions.n_channels
         n_values += 0 if config.constant_q is None else config.constant_q.n_bins
-        self.norm = nn.LayerNorm(n_values, config.transformer.norm_eps)
+        self.norm = LayerNorm(n_values, config.transformer.norm_eps)
         self.projection = nn.Linear(n_values, config.transformer.dim)
         self.dropout = nn.Dropout(config.projection_dropout)
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from solfa.checkpoint import CheckpointError
 from solfa.data.manifest import Track
 from solfa.embedding import describe_space, embed, hash_content
-from solfa.models import AudioEncoder, ModelError, load
+from solfa.models import AudioEncoder, ModelError
+from solfa.models import load_encoder as load
 from solfa.retrieval.library import Library, LibraryError
 
 
@@ -119,9 +120,15 @@ def load_encoder(library: Library) -> AudioEncoder:
 
 def _embed_into(library: Library, path: Path, encoder: AudioEncoder) -> Float[np.ndarray, " dim"]:
     space = library.space
-    same = describe_space(encoder, space.model, layer=space.layer, pool=space.pool, windows=space.windows)
+    same = describe_space(
+        encoder, space.model, layer=space.layer, pool=space.pool, windows=space.windows,
+        precision=space.precision,
+    )  # fmt: skip
     space.check_same(same, library.path)
-    return embed(path, encoder, layer=space.layer, pool=space.pool, windows=space.windows)[0].numpy()
+    vectors = embed(
+        path, encoder, layer=space.layer, pool=space.pool, windows=space.windows, precision=space.precision
+    )
+    return vectors[0].numpy()
 
 
 def _units(vectors: Float[np.ndarray, "track dim"]) -> Float[np.ndarray, "track dim"]:

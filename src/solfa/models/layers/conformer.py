@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
 from solfa.models.encoder import Context, HiddenStates, padding_mask
-from solfa.models.layers.normalization import BatchNorm
+from solfa.models.layers.normalization import BatchNorm, LayerNorm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Conformer(Context):
         self.n_layers, self.dim = config.n_layers, config.dim
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(ConformerLayer(config) for _ in range(config.n_layers))
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
 
     def forward(
         self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
@@ -53,11 +53,12 @@ class Conformer(Context):
         gap = padding if bool(padding.any()) else None
         head_dim = self.config.dim // self.config.n_heads
         rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, frames.device)
-        states = [self.dropout(_without(frames, gap))]
+        # What layers add to stays float32 under any autocast: half precision would round it each time.
+        states = [self.dropout(_without(frames.float(), gap))]
         for layer in self.layers:
             states.append(_without(layer(states[-1], rotation, gap), gap))
         states[-1] = _without(self.norm(states[-1]), gap)
-        return HiddenStates(tuple(state.float() for state in states), n_frames)
+        return HiddenStates(tuple(states), n_frames)
 
 
 class ConformerLayer(nn.Module):
@@ -69,7 +70,7 @@ class ConformerLayer(nn.Module):
         self.attention = RotaryAttention(config)
         self.convolution = ConvolutionModule(config)
         self.feed_forward_out = FeedForward(config)
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
 
     def forward(
         self,
@@ -90,7 +91,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
         self.widen = nn.Linear(config.dim, config.feed_forward_dim)
         self.narrow = nn.Linear(config.feed_forward_dim, config.dim)
         self.dropout = nn.Dropout(config.dropout)
@@ -106,7 +107,7 @@ class RotaryAttention(nn.Module):
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
         self.query = nn.Linear(config.dim, config.dim)
         self.key = nn.Linear(config.dim, config.dim)
         self.value = nn.Linear(config.dim, config.dim)
@@ -139,7 +140,7 @@ class ConvolutionModule(nn.Module):
 
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
         self.gated = nn.Linear(config.dim, 2 * config.dim, bias=False)
         self.depthwise = nn.Conv1d(
             config.dim, config.dim, config.kernel_frames, padding=config.kernel_frames // 2,

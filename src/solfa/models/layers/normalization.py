@@ -1,9 +1,23 @@
-"""Batch normalisation whose training statistics are those of all ranks."""
+"""LayerNorm and BatchNorm in float32 under any autocast; batches are those of all ranks."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation that is float32 under any autocast, and so is what it gives.
+
+    CUDA's autocast does the same; that of the CPU would normalise in half precision, and round.
+    """
+
+    def forward(self, input: Float[Tensor, "*axis dim"]) -> Float[Tensor, "*axis dim"]:
+        """Normalised input."""
+        bias = None if self.bias is None else self.bias.float()
+        return F.layer_norm(input.float(), self.normalized_shape, self.weight.float(), bias, self.eps)
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
 from solfa.models.encoder import Context, HiddenStates, padding_mask
+from solfa.models.layers.normalization import LayerNorm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Transformer(Context):
         self.positions = PositionalConvolution(
             config.dim, config.position_kernel_frames, config.position_groups
         )
-        self.norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.norm = LayerNorm(config.dim, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.n_layers))
 
@@ -69,7 +70,8 @@ class Transformer(Context):
         padding = padding_mask(n_frames, frames.shape[1])
         gap = padding if bool(padding.any()) else None
         norm_is_last = self.config.norm == "before"
-        x = _without(frames, gap)
+        # What layers add to stays float32 under any autocast: half precision would round it each time.
+        x = _without(frames.float(), gap)
         x = x + self.positions(x)
         x = self.dropout(x if norm_is_last else self.norm(x))
         states = [_without(x, gap)]
@@ -77,7 +79,7 @@ class Transformer(Context):
             states.append(_without(layer(states[-1], gap), gap))
         if norm_is_last:
             states[-1] = _without(self.norm(states[-1]), gap)
-        return HiddenStates(tuple(state.float() for state in states), n_frames)
+        return HiddenStates(tuple(states), n_frames)
 
 
 class PositionalConvolution(nn.Module):
@@ -116,9 +118,9 @@ class TransformerLayer(nn.Module):
         self.norm_is_before = config.norm == "before"
         self.residual_scale = (2 * config.n_layers) ** 0.25 if config.norm == "deep" else 1.0
         self.attention = Attention(config)
-        self.attention_norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.attention_norm = LayerNorm(config.dim, config.norm_eps)
         self.feed_forward = FeedForward(config)
-        self.feed_forward_norm = nn.LayerNorm(config.dim, config.norm_eps)
+        self.feed_forward_norm = LayerNorm(config.dim, config.norm_eps)
         self._start_small(0.02, (8 * config.n_layers) ** -0.25 if config.norm == "deep" else 1.0)
 
     def _start_small(self, std: float, deep_gain: float) -> None:

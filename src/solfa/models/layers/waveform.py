@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
+from solfa.models.layers.normalization import LayerNorm
 
 T = TypeVar("T", int, Tensor)
 
@@ -140,14 +141,14 @@ class TimeNorm(nn.Module):
             return normalized.to(x.dtype)
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Each step to mean 0 and variance 1 over its channels."""
+class ChannelNorm(LayerNorm):
+    """Each step to mean 0 and variance 1 over its channels; in float32."""
 
     def forward(  # type: ignore[override]
         self, x: Float[Tensor, "clip channel step"], n_steps: Int[Tensor, " clip"] | None
     ) -> Float[Tensor, "clip channel step"]:
         """Normalised steps; where a clip ends makes no difference."""
-        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        return super().forward(x.transpose(1, 2)).transpose(1, 2).to(x.dtype)
 
 
 class Unchanged(nn.Module):
