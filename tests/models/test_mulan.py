@@ -134,7 +134,7 @@ def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = official_folder(tmp_path)
     for name in ("config.json", "tokenizer.json"):
         (folder / "text_tower-xlm-roberta-tiny" / name).unlink()
-    with pytest.raises(ModelError, match=r"holds no language model.*fetch them again"):
+    with pytest.raises(ModelError, match=r"holds no language model: it needs config.json.*Fetch them again"):
         solfa.load(folder)
 
 

@@ -10,14 +10,10 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-FILES = (  # of a folder that holds a language model, besides its weights
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "sentencepiece.bpe.model",
-    "vocab.txt",
-)
+SETTINGS = "config.json"
+VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")  # one of them is enough
+# All that a folder with a language model holds, besides its weights.
+FILES = (SETTINGS, *VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json")
 INSTALL = 'pip install "solfa[text]"'
 
 
@@ -72,12 +68,12 @@ def _read(folder: Path) -> tuple[Any, nn.Module]:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
     except ImportError:
         raise ImportError(f"Text needs the transformers library. Install it with: {INSTALL}") from None
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+    names = {path.name for path in folder.iterdir()}
+    if SETTINGS not in names or names.isdisjoint(VOCABULARIES):
         raise ValueError(
-            f"{folder} holds no language model: {error}. It needs {FILES[0]} and the tokenizer's files; "
-            "fetch them again from where they came."
-        ) from None
+            f"{folder} holds no language model: it needs {SETTINGS} and one of {', '.join(VOCABULARIES)}. "
+            "Fetch them again from where they came."
+        )
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return tokenizer, AutoModel.from_config(config).eval()
