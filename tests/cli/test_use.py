@@ -182,3 +182,10 @@ def test_export_bundle_joins_a_models_parts_in_one_folder(tmp_path: Path) -> Non
     names = {str(path.relative_to(tmp_path / "mulan")) for path in (tmp_path / "mulan").rglob("*")}
     assert {"config.json", "model.safetensors", "README.md", "text/tokenizer.json"} <= names
     assert load(tmp_path / "mulan").embed_text(["calm piano"]).shape == (1, 16)
+
+
+def test_models_lists_saved_models_too(tmp_path: Path) -> None:
+    for case in ("muq_mulan", "muq_rvq_25hz"):
+        load(GOLDEN / case).save_pretrained(tmp_path / case)
+    output = solfa("models", "--runs", tmp_path).output
+    assert "mulan, music and text in 16 dimensions" in output and "muq, 2 layers of 32" in output

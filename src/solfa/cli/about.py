@@ -24,6 +24,7 @@ from solfa import checkpoint
 from solfa.cli.examples import examples
 from solfa.data.audio import RESAMPLER, AudioError, probe_audio, read_audio
 from solfa.models.loading import PUBLISHED_LICENCES
+from solfa.models.sharing import MODEL
 
 TONE_HZ, RATE, SECONDS = 440.0, 48_000, 1.0
 SUBTYPES = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"),
@@ -70,20 +71,23 @@ def _runs(folder: Path) -> Iterator[Row]:
         return
     for run in sorted(path.parent for path in folder.glob(f"*/{checkpoint.CONFIG}")):
         try:
-            objective = checkpoint.read_values(run).get("objective", {})
+            values = checkpoint.read_values(run)
             size = _gigabytes(checkpoint.weights_file(run).stat().st_size)
         except (checkpoint.CheckpointError, OSError) as error:
             yield str(run), f"cannot be loaded: {error}", "", ""
             continue
-        yield str(run), _describe(objective), size, "not stated"
+        yield str(run), _describe(values), size, values.get("license") or "not stated"
 
 
-def _describe(objective: dict[str, Any]) -> str:
-    encoder = objective.get("encoder")
-    if not encoder:
+def _describe(values: dict[str, Any]) -> str:
+    objective = values.get("objective", {})
+    model = objective.get("encoder") or values.get(MODEL)
+    if not model:
         return f"quantizer ({objective.get('kind', '?')}), for solfa.targets.load_quantizer"
-    context = encoder.get("conformer") or encoder.get("transformer") or {}
-    return f"{encoder.get('kind')}, {context.get('n_layers')} layers of {context.get('dim')}"
+    context = model.get("conformer") or model.get("transformer")
+    if not context:
+        return f"{model.get('kind')}, music and text in {model.get('dim')} dimensions"
+    return f"{model.get('kind')}, {context.get('n_layers')} layers of {context.get('dim')}"
 
 
 def _cached() -> Iterator[Row]:
