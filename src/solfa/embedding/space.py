@@ -114,7 +114,8 @@ def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
 def fingerprint(encoder: AudioEncoder) -> str:
     """SHA-256 of an encoder's configuration and weights, whatever device they are on."""
     config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
-    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
+    values = {name: value for name, value in to_dict(config).items() if name != "default_layer"}
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(_bytes_of(tensor))

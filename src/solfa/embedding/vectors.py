@@ -18,7 +18,7 @@ from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
-from solfa.models import AudioEncoder, ClipEncoder, load_encoder
+from solfa.models import MERT, AudioEncoder, ClipEncoder, MuQ, load_encoder
 from solfa.models.layer_guide import guided_layer
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,9 @@ def hidden_states(
 
 
 def default_layer(encoder: AudioEncoder) -> int:
-    """The layer that vectors are made of when nobody names one: the last."""
+    """The layer that vectors are made of when nobody names one: what its configuration says, mostly the last."""
+    if isinstance(encoder, MuQ | MERT):
+        return encoder.config.default_layer % (encoder.n_layers + 1)
     return encoder.n_layers
 
 

@@ -29,6 +29,7 @@ class MERTConfig(Config):
     constant_q: ConstantQConfig | None = None  # joined to the frames of the convolutions
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     projection_dropout: float = 0.1
+    default_layer: int = -1  # that vectors are made of when nobody names one
 
     def __post_init__(self) -> None:
         if self.constant_q is not None and self.constant_q.grid != self.grid:
@@ -103,7 +104,7 @@ class MERT(AudioEncoder):
 
     def __init__(self, config: MERTConfig, license: str = "") -> None:
         super().__init__(WaveformFrontend(config), Transformer(config.transformer), license)
-        self.config = config
+        self.config: MERTConfig = config
 
 
 def standardize(

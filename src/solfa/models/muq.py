@@ -24,6 +24,7 @@ class MuQConfig(Config):
     mel: LogMelConfig = field(default_factory=LogMelConfig)
     stem: ConvStemConfig = field(default_factory=ConvStemConfig)
     conformer: ConformerConfig = field(default_factory=ConformerConfig)
+    default_layer: int = -1  # that vectors are made of when nobody names one
 
     @property
     def grid(self) -> FrameGrid:
@@ -61,4 +62,4 @@ class MuQ(AudioEncoder):
 
     def __init__(self, config: MuQConfig, license: str = "") -> None:
         super().__init__(MelFrontend(config), Conformer(config.conformer), license)
-        self.config = config
+        self.config: MuQConfig = config
