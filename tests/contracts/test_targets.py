@@ -5,13 +5,22 @@ import torch
 
 from solfa.data.clips import Clips
 from solfa.targets import (
+    AmplitudeConfig,
     Codes,
+    CodesShape,
+    CQTFramesConfig,
+    EncodecCodes,
+    EncodecCodesConfig,
+    LogMagnitudeConfig,
     MelFramesConfig,
     MelRandomProjectionConfig,
     MelRVQConfig,
+    Target,
     TargetConfig,
+    ValuesShape,
     VectorQuantizerConfig,
     build_target,
+    target_shape,
 )
 
 EVERY = [
@@ -19,6 +28,10 @@ EVERY = [
     MelRVQConfig(quantizer=VectorQuantizerConfig()),
     MelRandomProjectionConfig(),
     MelFramesConfig(),
+    EncodecCodesConfig(n_filters=4, dim=16, n_codebooks=3, codebook_size=64),
+    CQTFramesConfig(),
+    CQTFramesConfig(magnitude=LogMagnitudeConfig()),
+    CQTFramesConfig(magnitude=AmplitudeConfig()),
 ]
 every_target = pytest.mark.parametrize("config", EVERY, ids=lambda config: f"{config.kind}")
 
@@ -28,17 +41,26 @@ def clips(n: int, n_samples: int) -> Clips:
     return Clips(waveform, 24_000, torch.arange(n), torch.zeros(n, dtype=torch.long))
 
 
-def values_of(config: TargetConfig, given: Clips) -> torch.Tensor:
+def built(config: TargetConfig) -> Target:
+    """With random weights; random codebooks too, where the library leaves them at zero."""
     torch.manual_seed(0)
-    answer = build_target(config).eval()(given)
+    target = build_target(config).eval()
+    if isinstance(target, EncodecCodes):
+        for layer in target.quantizer.layers:
+            layer.codebook.embed.copy_(torch.nn.functional.normalize(torch.randn(64, 16), dim=1))
+    return target
+
+
+def values_of(config: TargetConfig, given: Clips) -> torch.Tensor:
+    answer = built(config)(given)
     return answer.values.transpose(1, 2) if isinstance(answer, Codes) else answer.values
 
 
 @every_target
 @pytest.mark.parametrize("n_samples", [24_000, 24_960, 30_001])
-def test_it_has_as_many_frames_as_its_grid_says(config: TargetConfig, n_samples: int) -> None:
-    grid = build_target(config).grid
-    assert values_of(config, clips(2, n_samples)).shape[1] == n_samples // grid.hop_length
+def test_it_has_as_many_frames_as_whole_hops_or_one_more(config: TargetConfig, n_samples: int) -> None:
+    whole_hops = n_samples // build_target(config).grid.hop_length
+    assert values_of(config, clips(2, n_samples)).shape[1] in (whole_hops, whole_hops + 1)
 
 
 @every_target
@@ -55,9 +77,30 @@ def test_it_answers_the_same_twice(config: TargetConfig) -> None:
 
 @every_target
 def test_its_codes_are_within_the_codebook(config: TargetConfig) -> None:
-    answer = build_target(config).eval()(clips(2, 48_000))
+    answer = built(config)(clips(2, 48_000))
     if isinstance(answer, Codes):
         assert int(answer.values.min()) >= 0 and int(answer.values.max()) < answer.codebook_size
+
+
+@every_target
+def test_its_answer_has_the_shape_that_a_head_is_built_for(config: TargetConfig) -> None:
+    answer, shape = built(config)(clips(2, 24_000)), target_shape(config)
+    if isinstance(answer, Codes):
+        assert shape == CodesShape(answer.values.shape[1], answer.codebook_size)
+    else:
+        assert shape == ValuesShape(answer.values.shape[2])
+
+
+@every_target
+def test_its_first_frames_are_cut_from_it(config: TargetConfig) -> None:
+    answer = built(config)(clips(2, 24_000))
+    assert answer.cut(7).n_frames == 7 and answer.n_frames > 7
+
+
+@every_target
+def test_it_does_not_always_answer_the_same(config: TargetConfig) -> None:
+    answer = built(config)(clips(2, 48_000))
+    assert len(answer.values.unique()) > 2
 
 
 @every_target

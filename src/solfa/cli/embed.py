@@ -35,7 +35,10 @@ ModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")
 ]
 LayerOption = Annotated[
-    int | None, typer.Option(help="Number of the layer, negative from the end. Default: the one its configuration names, mostly the last.")
+    int | None,
+    typer.Option(
+        help="Number of the layer, negative from the end. Default: the model's own, mostly the last."
+    ),
 ]
 TaskOption = Annotated[
     GuidedTask | None, typer.Option(help="In place of --layer: the one that published probes of MODEL took.")

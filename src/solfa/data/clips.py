@@ -25,7 +25,7 @@ from solfa.frames import seconds_to_samples
 
 log = logging.getLogger(__name__)
 
-CUT, MASK, NOISE = range(3)  # purposes of randomness: each draws from a stream of its own
+CUT, MASK, NOISE, MIX = range(4)  # purposes of randomness: each draws from a stream of its own
 
 
 @dataclass(frozen=True)

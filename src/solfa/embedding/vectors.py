@@ -105,7 +105,7 @@ def hidden_states(
 
 
 def default_layer(encoder: AudioEncoder) -> int:
-    """The layer that vectors are made of when nobody names one: what its configuration says, mostly the last."""
+    """The layer that vectors are made of when nobody names one: its configuration says, mostly the last."""
     if isinstance(encoder, MuQ | MERT):
         return encoder.config.default_layer % (encoder.n_layers + 1)
     return encoder.n_layers

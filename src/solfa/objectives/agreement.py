@@ -24,7 +24,7 @@ class TrackAgreement(nn.Module):
     """Clips -> loss of telling which of the others are cut from the same track.
 
     Masked prediction rewards what changes from frame to frame; this rewards what stays the same through a
-    recording. Clips are compared with all clips of the same forward pass on all ranks.
+    recording. Clips are compared with all clips of the same forward pass, in training on all ranks.
 
     Source:
         Contrastive learning of musical representations (CLMR), arXiv:2103.09410; several positives for each
@@ -46,12 +46,17 @@ class TrackAgreement(nn.Module):
         """
         with torch.autocast(hidden.device.type, enabled=False):
             vectors = F.normalize(self.projection(hidden.float().mean(1)), dim=-1)
-            all_vectors, first = distributed.gather_with_gradient(vectors)
-            all_tracks = distributed.gather_rows(tracks.to(hidden.device))
+            tracks = tracks.to(hidden.device)
+            all_vectors, first, all_tracks = vectors, 0, tracks
+            if (
+                self.training
+            ):  # in validation ranks may make unequal numbers of passes, and would wait forever
+                all_vectors, first = distributed.gather_with_gradient(vectors)
+                all_tracks = distributed.gather_rows(tracks)
             similarity = vectors @ all_vectors.T / self.config.temperature
             itself = torch.arange(len(vectors), device=hidden.device)[:, None] + first
             is_itself = torch.arange(len(all_vectors), device=hidden.device)[None] == itself
-            is_alike = (tracks.to(hidden.device)[:, None] == all_tracks[None]) & ~is_itself
+            is_alike = (tracks[:, None] == all_tracks[None]) & ~is_itself
             everyone = similarity.masked_fill(is_itself, -torch.inf).logsumexp(1)
             has_company = is_alike.any(1)
             # A row without a positive would be -inf, and its gradient NaN: it gets one, and is then left out.

@@ -1,30 +1,32 @@
-"""MaskedPrediction and its heads."""
+"""MaskedPrediction: targets of the clean clip, predicted where it is hidden."""
 
 from dataclasses import dataclass, field
-from typing import Literal, assert_never, cast
+from typing import Literal, cast
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
 from solfa.data.clips import Clips
-from solfa.models import EncoderConfig, build_encoder
+from solfa.models import AudioEncoder, EncoderConfig, build_encoder
+from solfa.models.encoder import check_waveform
+from solfa.models.finite import check_finite
+from solfa.models.mert import WaveformFrontend
 from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
-from solfa.objectives.masking import BlockMasking, BlockMaskingConfig
+from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
+from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
+from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
+from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
 from solfa.targets import (
     Codes,
-    MelFramesConfig,
-    MelRandomProjectionConfig,
     MelRVQConfig,
     Target,
     TargetConfig,
     TargetError,
-    Values,
     build_target,
+    target_shape,
 )
 
 
@@ -33,6 +35,7 @@ class PredictionConfig(Config):
     """Something to predict, and how much it counts."""
 
     target: TargetConfig = field(default_factory=MelRVQConfig)
+    head: HeadConfig = field(default_factory=LinearHeadConfig)
     weight: float = 1.0  # of its loss in the sum
 
 
@@ -42,63 +45,18 @@ class MaskedPredictionConfig(Config):
 
     kind: Literal["masked_prediction"] = "masked_prediction"
     encoder: EncoderConfig
-    masking: BlockMaskingConfig = field(default_factory=BlockMaskingConfig)
+    masking: MaskingConfig = field(default_factory=BlockMaskingConfig)
+    mixing: BatchMixingConfig | None = None  # of clips into each other, in training
+    feature_penalty: FeaturePenaltyConfig | None = None  # of an encoder that convolves the waveform
     predictions: tuple[PredictionConfig, ...] = (PredictionConfig(),)
     agreement: TrackAgreementConfig | None = None  # of clips of one track; published models have none
-
-
-class LinearCodeHead(nn.Module):
-    """Hidden states -> logits of several codebooks, by one linear map."""
-
-    def __init__(self, dim: int, n_codebooks: int, codebook_size: int) -> None:
-        super().__init__()
-        self.n_codebooks = n_codebooks
-        self.linear = nn.Linear(dim, n_codebooks * codebook_size)
-
-    def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
-        """Logits of hidden states in one row."""
-        return rearrange(self.linear(hidden), "frame (book code) -> frame book code", book=self.n_codebooks)
-
-    def loss(
-        self, hidden: Float[Tensor, "hidden dim"], expected: Codes, mask: Bool[Tensor, "clip frame"]
-    ) -> Step:
-        """Cross-entropy of hidden frames: the mean over codebooks, summed over frames."""
-        codes = rearrange(expected.values, "clip codebook frame -> clip frame codebook")[mask]
-        logits = self(hidden).float()
-        loss = code_loss(logits, codes)
-        with torch.no_grad():
-            correct = (logits.argmax(-1) == codes).sum(0)
-        return Step(
-            loss.sum(),
-            mask.sum().float(),
-            {
-                "loss_by_codebook": loss.detach().sum(0) * self.n_codebooks,
-                "accuracy_by_codebook": correct.float(),
-            },
-            _count_codes(codes, expected.codebook_size),
-        )
-
-
-class LinearValueHead(nn.Module):
-    """Hidden states -> values, by a linear map."""
-
-    def __init__(self, dim: int, n_values: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, n_values)
-
-    def loss(
-        self, hidden: Float[Tensor, "hidden dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
-    ) -> Step:
-        """Squared error of hidden frames: the mean over values, summed over frames."""
-        error = (self.linear(hidden).float() - expected.values[mask]).square().mean(-1)
-        return Step(error.sum(), mask.sum().float(), {"squared_error": error.detach().sum()})
 
 
 class MaskedPrediction(Objective):
     """Predict the targets of the hidden frames from the frames around them.
 
     Source:
-        MuQ, arXiv:2501.01108; HuBERT, arXiv:2106.07447.
+        MuQ, arXiv:2501.01108; MERT, arXiv:2306.00107; HuBERT, arXiv:2106.07447.
     """
 
     def __init__(self, config: MaskedPredictionConfig) -> None:
@@ -106,17 +64,21 @@ class MaskedPrediction(Objective):
         self.config = config
         self.encoder = build_encoder(config.encoder)
         self.sample_rate = self.encoder.sample_rate
-        self.masking = BlockMasking(config.masking, self.encoder.grid)
+        self.masking = build_masking(config.masking, self.encoder.grid, self.encoder.dim)
+        self.mixing = config.mixing and BatchMixing(config.mixing, self.encoder.grid)
+        self.feature_penalty = config.feature_penalty and FeaturePenalty(config.feature_penalty, self.encoder)
         targets = [build_target(p.target) for p in config.predictions]
         self.targets = nn.ModuleList(targets).requires_grad_(False)
-        self.heads = nn.ModuleList(_build_head(p.target, self.encoder.dim) for p in config.predictions)
+        self.heads = nn.ModuleList(
+            build_head(p.head, self.encoder.dim, target_shape(p.target)) for p in config.predictions
+        )
         self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
         for target in targets:
             if target.grid != self.encoder.grid:
                 raise TargetError(
                     f"The encoder gives {self.encoder.frame_rate:g} frames a second, the target "
-                    f"{target.grid.frame_rate:g}. Set target.frames.n_stacked to the product of "
-                    "encoder.stem.time_strides."
+                    f"{target.grid.frame_rate:g}. Make hop_length of the target, times its frames.n_stacked "
+                    f"if it has one, {self.encoder.grid.hop_length} samples at {self.sample_rate} Hz."
                 )
 
     @property
@@ -141,34 +103,37 @@ class MaskedPrediction(Objective):
     def forward(self, clips: Clips) -> Step:
         """Loss over the hidden frames of clips."""
         expected = [target(clips) for target in self.targets]  # from the clean waveform
-        mask = self.masking.sample(clips, _n_frames(expected[0]))
-        hidden = self.encoder(self.masking.hide_samples(clips, mask)).last
+        n_frames = min(_n_frames(self.encoder, clips), *(e.n_frames for e in expected))
+        mask = self.masking.sample(clips, n_frames)
+        heard = self.mixing(clips) if self.mixing and self.training else clips
+        waveform = self.masking.hide_samples(heard, mask)
+        hidden, penalties = self._encode(waveform, mask)
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
-        steps = [head.loss(hidden[mask], e, mask) for head, e in zip(heads, expected, strict=True)]
+        states = hidden[:, :n_frames][mask]
+        steps = [head.loss(states, e.cut(n_frames), mask) for head, e in zip(heads, expected, strict=True)]
         weights = [prediction.weight for prediction in self.config.predictions]
+        if self.feature_penalty and penalties is not None:
+            steps.append(_step_of_clips("feature_penalty", penalties, mask))
+            weights.append(self.feature_penalty.config.weight)
         if self.agreement:
-            steps.append(self._agreement(self.agreement, hidden, clips, mask))
+            steps.append(_step_of_clips("agreement_loss", self.agreement(hidden, clips.tracks), mask))
             weights.append(self.agreement.config.weight)
         return _combine(steps, weights)
 
-    def _agreement(
-        self,
-        agreement: TrackAgreement,
-        hidden: Float[Tensor, "clip frame dim"],
-        clips: Clips,
-        mask: Bool[Tensor, "clip frame"],
-    ) -> Step:
-        """A clip's loss weighs as much as its hidden frames, so that the sum is over frames here too."""
-        loss = (agreement(hidden, clips.tracks) * mask.sum(1)).sum()
-        return Step(loss, mask.sum().float(), {"agreement_loss": loss.detach()})
-
-
-def code_loss(
-    logits: Float[Tensor, "hidden codebook code"], codes: Int[Tensor, "hidden codebook"]
-) -> Float[Tensor, "hidden codebook"]:
-    """Cross-entropy of each code, divided by the number of codebooks: summed, the mean over codebooks."""
-    loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
-    return loss.view(codes.shape) / codes.shape[1]
+    def _encode(
+        self, waveform: Float[Tensor, "clip sample"], mask: Bool[Tensor, "clip frame"]
+    ) -> tuple[Float[Tensor, "clip longer dim"], Float[Tensor, " clip"] | None]:
+        """Last hidden states, and the feature penalty of each clip if there is one."""
+        check_waveform(waveform, None)
+        waveform, penalties = waveform.float(), None
+        if self.feature_penalty:
+            frames, n_frames, penalties = self.feature_penalty(waveform)
+        else:
+            frames, n_frames = self.encoder.frontend(waveform)
+        hidden = self.encoder.context(self.masking.hide_frames(frames, mask), n_frames)
+        if not self.training:  # a training has its own check, of the gradients
+            check_finite(self.encoder, hidden.states, waveform)
+        return hidden.last, penalties
 
 
 def refuse_collapsed(codes: Codes) -> None:
@@ -181,28 +146,31 @@ def refuse_collapsed(codes: Codes) -> None:
         )
 
 
-def _n_frames(expected: Codes | Values) -> int:
-    return expected.values.shape[-1] if isinstance(expected, Codes) else expected.values.shape[1]
+def _n_frames(encoder: AudioEncoder, clips: Clips) -> int:
+    """Frames that an encoder makes of clips and that lie wholly in them."""
+    n_samples = clips.waveform.shape[1]
+    if isinstance(encoder.frontend, WaveformFrontend):
+        return encoder.frontend.n_frames(n_samples)
+    return n_samples // encoder.grid.hop_length
 
 
-def _build_head(target: TargetConfig, dim: int) -> nn.Module:
-    match target:
-        case MelRVQConfig() | MelRandomProjectionConfig():
-            return LinearCodeHead(dim, target.quantizer.n_codebooks, target.quantizer.codebook_size)
-        case MelFramesConfig():
-            return LinearValueHead(dim, target.frames.dim)
-        case _:
-            assert_never(target)
-
-
-def _count_codes(codes: Int[Tensor, "hidden codebook"], size: int) -> Int[Tensor, "codebook code"]:
-    return torch.stack([torch.bincount(book, minlength=size) for book in codes.unbind(1)])
+def _step_of_clips(name: str, losses: Float[Tensor, " clip"], mask: Bool[Tensor, "clip frame"]) -> Step:
+    """A clip's loss weighs as much as its hidden frames, so that the sum is over frames here too."""
+    loss = (losses * mask.sum(1)).sum()
+    return Step(loss, mask.sum().float(), {name: loss.detach()})
 
 
 def _combine(steps: list[Step], weights: list[float]) -> Step:
-    """One step out of those of several predictions over the same hidden frames."""
+    """One step out of those of several predictions over the same hidden frames.
+
+    A figure whose name an earlier prediction has taken is called after its place in the configuration:
+    ``predictions.1.squared_error``. The uses of codes are those of the first prediction that has any.
+    """
     loss = torch.stack([weight * step.loss for step, weight in zip(steps, weights, strict=True)]).sum()
-    sums = {name: value for step in reversed(steps) for name, value in step.sums.items()}
+    sums: dict[str, Tensor] = {}
+    for number, step in enumerate(steps):
+        for name, value in step.sums.items():
+            sums[f"predictions.{number}.{name}" if name in sums else name] = value
     return Step(
         loss, steps[0].count, sums, next((s.code_uses for s in steps if s.code_uses is not None), None)
     )

@@ -1,12 +1,14 @@
-"""BlockMasking: whole blocks of the waveform become noise."""
+"""BlockMasking, SpanMasking: blocks of samples become noise, or spans of frames a learned vector."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
+from solfa import distributed
 from solfa.config import Config
 from solfa.data.clips import MASK, NOISE, Clips
 from solfa.frames import FrameGrid
@@ -22,7 +24,42 @@ class BlockMaskingConfig(Config):
     noise_std: float = 0.1  # of the noise put in its place
 
 
-class BlockMasking:
+@dataclass(frozen=True, kw_only=True)
+class SpanMaskingConfig(Config):
+    """Hide spans of frames wherever they fall (MERT)."""
+
+    kind: Literal["span"] = "span"
+    span_frames: int = 5
+    drawn_share: float = 0.8  # spans, end to end, over the clip; as they overlap, less is hidden (0.58)
+    min_spans: int = 2  # in a clip, however short
+
+    def __post_init__(self) -> None:
+        if self.span_frames < 1 or self.min_spans < 1:
+            raise ValueError("masking.span_frames and masking.min_spans must be at least 1.")
+
+
+MaskingConfig = BlockMaskingConfig | SpanMaskingConfig
+
+
+class Masking(nn.Module):
+    """Decides which frames are to be predicted, and hides them from the encoder."""
+
+    def sample(self, clips: Clips, n_frames: int) -> Bool[Tensor, "clip frame"]:
+        """Frames to predict: True where hidden. In training a call is collective: every rank makes it."""
+        raise NotImplementedError
+
+    def hide_samples(self, clips: Clips, mask: Bool[Tensor, "clip frame"]) -> Float[Tensor, "clip sample"]:
+        """What the frontend hears."""
+        return clips.waveform
+
+    def hide_frames(
+        self, frames: Float[Tensor, "clip longer dim"], mask: Bool[Tensor, "clip frame"]
+    ) -> Float[Tensor, "clip longer dim"]:
+        """What the context sees."""
+        return frames
+
+
+class BlockMasking(Masking):
     """Hides blocks of clips: which ones is decided clip by clip, from the clip's own randomness.
 
     Source:
@@ -30,6 +67,7 @@ class BlockMasking:
     """
 
     def __init__(self, config: BlockMaskingConfig, grid: FrameGrid) -> None:
+        super().__init__()
         self.config = config
         self.block_frames = grid.seconds_to_frames(config.block_seconds)
         self.block_samples = self.block_frames * grid.hop_length
@@ -51,7 +89,7 @@ class BlockMasking:
         """The waveform with noise under the hidden frames; the clips themselves stay as they are."""
         waveform = clips.waveform
         hidden = mask.repeat_interleave(self.block_samples // self.block_frames, dim=1)
-        hidden = torch.nn.functional.pad(hidden, (0, max(0, waveform.shape[1] - hidden.shape[1])))
+        hidden = F.pad(hidden, (0, max(0, waveform.shape[1] - hidden.shape[1])))
         noise = torch.stack(
             [
                 torch.randn(waveform.shape[1], generator=generator, device=waveform.device)
@@ -59,6 +97,65 @@ class BlockMasking:
             ]
         )
         return torch.where(hidden[:, : waveform.shape[1]], self.config.noise_std * noise, waveform)
+
+
+class SpanMasking(Masking):
+    """Puts one learned vector in place of spans of frames, from each clip's own randomness.
+
+    In training all clips of a forward pass, on all ranks, hide as many frames: of those that a clip would
+    hide more than the clip with the fewest, some drawn at random stay visible. Departs from the code: there
+    the fewest of one rank count, and validation does likewise; here its masks are as they were drawn, so that
+    its figures do not depend on how clips are shared out.
+
+    Source:
+        wav2vec 2.0, arXiv:2006.11477, as MERT, arXiv:2306.00107, uses it.
+    """
+
+    def __init__(self, config: SpanMaskingConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vector = nn.Parameter(torch.rand(dim))
+
+    def sample(self, clips: Clips, n_frames: int) -> Bool[Tensor, "clip frame"]:
+        """Frames to predict: True where hidden."""
+        config, device = self.config, clips.waveform.device
+        generators = clips.generators(MASK)
+        rows = [
+            sample_span_mask(
+                n_frames,
+                span_frames=config.span_frames,
+                drawn_share=config.drawn_share,
+                min_spans=config.min_spans,
+                generator=generator,
+            )
+            for generator in generators
+        ]
+        if self.training:
+            fewest_here = torch.tensor([min(int(row.sum()) for row in rows)], device=device)
+            fewest = int(distributed.gather_rows(fewest_here).min())
+            rows = [
+                thin_out(row, fewest, generator=generator)
+                for row, generator in zip(rows, generators, strict=True)
+            ]
+        return torch.stack(rows).to(device)
+
+    def hide_frames(
+        self, frames: Float[Tensor, "clip longer dim"], mask: Bool[Tensor, "clip frame"]
+    ) -> Float[Tensor, "clip longer dim"]:
+        """Frames, with the learned vector where they are hidden."""
+        hidden = F.pad(mask, (0, frames.shape[1] - mask.shape[1]))
+        return torch.where(hidden[..., None], self.vector.to(frames.dtype), frames)
+
+
+def build_masking(config: MaskingConfig, grid: FrameGrid, dim: int) -> Masking:
+    """The masking that ``config`` describes, of frames of width ``dim`` on ``grid``."""
+    match config:
+        case BlockMaskingConfig():
+            return BlockMasking(config, grid)
+        case SpanMaskingConfig():
+            return SpanMasking(config, dim)
+        case _:
+            assert_never(config)
 
 
 def sample_block_mask(
@@ -85,3 +182,47 @@ def sample_block_mask(
     n_blocks = -(-n_frames // block_frames)
     hidden = torch.rand(n_blocks, generator=generator) < probability
     return hidden.repeat_interleave(block_frames)[:n_frames]
+
+
+def sample_span_mask(
+    n_frames: int,
+    *,
+    span_frames: int,
+    drawn_share: float,
+    min_spans: int,
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, " frame"]:
+    """Draw the frames of one clip to predict: spans that begin anywhere and may overlap.
+
+    The number of spans is ``drawn_share * n_frames / span_frames``, rounded up or down at random so that this
+    is its mean. No two begin at the same frame. As published, none reaches the last frame of a clip.
+
+    Args:
+        n_frames: encoder frames of the clip.
+        span_frames: length of a span (MERT: 5, 67 ms at 75 Hz).
+        drawn_share: length of all spans together, over the clip's (MERT: 0.8).
+        min_spans: at least so many (MERT: 2).
+        generator: source of randomness; the global one if omitted.
+
+    Returns:
+        True where the encoder must predict, False where it may look.
+    """
+    rounding = float(torch.rand((), generator=generator))
+    n_spans = max(min_spans, int(drawn_share * n_frames / span_frames + rounding))
+    n_starts = n_frames - span_frames
+    if n_starts <= n_spans:  # a clip hardly longer than its spans: they begin later, and end with it
+        n_starts = min(n_spans + 1, n_frames)
+    starts = torch.randperm(n_starts, generator=generator)[:n_spans]
+    frames = (starts[:, None] + torch.arange(span_frames)).flatten()
+    mask = torch.zeros(n_frames + span_frames, dtype=torch.bool)
+    mask[frames] = True
+    return mask[:n_frames]
+
+
+def thin_out(
+    mask: Bool[Tensor, " frame"], n_hidden: int, *, generator: torch.Generator | None = None
+) -> Bool[Tensor, " frame"]:
+    """Leave ``n_hidden`` frames of a mask hidden, drawn at random."""
+    hidden = mask.nonzero()[:, 0]
+    kept = hidden[torch.randperm(len(hidden), generator=generator)[:n_hidden]]
+    return torch.zeros_like(mask).index_fill(0, kept, True)

@@ -4,11 +4,24 @@ import difflib
 from collections.abc import Callable
 
 from solfa.config import ConfigError
+from solfa.recipes.mert import mel_rvq_75hz, mert_95m, mert_330m, mert_small, mert_tiny
 from solfa.recipes.muq import mel_rvq, muq_base, muq_large, muq_small, muq_tiny
 from solfa.training import RunConfig
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    recipe.__name__: recipe for recipe in (mel_rvq, muq_large, muq_base, muq_small, muq_tiny)
+    recipe.__name__: recipe
+    for recipe in (
+        mel_rvq,
+        muq_large,
+        muq_base,
+        muq_small,
+        muq_tiny,
+        mel_rvq_75hz,
+        mert_330m,
+        mert_95m,
+        mert_small,
+        mert_tiny,
+    )
 }
 
 
@@ -27,4 +40,17 @@ def recipe(name: str) -> RunConfig:
     return RECIPES[name]()
 
 
-__all__ = ["RECIPES", "mel_rvq", "muq_base", "muq_large", "muq_small", "muq_tiny", "recipe"]
+__all__ = [
+    "RECIPES",
+    "mel_rvq",
+    "mel_rvq_75hz",
+    "mert_330m",
+    "mert_95m",
+    "mert_small",
+    "mert_tiny",
+    "muq_base",
+    "muq_large",
+    "muq_small",
+    "muq_tiny",
+    "recipe",
+]

@@ -16,12 +16,45 @@ class Codes:
     values: Int[Tensor, "clip codebook frame"]
     codebook_size: int
 
+    @property
+    def n_frames(self) -> int:
+        """Frames of each clip."""
+        return self.values.shape[2]
+
+    def cut(self, n_frames: int) -> "Codes":
+        """The first frames."""
+        return Codes(self.values[:, :, :n_frames], self.codebook_size)
+
 
 @dataclass(frozen=True)
 class Values:
     """Real numbers to predict, by regression."""
 
     values: Float[Tensor, "clip frame value"]
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of each clip."""
+        return self.values.shape[1]
+
+    def cut(self, n_frames: int) -> "Values":
+        """The first frames."""
+        return Values(self.values[:, :n_frames])
+
+
+@dataclass(frozen=True)
+class CodesShape:
+    """What a target of codes gives for a frame."""
+
+    n_codebooks: int
+    codebook_size: int
+
+
+@dataclass(frozen=True)
+class ValuesShape:
+    """What a target of values gives for a frame."""
+
+    n_values: int
 
 
 class TargetError(ValueError):
@@ -37,5 +70,5 @@ class Target(nn.Module):
         """Fetch what the target was fitted to, once, before the first step of a new run."""
 
     def forward(self, clips: Clips) -> Codes | Values:
-        """The target of every frame of the clips."""
+        """The target of every frame of the clips: as many as whole hops, or one more."""
         raise NotImplementedError

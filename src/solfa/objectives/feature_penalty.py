@@ -1,0 +1,68 @@
+"""FeaturePenalty: keeps the first convolutions quiet, and lets them learn more slowly."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from solfa.config import Config
+from solfa.models import AudioEncoder
+from solfa.models.mert import WaveformFrontend
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturePenaltyConfig(Config):
+    """How the convolutions on the waveform are held back."""
+
+    weight: float = 10.0  # of their mean square in the sum
+    gradient_multiplier: float = 0.1  # of all gradients that reach them (MERT-330M: 1)
+
+
+class FeaturePenalty:
+    """Waveform -> frames, and the mean square of what the convolutions made on the way.
+
+    Source:
+        wav2vec 2.0, arXiv:2006.11477, as MERT, arXiv:2306.00107, uses it.
+    """
+
+    def __init__(self, config: FeaturePenaltyConfig, encoder: AudioEncoder) -> None:
+        self.config = config
+        if not isinstance(encoder.frontend, WaveformFrontend):
+            raise ValueError(
+                f"{type(encoder).__name__} has no convolutions on the waveform to hold back. "
+                "Set objective.feature_penalty to null."
+            )
+        self.frontend: WaveformFrontend = encoder.frontend
+
+    def __call__(
+        self, waveform: Float[Tensor, "clip sample"]
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"], Float[Tensor, " clip"]]:
+        """Frames and their counts as the frontend gives them, and the penalty of each clip."""
+        penalties = []
+
+        def hold_back(_: nn.Module, __: Any, features: Tensor) -> Tensor:
+            features = _ScaledGradient.apply(features, self.config.gradient_multiplier)
+            penalties.append(features.float().square().mean((1, 2)))
+            return features
+
+        handle = self.frontend.convolutions.register_forward_hook(hold_back)
+        try:
+            frames, n_frames = self.frontend(waveform)
+        finally:
+            handle.remove()
+        return frames, n_frames, penalties[0]
+
+
+class _ScaledGradient(torch.autograd.Function):
+    """The same values; their gradient is multiplied."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, multiplier: float) -> Tensor:
+        ctx.multiplier = multiplier
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.multiplier, None

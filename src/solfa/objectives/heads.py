@@ -1,0 +1,155 @@
+"""Heads: hidden states -> what a target says, and what a wrong answer costs."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from solfa.config import Config
+from solfa.objectives.base import Step
+from solfa.targets import Codes, CodesShape, TargetError, Values, ValuesShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearHeadConfig(Config):
+    """One linear map, to logits of codes or to values; codebooks share one loss, their mean (MuQ)."""
+
+    kind: Literal["linear"] = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineCodeHeadConfig(Config):
+    """Codes by their likeness to learned embeddings; the losses of codebooks add up (MERT)."""
+
+    kind: Literal["cosine_code"] = "cosine_code"
+    dim: int = 64  # of the embedding of a code (MERT-330M: 128)
+    temperature: float = 0.1  # that cosines are divided by
+
+
+HeadConfig = LinearHeadConfig | CosineCodeHeadConfig
+
+
+class CodeHead(nn.Module):
+    """Hidden states -> logits of several codebooks."""
+
+    n_codebooks: int
+    loss_divisor: int  # of the sum of the codebooks' losses
+
+    def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
+        """Logits of hidden states in one row."""
+        raise NotImplementedError
+
+    def loss(
+        self, hidden: Float[Tensor, "hidden dim"], expected: Codes, mask: Bool[Tensor, "clip frame"]
+    ) -> Step:
+        """Cross-entropy of hidden frames, summed over frames."""
+        codes = rearrange(expected.values, "clip codebook frame -> clip frame codebook")[mask]
+        logits = self(hidden).float()
+        loss = code_loss(logits, codes) / self.loss_divisor
+        with torch.no_grad():
+            correct = (logits.argmax(-1) == codes).sum(0)
+        return Step(
+            loss.sum(),
+            mask.sum().float(),
+            {
+                "loss_by_codebook": loss.detach().sum(0) * self.loss_divisor,
+                "accuracy_by_codebook": correct.float(),
+            },
+            _count_codes(codes, expected.codebook_size),
+        )
+
+
+class LinearCodeHead(CodeHead):
+    """Hidden states -> logits of several codebooks, by one linear map; their loss is the mean."""
+
+    def __init__(self, dim: int, n_codebooks: int, codebook_size: int) -> None:
+        super().__init__()
+        self.n_codebooks = self.loss_divisor = n_codebooks
+        self.linear = nn.Linear(dim, n_codebooks * codebook_size)
+
+    def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
+        """Logits of hidden states in one row."""
+        return rearrange(self.linear(hidden), "frame (book code) -> frame book code", book=self.n_codebooks)
+
+
+class CosineCodeHead(CodeHead):
+    """Hidden states -> cosines with the learned embedding of every code, over a temperature; losses add up.
+
+    One linear map gives a vector for each codebook. Cosines are taken in float32.
+
+    Source:
+        HuBERT, arXiv:2106.07447, with several codebooks in MERT, arXiv:2306.00107. Departs from the code:
+        there, each codebook also has four entries for special symbols of text, which never occur.
+    """
+
+    def __init__(self, config: CosineCodeHeadConfig, dim: int, n_codebooks: int, codebook_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.n_codebooks, self.loss_divisor = n_codebooks, 1
+        self.linear = nn.Linear(dim, n_codebooks * config.dim)
+        self.embeddings = nn.Parameter(torch.rand(n_codebooks, codebook_size, config.dim))
+
+    def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
+        """Logits of hidden states in one row."""
+        vectors = rearrange(
+            self.linear(hidden), "frame (book part) -> frame book part", book=self.n_codebooks
+        )
+        with torch.autocast(hidden.device.type, enabled=False):
+            cosines = torch.einsum(
+                "fbp,bcp->fbc", F.normalize(vectors.float(), dim=-1), F.normalize(self.embeddings, dim=-1)
+            )
+            return cosines / self.config.temperature
+
+
+class LinearValueHead(nn.Module):
+    """Hidden states -> values, by a linear map."""
+
+    def __init__(self, dim: int, n_values: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, n_values)
+
+    def loss(
+        self, hidden: Float[Tensor, "hidden dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
+    ) -> Step:
+        """Squared error of hidden frames: the mean over values, summed over frames."""
+        error = (self.linear(hidden).float() - expected.values[mask]).square().mean(-1)
+        return Step(error.sum(), mask.sum().float(), {"squared_error": error.detach().sum()})
+
+
+Head = CodeHead | LinearValueHead
+
+
+def build_head(config: HeadConfig, dim: int, shape: CodesShape | ValuesShape) -> Head:
+    """The head that ``config`` describes, from states of width ``dim`` to a target of ``shape``.
+
+    Raises:
+        TargetError: a head for codes, and a target that has none.
+    """
+    match config, shape:
+        case LinearHeadConfig(), CodesShape():
+            return LinearCodeHead(dim, shape.n_codebooks, shape.codebook_size)
+        case LinearHeadConfig(), ValuesShape():
+            return LinearValueHead(dim, shape.n_values)
+        case CosineCodeHeadConfig(), CodesShape():
+            return CosineCodeHead(config, dim, shape.n_codebooks, shape.codebook_size)
+        case _:
+            raise TargetError(
+                "A cosine_code head predicts codes, but this target gives values. Set the head of its "
+                'prediction to linear: --set objective.predictions.0.head=\'{"kind": "linear"}\'.'
+            )
+
+
+def code_loss(
+    logits: Float[Tensor, "hidden codebook code"], codes: Int[Tensor, "hidden codebook"]
+) -> Float[Tensor, "hidden codebook"]:
+    """Cross-entropy of each code."""
+    loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
+    return loss.view(codes.shape)
+
+
+def _count_codes(codes: Int[Tensor, "hidden codebook"], size: int) -> Int[Tensor, "codebook code"]:
+    return torch.stack([torch.bincount(book, minlength=size) for book in codes.unbind(1)])
