@@ -47,7 +47,8 @@ def main() -> None:
     books = zip(*(figures[name] for name in columns), strict=True)
     for number, (accuracy, loss, perplexity) in enumerate(books, start=1):
         print(f"{number:10}{accuracy:10.2%}{loss:8.3f}{perplexity:25.0f}")
-    print(f"{'all':>10}{figures['accuracy']:10.2%}{figures['loss']:8.3f}")
+    mean = sum(figures["loss_by_codebook"]) / len(figures["loss_by_codebook"])
+    print(f"{'all':>10}{figures['accuracy']:10.2%}{mean:8.3f}")
     accuracy, loss = figures["unigram_accuracy"], figures["unigram_loss"]
     print(f"{'commonest code':>14}{accuracy:6.2%}{loss:8.3f}  (frequencies)")
     print(f"{'chance':>14}{1 / size:6.2%}{math.log(size):8.3f}")

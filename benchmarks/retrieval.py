@@ -6,7 +6,7 @@ Every track gives equally spaced clips; each clip in turn is a query, and all ot
 Recall@1 is the share of queries whose nearest neighbour comes from the same track; mAP the mean area under
 precision and recall. "mean" pools a layer by its mean over frames, "mean+std" appends the deviation;
 "standardised" first scales every dimension to mean 0 and deviation 1 over all clips, "whitened" the first 64
-principal components; neither sees a label.
+principal components (at most one for four clips); neither sees a label.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def scores(vectors: np.ndarray, labels: np.ndarray) -> dict[str, dict[str, float
     ways = {
         "as is": vectors,
         "standardised": centred / (vectors.std(0) + 1e-9),
-        "whitened": components[:, :N_COMPONENTS],
+        "whitened": components[:, : min(N_COMPONENTS, len(vectors) // 4)],
     }
     answers = {}
     for name, rows in ways.items():

@@ -77,8 +77,9 @@ def muq_small() -> RunConfig:
 
     Command:  solfa train muq_small --set data.manifest=train.jsonl
               --set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small
-    Takes:    untested
-    Reaches:  untested
+    Takes:    3,600 of its steps, 60 h of audio: 83 minutes on one core (docs/experiments.md)
+    Reaches:  masked accuracy 4.6 % on other tracks (commonest code 1.9 %); 58 % of clips find a clip of the
+              same track first among 380 of 53 unheard tracks (log-mel 49 %, untrained 46 %), by layer 0
     """
     return override(
         muq_base(),
@@ -89,6 +90,7 @@ def muq_small() -> RunConfig:
             "objective.encoder.conformer.feed_forward_dim": 768,
             "objective.encoder.conformer.n_heads": 4,
             "objective.encoder.conformer.dropout": 0.0,
+            "objective.encoder.default_layer": 0,  # the best one for finding clips of the same track
             "objective.agreement": TrackAgreementConfig(weight=2.0),
             "data.clip_seconds": 5.0,
             "data.clips_per_step": 12,
@@ -117,6 +119,7 @@ def muq_tiny() -> RunConfig:
             "objective.encoder.conformer.dim": 64,
             "objective.encoder.conformer.feed_forward_dim": 256,
             "objective.encoder.conformer.n_heads": 2,
+            "objective.encoder.default_layer": -1,
             "objective.agreement": None,
             "data.clip_seconds": 4.0,
             "data.clips_per_step": 8,

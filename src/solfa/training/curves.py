@@ -31,12 +31,13 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     figure = Figure(figsize=(13, 3.9), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
-    _draw(left, lines, "loss", "loss (nats)" if "accuracy" in lines[-1] else "loss")
     if "accuracy" in lines[-1]:
-        _draw(left, lines, "unigram_loss", "loss (nats)", baseline="code frequencies alone")
+        _draw(left, lines, "code_loss", "loss of a hidden code (nats)")
+        _draw(left, lines, "unigram_loss", "loss of a hidden code (nats)", baseline="code frequencies alone")
         _draw(middle, lines, "accuracy", "masked accuracy (%)", scale=100)
         _draw(middle, lines, "unigram_accuracy", "masked accuracy (%)", baseline="commonest code", scale=100)
     else:
+        _draw(left, lines, "loss", "loss")
         _draw(middle, lines, "explained_variance", "explained variance (%)", scale=100)
         middle.set_ylim(bottom=0)
     _draw_codebooks(right, lines)
@@ -51,10 +52,18 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
 
 def _read(log: Path) -> list[Line]:
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    lines = [line for line in lines if "loss" in line]
+    lines = [_with_code_loss(line) for line in lines if "loss" in line]
     if not lines:
         raise CurvesError(f"{log} holds no step yet. Train a little longer, or lower log_every.")
     return lines
+
+
+def _with_code_loss(line: Line) -> Line:
+    """The loss of the codes alone, which is what their frequencies can be compared with, as ``code_loss``."""
+    for prefix in ("", "valid_"):
+        if losses := line.get(f"{prefix}loss_by_codebook"):
+            line[f"{prefix}code_loss"] = sum(losses) / len(losses)
+    return line
 
 
 def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: int = 1) -> None:
