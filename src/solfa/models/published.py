@@ -11,7 +11,9 @@ from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
 from solfa.models.muq import MuQConfig
 
-MUQ_NAMES: tuple[tuple[str, str], ...] = (
+Names = tuple[tuple[str, str], ...]
+
+MUQ_NAMES: Names = (
     (r"model\.conv\.conv\.(\d+)\.conv1\.", r"frontend.stem.blocks.\1.conv_in."),
     (r"model\.conv\.conv\.(\d+)\.bn1\.", r"frontend.stem.blocks.\1.norm_in."),
     (r"model\.conv\.conv\.(\d+)\.conv2\.", r"frontend.stem.blocks.\1.conv_out."),
@@ -108,21 +110,34 @@ def muq_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: names that no published MuQ has, all of them listed.
     """
+    weights = renamed(published, MUQ_NAMES, MUQ_BESIDES, "MuQ")
+    # A pointwise convolution is a linear map: (out, in, 1) -> (out, in).
+    return {n: w[..., 0] if re.search(r"convolution\.(gated|mix)\.", n) else w for n, w in weights.items()}
+
+
+def renamed(
+    published: Mapping[str, Tensor], names: Names, besides: tuple[str, ...], kind: str
+) -> dict[str, Tensor]:
+    """Published tensors under our names.
+
+    Args:
+        published: tensors by their published names.
+        names: pattern of a published name -> ours; the first that matches counts.
+        besides: patterns of known names that are left out.
+        kind: of the model, for the message.
+
+    Raises:
+        ValueError: names that match nothing, all of them listed.
+    """
     weights, unknown = {}, []
     for name, tensor in published.items():
-        ours = _renamed(name, MUQ_NAMES)
-        if ours is not None:
-            # A pointwise convolution is a linear map: (out, in, 1) -> (out, in).
-            weights[ours] = tensor[..., 0] if re.search(r"convolution\.(gated|mix)\.", ours) else tensor
-        elif not any(re.match(pattern, name) for pattern in MUQ_BESIDES):
+        if any(re.match(pattern, name) for pattern in besides):
+            continue
+        ours = next((re.sub(p, o, name, count=1) for p, o in names if re.match(p, name)), None)
+        if ours is None:
             unknown.append(name)
+        else:
+            weights[ours] = tensor
     if unknown:
-        raise ValueError(f"These names are not of a MuQ model: {', '.join(sorted(unknown))}.")
+        raise ValueError(f"These names are not of a {kind} model: {', '.join(sorted(unknown))}.")
     return weights
-
-
-def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
-    for pattern, ours in table:
-        if re.match(pattern, name):
-            return re.sub(pattern, ours, name, count=1)
-    return None

@@ -1,6 +1,5 @@
 """Names and settings of published MERT weights -> ours."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,10 +9,11 @@ from solfa.features import ConstantQConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
 from solfa.models.mert import MERTConfig
+from solfa.models.published import Names, renamed
 
 _LAYER = r"encoder\.layers\.(\d+)\."
 
-MERT_NAMES: tuple[tuple[str, str], ...] = (
+MERT_NAMES: Names = (
     (r"feature_extractor\.conv_layers\.(\d+)\.conv\.", r"frontend.convolutions.blocks.\1.convolution."),
     (r"feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", r"frontend.convolutions.blocks.\1.norm."),
     (r"feature_projection\.layer_norm\.", r"frontend.norm."),
@@ -115,16 +115,7 @@ def mert_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ValueError: names that no published MERT has, all of them listed.
     """
-    weights, unknown = {}, []
-    for name, tensor in published.items():
-        ours = next((re.sub(p, o, name, count=1) for p, o in MERT_NAMES if re.match(p, name)), None)
-        if ours is not None:
-            weights[ours] = tensor
-        elif not any(re.match(pattern, name) for pattern in MERT_BESIDES):
-            unknown.append(name)
-    if unknown:
-        raise ValueError(f"These names are not of a MERT model: {', '.join(sorted(unknown))}.")
-    return weights
+    return renamed(published, MERT_NAMES, MERT_BESIDES, "MERT")
 
 
 def _transformer(published: Mapping[str, Any]) -> TransformerConfig:

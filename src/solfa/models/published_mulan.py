@@ -1,6 +1,5 @@
 """Names and settings of published MuQ-MuLan weights -> ours."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,13 +7,13 @@ from torch import Tensor
 
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.mulan import AudioTowerConfig, MuLanClipsConfig, MuLanConfig, TextTowerConfig
-from solfa.models.published import muq_config, muq_weights
+from solfa.models.published import Names, muq_config, muq_weights, renamed
 
 _TOWER = r"mulan\.(audio|text)\."
 _LAYER = _TOWER + r"transformer\.layers\.(\d+)\."
 AUDIO_MODEL = "mulan.audio.model."
 
-MULAN_NAMES: tuple[tuple[str, str], ...] = (
+MULAN_NAMES: Names = (
     (r"mulan\.text\.model\.", r"text.language.model."),
     (_TOWER + r"proj\.", r"\1.projection."),
     (r"mulan\.(audio|text)_to_latents\.", r"\1.to_shared."),
@@ -87,18 +86,8 @@ def mulan_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     inner = {name[len(AUDIO_MODEL) :]: w for name, w in published.items() if name.startswith(AUDIO_MODEL)}
     weights = {f"audio.encoder.{name}": tensor for name, tensor in muq_weights(inner).items()}
-    unknown = []
-    for name, tensor in published.items():
-        if name.startswith(AUDIO_MODEL) or any(re.match(pattern, name) for pattern in MULAN_BESIDES):
-            continue
-        ours = next((re.sub(p, o, name, count=1) for p, o in MULAN_NAMES if re.match(p, name)), None)
-        if ours is None:
-            unknown.append(name)
-        else:
-            weights[ours] = tensor
-    if unknown:
-        raise ValueError(f"These names are not of a MuQ-MuLan model: {', '.join(sorted(unknown))}.")
-    return weights
+    rest = {name: w for name, w in published.items() if not name.startswith(AUDIO_MODEL)}
+    return weights | renamed(rest, MULAN_NAMES, MULAN_BESIDES, "MuQ-MuLan")
 
 
 def _transformer(published: Mapping[str, Any]) -> GatedTransformerConfig:
