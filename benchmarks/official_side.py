@@ -1,7 +1,9 @@
-"""The official side of against_official.py; it runs in that program's environment, without solfa.
+"""The official side of against_official.py and official_reads_ours.py; runs without solfa, in an environment
+that against_official.py builds.
 
     python benchmarks/official_side.py write muq-large FOLDER     random weights in the official layout
     python benchmarks/official_side.py serve muq-large FOLDER     encodes what standard input asks for
+    python benchmarks/official_side.py names muq FOLDER           the tensors that its config.json asks for
 
 Needs muq 0.1.0, transformers 4.57.6 and torchaudio without its C++ part.
 """
@@ -101,6 +103,20 @@ def load_hubert(folder: Path) -> Encode:
     return lambda waveform: model(waveform, output_hidden_states=True).hidden_states
 
 
+def wanted_names(kind: str, folder: Path) -> dict[str, list[int]]:
+    """Names and shapes of the tensors of a model that is built of a folder's ``config.json`` alone."""
+    if kind == "muq":
+        library = _muq_library()
+        values = json.loads((folder / "config.json").read_text())
+        known = {name: values[name] for name in values.keys() & library.MuQConfig.__dataclass_fields__}
+        model: nn.Module = library.MuQ(library.MuQConfig(**known))
+    else:
+        from transformers import HubertConfig, HubertModel
+
+        model = HubertModel(HubertConfig.from_pretrained(str(folder)))
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def _muq_library() -> Any:
     """The muq package. Importing it asks for torchvision, of which it uses nothing: an empty one will do."""
     import transformers.utils  # noqa: F401  looks for the real torchvision, so it must come first
@@ -155,16 +171,18 @@ def _new_hubert(name: str) -> nn.Module:
 
 
 def main() -> None:
-    """Write weights, or serve."""
+    """Write weights, serve, or tell names."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=("write", "serve"))
-    parser.add_argument("model", choices=(*MUQ_SIZES, *HUBERT_SIZES))
+    parser.add_argument("task", choices=("write", "serve", "names"))
+    parser.add_argument("model", choices=("muq", "mert", *MUQ_SIZES, *HUBERT_SIZES))
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    load = load_muq if arguments.model in MUQ_SIZES else load_hubert
-    if arguments.task == "write":
+    load = load_muq if arguments.model.startswith("muq") else load_hubert
+    if arguments.task == "names":
+        print(json.dumps(wanted_names(arguments.model, arguments.folder)))
+    elif arguments.task == "write":
         write_weights(arguments.model, arguments.folder)
     else:
         serve(lambda: load(arguments.folder))

@@ -13,6 +13,11 @@ class FrameGrid:
     sample_rate: int  # Hz
     hop_length: int  # samples
 
+    @classmethod
+    def of_rates(cls, sample_rate: int, frame_rate: float) -> "FrameGrid":
+        """The grid of so many frames per second."""
+        return cls(sample_rate, round(sample_rate / frame_rate))
+
     @property
     def frame_rate(self) -> float:
         """Frames per second."""

@@ -184,6 +184,14 @@ def test_export_bundle_joins_a_models_parts_in_one_folder(tmp_path: Path) -> Non
     assert load(tmp_path / "mulan").embed_text(["calm piano"]).shape == (1, 16)
 
 
+def test_export_official_writes_what_the_official_program_reads(tmp_path: Path) -> None:
+    result = solfa("export", "official", GOLDEN / "mert_95m_style", "--out", tmp_path / "mert")
+    assert "in the official layout: 0.1 MB" in result.stdout
+    names = {path.name for path in (tmp_path / "mert").iterdir()}
+    assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}
+    assert 'AutoModel.from_pretrained("mert")' in (tmp_path / "mert" / "README.md").read_text()
+
+
 def test_models_lists_saved_models_too(tmp_path: Path) -> None:
     for case in ("muq_mulan", "muq_rvq_25hz"):
         load(GOLDEN / case).save_pretrained(tmp_path / case)

@@ -6,11 +6,14 @@ import torch
 from solfa.data.clips import Clips
 from solfa.targets import (
     AmplitudeConfig,
+    ChromaFramesConfig,
     Codes,
     CodesShape,
     CQTFramesConfig,
     EncodecCodes,
     EncodecCodesConfig,
+    KMeansCodes,
+    KMeansCodesConfig,
     LogMagnitudeConfig,
     MelFramesConfig,
     MelRandomProjectionConfig,
@@ -32,6 +35,8 @@ EVERY = [
     CQTFramesConfig(),
     CQTFramesConfig(magnitude=LogMagnitudeConfig()),
     CQTFramesConfig(magnitude=AmplitudeConfig()),
+    KMeansCodesConfig(),
+    KMeansCodesConfig(features=ChromaFramesConfig(), n_clusters=200),
 ]
 every_target = pytest.mark.parametrize("config", EVERY, ids=lambda config: f"{config.kind}")
 
@@ -48,6 +53,9 @@ def built(config: TargetConfig) -> Target:
     if isinstance(target, EncodecCodes):
         for layer in target.quantizer.layers:
             layer.codebook.embed.copy_(torch.nn.functional.normalize(torch.randn(64, 16), dim=1))
+    if isinstance(target, KMeansCodes):
+        frames = target.features(clips(10, 24_000).waveform).flatten(0, 1)
+        target.centres.copy_(frames[: target.config.n_clusters])
     return target
 
 

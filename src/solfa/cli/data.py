@@ -1,24 +1,29 @@
-"""solfa data: a folder of music, or freely licensed music from the network -> manifests."""
+"""solfa data: a folder of music, or freely licensed music from the network -> manifests, stored codes."""
 
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from solfa.cli.device import chosen_device
+from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.corpora.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
-from solfa.data.manifest import Track, write_manifest, write_splits
+from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
 from solfa.data.prepare import MIN_SECONDS, Refused, find_audio, prepare_files, write_refused
+from solfa.targets.labelling import REFUSED, label_tracks, load_target
 
 SETS = {"core": CORE, "mid": MID}
 FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
 SHOWN = 20  # refused files on the screen; the report holds all
 
 app = typer.Typer(
-    help="Lists of tracks: from your own music, or from freely licensed music.", no_args_is_help=True
+    help="Lists of tracks, from your own or freely licensed music; and codes stored for them.",
+    no_args_is_help=True,
 )
 results = Console()  # not the progress's: that one is for people, this one may be a pipe
 
@@ -102,6 +107,48 @@ def free_music(
     for what, why in fetched.failures.items():
         _say(f"[red]not there[/red] {escape(what)}: {escape(why)}")
     raise typer.Exit(1 if fetched.failures or refused else 0)
+
+
+@app.command()
+@examples(
+    "solfa data label tracks.jsonl --target runs/mel_rvq --out codes",
+    "solfa data label tracks.jsonl --target runs/hidden_rvq --frames hidden --out codes",
+)
+def label(
+    manifest: Annotated[Path, typer.Argument(help="The tracks; see solfa data prepare.")],
+    target: Annotated[Path, typer.Option(metavar="RUN", help="The run that fitted the target, or has one.")],
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    frames: Annotated[
+        Path | None,
+        typer.Option(metavar="HIDDEN", help="Folder of solfa embed --frames, for a run of hidden_rvq."),
+    ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which of the run's targets. Default: the first that gives codes."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
+    batch: Annotated[int, typer.Option(min=1, help="Windows of 30 s in one pass.")] = 4,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")] = 0,
+) -> None:
+    """Store a target's codes for every track, to be learned from later.
+
+    Writes into the folder: codes.json (what they are), frames/HASH.npy (int16, frame codebook) for each
+    content, and refused.jsonl: tracks without codes, with reasons. Run it again after an interruption, or for
+    another manifest: what is there is not computed again.
+
+    Exit code: 0 if all tracks have codes, 1 if some were refused, 2 for a usage error.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    tracks, fitted = read_manifest(manifest), load_target(target, number)
+    with progress("labelling", len(tracks)) as tell:
+        done = label_tracks(
+            tracks, fitted, out, frames=frames, windows_at_once=batch, device=chosen_device(device),
+            progress=tell,
+        )  # fmt: skip
+    _say(f"{done.n_labelled} tracks labelled, {done.n_known} had codes already: {escape(str(out))}")
+    _show_refused(done.refused, out / REFUSED)
+    raise typer.Exit(1 if done.refused else 0)
 
 
 def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from solfa.cli.examples import examples
-from solfa.models import load
+from solfa.models import load, save_official
 
 app = typer.Typer(help="A model in a form in which it can be passed on.", no_args_is_help=True)
 
@@ -30,5 +30,34 @@ def bundle(
     Exit code: 0 if it is written, 1 if the model cannot be loaded or the folder holds something else.
     """
     saved = load(model).save_pretrained(out)
-    size = sum(path.stat().st_size for path in saved.rglob("*") if path.is_file())
-    typer.echo(f"{saved} holds all of {model}: {size / 1e6:.1f} MB. Use it: solfa.load({str(saved)!r})")
+    typer.echo(f"{saved} holds all of {model}: {_megabytes(saved)}. Use it: solfa.load({str(saved)!r})")
+
+
+@app.command()
+@examples(
+    "solfa export official runs/muq_small --out muq-small",
+    "solfa export official runs/mert_small --out mert-small",
+)
+def official(
+    model: Annotated[str, typer.Argument(help="A run folder, another folder or a name; see solfa models.")],
+    out: Annotated[Path, typer.Option(help="The folder to fill; new or empty.")],
+) -> None:
+    """Write a MuQ or MERT as the official programs read it: muq 0.1.0, or transformers for MERT.
+
+    Writes config.json and model.safetensors under the official names, README.md (a card with the lines that
+    load it), and for MERT preprocessor_config.json. With a MuQ go its head, its quantizer and its masking, if
+    the official program can have them, and with a MERT the vector that hides frames; heads of MERT are left
+    out, as they are of the published files. solfa.load reads the folder too.
+
+    A model is refused if the official program would compute something else: a MuQ with other than 128 mel
+    bands every 10 ms at 24 kHz, for instance.
+
+    Exit code: 0 if it is written, 1 if the model cannot be loaded or written so, or the folder is not empty.
+    """
+    saved = save_official(model, out)
+    typer.echo(f"{saved} holds {model} in the official layout: {_megabytes(saved)}. Its README.md loads it.")
+
+
+def _megabytes(folder: Path) -> str:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{size / 1e6:.1f} MB"

@@ -67,7 +67,17 @@ def train(
 
 def how_to_use(run: Path, config: RunConfig) -> str:
     """What a user does next with a finished run."""
+    if config.objective.kind == "kmeans_fit":
+        return (
+            f"Done: {run}. Name it for each k-means target of an encoder of the same sample rate:\n"
+            f"  --set objective.predictions.0.target.fitted={run}"
+        )
     if config.objective.kind == "quantizer_fit":
+        if config.objective.target.kind == "hidden_rvq":
+            return (
+                f"Done: {run}. Store its codes:\n  solfa data label {config.data.manifest} --target {run} "
+                f"--frames {config.data.frames} --out codes"
+            )
         return (
             f"Done: {run}. Train an encoder on its codes:\n  solfa train muq_small --set data.manifest="
             f"{config.data.manifest} --set objective.predictions.0.target.fitted={run} --out runs/muq_small"

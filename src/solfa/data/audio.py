@@ -11,15 +11,25 @@ from math import gcd
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 from jaxtyping import Float
 
 from solfa.data.decoders import AudioError, Decoder, open_decoder
 from solfa.frames import samples_to_seconds
 
-__all__ = ["AudioError", "AudioInfo", "probe_audio", "read_audio"]
+__all__ = [
+    "AudioError",
+    "AudioInfo",
+    "probe_audio",
+    "read_audio",
+    "read_padded",
+    "writable_format",
+    "write_audio",
+]
 
 NOT_NUMBERS = "holds samples that are not numbers (NaN or infinite); export it again"
+WRITABLE = ("WAV", "FLAC", "OGG")
 RESAMPLER = f"soxr {soxr.__version__} HQ"
 # What soxr's filter sees on each side, in samples of the lower rate.
 CONTEXT_SAMPLES = 256
@@ -86,6 +96,62 @@ def read_audio(
     if not np.isfinite(waveform).all():
         raise AudioError(NOT_NUMBERS, path)
     return waveform
+
+
+def read_padded(
+    path: Path, *, sample_rate: int, start: int, n_samples: int, end: int, channel: int | None = None
+) -> Float[np.ndarray, "sample"]:
+    """As ``read_audio``, but always as long: zeros stand before sample 0 and from sample ``end`` on.
+
+    Args:
+        start: first sample, counted at ``sample_rate``; may lie before the file.
+        end: length of the file as its manifest has it, counted likewise.
+
+    Raises:
+        AudioError: as ``read_audio``; or the file ends before ``end``.
+    """
+    first, last = max(0, start), min(start + n_samples, end)
+    waveform = read_audio(path, sample_rate=sample_rate, start=first, n_samples=last - first, channel=channel)
+    if len(waveform) < last - first - 2:  # the manifest rounds, a resampler too
+        n_missing = last - first - len(waveform)
+        raise AudioError(f"it ends {n_missing} samples early; prepare the manifest again")
+    before = first - start
+    return np.pad(waveform, (before, n_samples - before - len(waveform)))
+
+
+def write_audio(path: Path, waveform: Float[np.ndarray, "sample"], sample_rate: int) -> None:
+    """Write a mono file, whole or not at all; its suffix names the format.
+
+    Raises:
+        AudioError: no format of that name can be written, or not there.
+    """
+    container = writable_format(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with soundfile.SoundFile(partial, "w", sample_rate, channels=1, format=container) as file:
+            for start in range(0, len(waveform), sample_rate):  # long arrays at once crash libvorbis
+                file.write(np.clip(waveform[start : start + sample_rate], -1, 1))
+        partial.replace(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        partial.unlink(missing_ok=True)
+        raise AudioError(
+            f"{path} cannot be written ({error}). Free some space, or write elsewhere."
+        ) from None
+
+
+def writable_format(path: Path) -> str:
+    """The format that ``write_audio`` will give to a file of that name.
+
+    Raises:
+        AudioError: there is none, or no such folder.
+    """
+    container = path.suffix.lstrip(".").upper()
+    if container not in WRITABLE or not path.absolute().parent.is_dir():
+        names = ", ".join(f".{name.lower()}" for name in WRITABLE)
+        raise AudioError(
+            f"{path} cannot be written. Name a file that ends in {names}, in a folder that exists."
+        )
+    return container
 
 
 def _read_mono(

@@ -9,8 +9,10 @@ import logging
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import Literal
+from functools import lru_cache
+from math import lcm
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +21,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from solfa.config import Config
-from solfa.data.audio import AudioError, read_audio
+from solfa.data.audio import AudioError, read_padded
 from solfa.data.manifest import Track
-from solfa.frames import seconds_to_samples
+from solfa.data.stored_frames import (
+    ClipCodes,
+    ClipStates,
+    StoredCodeFrames,
+    StoredFrames,
+    StoredFramesError,
+    StoredHiddenStates,
+)
+from solfa.frames import samples_to_seconds, seconds_to_samples
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +48,33 @@ class Clips:
     tracks: Int[Tensor, " clip"]  # place of its track in the manifest
     seed: int = 0
     n_unreadable: int = 0  # clips that had to be replaced by others while these were made
+    surroundings: Float[Tensor, "clip longer"] | None = None  # the clips and what is around them
+    context_samples: int = 0  # that the surroundings have on each side of a clip
+    codes: ClipCodes | None = None  # made beforehand; of the surroundings, where there are any
+    hidden: ClipStates | None = None  # made beforehand; the waveform is empty then
 
     def __len__(self) -> int:
         return len(self.waveform)
 
     def to(self, device: torch.device) -> "Clips":
         """The same clips on another device."""
-        return replace(self, waveform=self.waveform.to(device, non_blocking=True))
+
+        def moved(values: Tensor) -> Tensor:
+            return values.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            waveform=moved(self.waveform),
+            surroundings=None if self.surroundings is None else moved(self.surroundings),
+            codes=self.codes and replace(self.codes, values=moved(self.codes.values)),
+            hidden=self.hidden and replace(self.hidden, values=moved(self.hidden.values)),
+        )
+
+    def surrounded(self) -> "Clips":
+        """The clips as teachers hear them: longer by the context on both sides."""
+        if self.surroundings is None:
+            return self
+        return replace(self, waveform=self.surroundings, surroundings=None, context_samples=0)
 
     def generators(self, purpose: int, device: torch.device | str = "cpu") -> list[torch.Generator]:
         """A source of randomness for each clip, the same wherever and whenever the clip is made."""
@@ -63,14 +93,42 @@ class ClipsConfig(Config):
     clips_per_track: int = 1  # so many clips in a row are cut from the same track, each at a place of its own
     n_valid_clips: int = 64
     channel: Literal["mean", "random"] = "mean"  # of a recording with several
+    context_seconds: float = 0.0  # on each side of a clip, that teachers hear and the encoder does not
+    start_samples: int = 1  # clips start at multiples of it; where frames are stored, on frames
+    codes: str = ""  # folder of 'solfa data label', whose codes go with the clips
+    frames: str = ""  # folder of 'solfa embed --frames', whose hidden states stand in place of audio
+    frames_layer: int | None = None  # which of them; may be null where there is one only
+
+    def __post_init__(self) -> None:
+        if self.context_seconds < 0 or self.start_samples < 1:
+            raise ValueError("data.context_seconds must be at least 0, and data.start_samples at least 1.")
+        if self.codes and self.channel != "mean":
+            raise ValueError("Stored codes are those of all channels together. Set data.channel to mean.")
+        if self.codes and self.frames:
+            raise ValueError("data.frames stand in place of audio, and codes are for audio: set one of them.")
 
 
-class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
+class Clip(NamedTuple):
+    """One clip, before it is joined to others."""
+
+    waveform: Float[Tensor, " sample"]  # with what is around it; empty if frames stand in its place
+    number: int
+    track: int  # place in the manifest
+    n_unreadable: int  # tracks that could not be read before this one
+    codes: Int[Tensor, "codebook frame"] | None = None
+    hidden: Float[Tensor, "frame dim"] | None = None
+
+
+class RandomClips(Dataset[Clip]):
     """Clip number ``n`` of a run: a crop of a track, at a place decided by seed and number.
 
     In one epoch a track comes up once for every ``clip_seconds`` that it lasts, so that every second of music
     is as likely as every other; each time, ``clips_per_track`` clips are cut from it. Tracks shorter than a
     clip are left out.
+
+    Raises:
+        StoredFramesError: stored codes or hidden states of a track are missing, or lie on another grid.
+        ValueError: no track is as long as a clip.
     """
 
     def __init__(self, tracks: Sequence[Track], config: ClipsConfig, sample_rate: int, seed: int) -> None:
@@ -82,6 +140,13 @@ class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
                 f"None of the {len(tracks)} tracks lasts {config.clip_seconds:g} s, the length of a clip. "
                 "Lower data.clip_seconds or add longer tracks."
             )
+        self.n_samples = seconds_to_samples(config.clip_seconds, sample_rate)
+        self.context_samples = seconds_to_samples(config.context_seconds, sample_rate)
+        self.codes = StoredCodeFrames(Path(config.codes)) if config.codes else None
+        self.hidden = StoredHiddenStates(Path(config.frames), config.frames_layer) if config.frames else None
+        self.start_samples = lcm(config.start_samples, *(s.grid.hop_length for s in self._stored))
+        for stored in self._stored:
+            self._check(stored)
 
     @property
     def n_left_out(self) -> int:
@@ -96,32 +161,103 @@ class RandomClips(Dataset[tuple[Tensor, int, int, int]]):
     def __len__(self) -> int:
         return 2**62  # a row without end; samplers choose the numbers
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int, int, int]:
-        """Waveform, number, place of its track, and how many tracks could not be read before that one."""
+    def __getitem__(self, number: int) -> Clip:
+        """A clip, of the first track from its turn on that can be read."""
         epoch, position = divmod(number // self.config.clips_per_track, len(self.turns))
         order = _order(self.seed, epoch, len(self.turns))
         for attempt in range(len(self.turns)):
             track = int(self.turns[order[(position + attempt) % len(self.turns)]])
             try:
-                return self._cut(track, number), number, track, attempt
+                return self._cut(Clip(torch.zeros(0), number, track, attempt))
             except (AudioError, OSError) as error:
                 log.warning("Clip %d: %s cannot be read (%s); the next track takes its place.",
                             number, self.tracks[track].path, error)  # fmt: skip
         raise AudioError(f"None of the {len(self.tracks)} tracks can be read. Is the folder still there?")
 
-    def _cut(self, track: int, number: int) -> Tensor:
-        rng = np.random.default_rng(derived_seed(self.seed, number, CUT))
-        n_samples = seconds_to_samples(self.config.clip_seconds, self.sample_rate)
-        longest = seconds_to_samples(self.tracks[track].seconds, self.sample_rate)
-        start = int(rng.integers(0, longest - n_samples + 1))
+    def join(self, clips: Sequence[Clip]) -> Clips:
+        """Single clips -> Clips."""
+        heard, context = torch.stack([clip.waveform for clip in clips]), self.context_samples
+        has_context = bool(context) and not self.hidden
+        return Clips(
+            heard[:, context:-context].contiguous() if has_context else heard,
+            self.sample_rate,
+            torch.tensor([clip.number for clip in clips]),
+            torch.tensor([clip.track for clip in clips]),
+            self.seed,
+            sum(clip.n_unreadable for clip in clips),
+            surroundings=heard if has_context else None,
+            context_samples=context if has_context else 0,
+            codes=self._joined_codes(clips),
+            hidden=self._joined_states(clips),
+        )
+
+    def _joined_codes(self, clips: Sequence[Clip]) -> ClipCodes | None:
+        if not self.codes:
+            return None
+        values = torch.stack([clip.codes for clip in clips if clip.codes is not None])
+        return ClipCodes(values, self.codes.description.codebook_size, self.codes.grid)
+
+    def _joined_states(self, clips: Sequence[Clip]) -> ClipStates | None:
+        if not self.hidden:
+            return None
+        values = torch.stack([clip.hidden for clip in clips if clip.hidden is not None])
+        return ClipStates(values, self.hidden.grid, self.hidden.source)
+
+    def _cut(self, clip: Clip) -> Clip:
+        """Fill in what a clip holds, from a random place of its track."""
+        rng = np.random.default_rng(derived_seed(self.seed, clip.number, CUT))
+        track, context = self.tracks[clip.track], self.context_samples
+        start = int(rng.integers(0, self._n_starts(track))) * self.start_samples
         channel = int(rng.integers(0, 2**16)) if self.config.channel == "random" else None
-        wave = read_audio(
-            self.tracks[track].path, sample_rate=self.sample_rate, start=start, n_samples=n_samples,
-            channel=None if channel is None else channel % self.tracks[track].n_channels,
+        if self.hidden:
+            states = self._rows(self.hidden, track, start, 0)
+            return clip._replace(hidden=torch.from_numpy(states.astype(np.float32)))
+        wave = read_padded(
+            track.path, sample_rate=self.sample_rate, start=start - context,
+            n_samples=self.n_samples + 2 * context, end=seconds_to_samples(track.seconds, self.sample_rate),
+            channel=None if channel is None else channel % track.n_channels,
         )  # fmt: skip
-        if len(wave) < n_samples - 2:  # the manifest rounds, a resampler too
-            raise AudioError(f"it ends {n_samples - len(wave)} samples early; prepare the manifest again")
-        return torch.from_numpy(np.pad(wave, (0, max(0, n_samples - len(wave)))))
+        clip = clip._replace(waveform=torch.from_numpy(wave))
+        if not self.codes:
+            return clip
+        codes = self._rows(self.codes, track, start, context)
+        return clip._replace(codes=torch.from_numpy(codes.T.astype(np.int64)))
+
+    def _n_starts(self, track: Track) -> int:
+        """How many places a clip of a track can start at."""
+        end = seconds_to_samples(track.seconds, self.sample_rate)
+        n_free = end - self.n_samples
+        for stored in self._stored:
+            hop = stored.grid.hop_length
+            n_free = min(n_free, (stored.n_frames(track.content_hash) - self.n_samples // hop) * hop)
+        if n_free < 0:  # the last frame was not whole
+            raise AudioError("its stored frames are fewer than those of a clip; use shorter clips")
+        return n_free // self.start_samples + 1
+
+    def _rows(self, stored: StoredFrames, track: Track, start: int, context: int) -> np.ndarray:
+        """The stored frames of a clip and its context."""
+        hop = stored.grid.hop_length
+        first, n_context, n_frames = start // hop, context // hop, self.n_samples // hop
+        return stored.rows(track.content_hash, first - n_context, first + n_frames + n_context)
+
+    @property
+    def _stored(self) -> list[StoredFrames]:
+        return [stored for stored in (self.codes, self.hidden) if stored]
+
+    def _check(self, stored: StoredFrames) -> None:
+        """Refuse stored frames of which there are not enough, or that lie elsewhere."""
+        if stored.grid.sample_rate != self.sample_rate:
+            raise StoredFramesError(
+                f"{stored.folder} is of audio at {stored.grid.sample_rate} Hz, and this run hears "
+                f"{self.sample_rate} Hz. Make its frames with a model at {self.sample_rate} Hz."
+            )
+        if self.context_samples % stored.grid.hop_length:
+            seconds = samples_to_seconds(stored.grid.hop_length, self.sample_rate)
+            raise StoredFramesError(
+                f"data.context_seconds is not a whole number of the frames in {stored.folder}. Make it a "
+                f"multiple of {seconds:g}."
+            )
+        stored.require([self.tracks[i] for i in np.unique(self.turns)])
 
 
 def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) -> Generator[Clips, None, None]:
@@ -133,7 +269,7 @@ def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) ->
         clips,
         batch_sampler=numbers,  # type: ignore[arg-type]  # any iterator of lists will do
         num_workers=n_workers,
-        collate_fn=partial(_join, sample_rate=clips.sample_rate, seed=clips.seed),
+        collate_fn=clips.join,
         prefetch_factor=4 if n_workers else None,
         worker_init_fn=_leave_signals_to_the_trainer,
     )
@@ -160,16 +296,3 @@ def _leave_signals_to_the_trainer(worker: int) -> None:
     """Ctrl-C, or a cluster's notice, reaches every process; the trainer alone decides when a run ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _join(items: list[tuple[Tensor, int, int, int]], sample_rate: int, seed: int) -> Clips:
-    """Single clips -> Clips."""
-    waveforms, numbers, tracks, unreadable = zip(*items, strict=True)
-    return Clips(
-        torch.stack(waveforms),
-        sample_rate,
-        torch.tensor(numbers),
-        torch.tensor(tracks),
-        seed,
-        sum(unreadable),
-    )

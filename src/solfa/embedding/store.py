@@ -29,6 +29,7 @@ from solfa.checkpoint import FolderLock, write_text
 from solfa.data.audio import RESAMPLER
 from solfa.data.manifest import Track, track_values
 from solfa.data.prepare import Refused
+from solfa.data.stored_frames import FRAMES, PARTIAL, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.growing import GrowingArray, append_lines, mend_lines, read_lines
 from solfa.embedding.space import Space, space_from_values
@@ -36,8 +37,7 @@ from solfa.models import AudioEncoder
 
 log = logging.getLogger(__name__)
 
-STORE, TRACKS, VECTORS, REFUSED = "store.json", "tracks.jsonl", "vectors.npy", "refused.jsonl"
-FRAMES, PARTIAL = "frames", ".partial"
+TRACKS, VECTORS, REFUSED = "tracks.jsonl", "vectors.npy", "refused.jsonl"
 SECONDS_BETWEEN_COMMITS = 1.0
 CURE = "Make them with: solfa embed MUSIC --model MODEL --out {}"
 

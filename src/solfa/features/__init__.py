@@ -1,6 +1,18 @@
 """Waveform -> fixed time-frequency frames; nothing here is learned."""
 
+from solfa.features.chroma import Chroma, ChromaConfig
 from solfa.features.cqt import ConstantQ, ConstantQConfig
 from solfa.features.mel import LogMel, LogMelConfig
+from solfa.features.spectral_distance import Distances, SpectralDistance, SpectralDistanceConfig
 
-__all__ = ["ConstantQ", "ConstantQConfig", "LogMel", "LogMelConfig"]
+__all__ = [
+    "Chroma",
+    "ChromaConfig",
+    "ConstantQ",
+    "ConstantQConfig",
+    "Distances",
+    "LogMel",
+    "LogMelConfig",
+    "SpectralDistance",
+    "SpectralDistanceConfig",
+]

@@ -12,6 +12,7 @@ from solfa.models.loading import ModelError, load, load_encoder
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import ClipEncoder, MuLan, MuLanClipsConfig, MuLanConfig
 from solfa.models.muq import MuQ, MuQConfig
+from solfa.models.official import LayoutError, save_official
 from solfa.models.sharing import ModelCard
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "GuidedTask",
     "HiddenStates",
     "LayerGuideError",
+    "LayoutError",
     "MERT",
     "MERTConfig",
     "ModelCard",
@@ -39,4 +41,5 @@ __all__ = [
     "guided_layer",
     "load",
     "load_encoder",
+    "save_official",
 ]

@@ -1,6 +1,7 @@
 """AudioEncoder = frontend + context; HiddenStates."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from solfa.frames import FrameGrid
 from solfa.models.finite import check_finite
 from solfa.models.sharing import Shareable
+
+T = TypeVar("T", int, Tensor)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ class Frontend(nn.Module):
     """Waveform -> frames of an encoder's width."""
 
     grid: FrameGrid
+
+    def n_frames(self, n_samples: T) -> T:
+        """Frames that lie wholly in a clip of ``n_samples``: a number, or one for each clip."""
+        raise NotImplementedError
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None

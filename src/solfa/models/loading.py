@@ -65,10 +65,8 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder |
         ModelError: nothing of that name, weights that do not fit, or that compute something else than when
             they were saved; the message names the cure.
     """
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
-    values, weights = checkpoint.read_values(folder), _read_weights(folder)
+    folder = model_folder(name)
+    values, weights = checkpoint.read_values(folder), read_weights(folder)
     try:
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
@@ -86,6 +84,12 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
     """As ``load``; of a music-text model its audio side, as an encoder of whole clips."""
     model = load(name, device)
     return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
+
+
+def model_folder(name: str | Path) -> Path:
+    """Where a model's files are; a published one is fetched unless it is in the local cache."""
+    folder = Path(name)
+    return folder if folder.is_dir() else fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
 
 
 class _WithoutRandomNumbers(TorchFunctionMode):
@@ -167,7 +171,7 @@ def _of_run(
     return encoder, {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> dict[str, Tensor]:
     """Tensors by name, from safetensors, or, where there are none, from a pickle without running its code.
 
     Each has memory of its own, which a model may keep: none is a window into a file that may change.

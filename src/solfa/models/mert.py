@@ -60,7 +60,7 @@ class WaveformFrontend(Frontend):
         self.dropout = nn.Dropout(config.projection_dropout)
 
     def n_frames(self, n_samples: T) -> T:
-        """Frames of a clip of ``n_samples``: a number, or one for each clip; one fewer than hops, mostly."""
+        """Frames that lie wholly in a clip of ``n_samples``; one fewer than hops, mostly."""
         return self.convolutions.n_frames(n_samples)
 
     def forward(

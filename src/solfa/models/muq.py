@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -14,6 +14,8 @@ from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
 from solfa.models.layers.conformer import Conformer, ConformerConfig
 from solfa.models.layers.convolution import ConvStem, ConvStemConfig
+
+T = TypeVar("T", int, Tensor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,10 @@ class MelFrontend(Frontend):
         self.grid = config.grid
         self.log_mel = LogMel(config.mel)
         self.stem = ConvStem(config.stem, config.mel.n_mels, config.conformer.dim)
+
+    def n_frames(self, n_samples: T) -> T:
+        """Frames that lie wholly in a clip of ``n_samples``; one more is given for what is left over."""
+        return n_samples // self.grid.hop_length
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None

@@ -1,7 +1,10 @@
-"""Names of published weights -> our names, one table per model."""
+"""Names of published weights -> our names, one table per model, read in both directions."""
 
+import itertools
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -11,52 +14,54 @@ from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
 from solfa.models.muq import MuQConfig
 
+# Published name -> ours. One that ends in a dot stands for all that begin with it, and a star for a part of a
+# name, such as a number, that is the same on both sides.
 Names = tuple[tuple[str, str], ...]
 
 MUQ_NAMES: Names = (
-    (r"model\.conv\.conv\.(\d+)\.conv1\.", r"frontend.stem.blocks.\1.conv_in."),
-    (r"model\.conv\.conv\.(\d+)\.bn1\.", r"frontend.stem.blocks.\1.norm_in."),
-    (r"model\.conv\.conv\.(\d+)\.conv2\.", r"frontend.stem.blocks.\1.conv_out."),
-    (r"model\.conv\.conv\.(\d+)\.bn2\.", r"frontend.stem.blocks.\1.norm_out."),
-    (r"model\.conv\.conv\.(\d+)\.conv3\.", r"frontend.stem.blocks.\1.conv_skip."),
-    (r"model\.conv\.conv\.(\d+)\.bn3\.", r"frontend.stem.blocks.\1.norm_skip."),
-    (r"model\.conv\.linear\.", r"frontend.stem.projection."),
-    (r"model\.conformer\.layer_norm\.", r"context.norm."),
-    (r"model\.conformer\.layers\.(\d+)\.ffn1_layer_norm\.", r"context.layers.\1.feed_forward_in.norm."),
+    ("model.conv.conv.*.conv1.", "frontend.stem.blocks.*.conv_in."),
+    ("model.conv.conv.*.bn1.", "frontend.stem.blocks.*.norm_in."),
+    ("model.conv.conv.*.conv2.", "frontend.stem.blocks.*.conv_out."),
+    ("model.conv.conv.*.bn2.", "frontend.stem.blocks.*.norm_out."),
+    ("model.conv.conv.*.conv3.", "frontend.stem.blocks.*.conv_skip."),
+    ("model.conv.conv.*.bn3.", "frontend.stem.blocks.*.norm_skip."),
+    ("model.conv.linear.", "frontend.stem.projection."),
+    ("model.conformer.layer_norm.", "context.norm."),
+    ("model.conformer.layers.*.ffn1_layer_norm.", "context.layers.*.feed_forward_in.norm."),
     (
-        r"model\.conformer\.layers\.(\d+)\.ffn1\.intermediate_dense\.",
-        r"context.layers.\1.feed_forward_in.widen.",
+        "model.conformer.layers.*.ffn1.intermediate_dense.",
+        "context.layers.*.feed_forward_in.widen.",
     ),
-    (r"model\.conformer\.layers\.(\d+)\.ffn1\.output_dense\.", r"context.layers.\1.feed_forward_in.narrow."),
-    (r"model\.conformer\.layers\.(\d+)\.self_attn_layer_norm\.", r"context.layers.\1.attention.norm."),
-    (r"model\.conformer\.layers\.(\d+)\.self_attn\.linear_q\.", r"context.layers.\1.attention.query."),
-    (r"model\.conformer\.layers\.(\d+)\.self_attn\.linear_k\.", r"context.layers.\1.attention.key."),
-    (r"model\.conformer\.layers\.(\d+)\.self_attn\.linear_v\.", r"context.layers.\1.attention.value."),
-    (r"model\.conformer\.layers\.(\d+)\.self_attn\.linear_out\.", r"context.layers.\1.attention.out."),
-    (r"model\.conformer\.layers\.(\d+)\.conv_module\.layer_norm\.", r"context.layers.\1.convolution.norm."),
+    ("model.conformer.layers.*.ffn1.output_dense.", "context.layers.*.feed_forward_in.narrow."),
+    ("model.conformer.layers.*.self_attn_layer_norm.", "context.layers.*.attention.norm."),
+    ("model.conformer.layers.*.self_attn.linear_q.", "context.layers.*.attention.query."),
+    ("model.conformer.layers.*.self_attn.linear_k.", "context.layers.*.attention.key."),
+    ("model.conformer.layers.*.self_attn.linear_v.", "context.layers.*.attention.value."),
+    ("model.conformer.layers.*.self_attn.linear_out.", "context.layers.*.attention.out."),
+    ("model.conformer.layers.*.conv_module.layer_norm.", "context.layers.*.convolution.norm."),
     (
-        r"model\.conformer\.layers\.(\d+)\.conv_module\.pointwise_conv1\.",
-        r"context.layers.\1.convolution.gated.",
-    ),
-    (
-        r"model\.conformer\.layers\.(\d+)\.conv_module\.depthwise_conv\.",
-        r"context.layers.\1.convolution.depthwise.",
+        "model.conformer.layers.*.conv_module.pointwise_conv1.",
+        "context.layers.*.convolution.gated.",
     ),
     (
-        r"model\.conformer\.layers\.(\d+)\.conv_module\.batch_norm\.",
-        r"context.layers.\1.convolution.batch_norm.",
+        "model.conformer.layers.*.conv_module.depthwise_conv.",
+        "context.layers.*.convolution.depthwise.",
     ),
     (
-        r"model\.conformer\.layers\.(\d+)\.conv_module\.pointwise_conv2\.",
-        r"context.layers.\1.convolution.mix.",
+        "model.conformer.layers.*.conv_module.batch_norm.",
+        "context.layers.*.convolution.batch_norm.",
     ),
-    (r"model\.conformer\.layers\.(\d+)\.ffn2_layer_norm\.", r"context.layers.\1.feed_forward_out.norm."),
     (
-        r"model\.conformer\.layers\.(\d+)\.ffn2\.intermediate_dense\.",
-        r"context.layers.\1.feed_forward_out.widen.",
+        "model.conformer.layers.*.conv_module.pointwise_conv2.",
+        "context.layers.*.convolution.mix.",
     ),
-    (r"model\.conformer\.layers\.(\d+)\.ffn2\.output_dense\.", r"context.layers.\1.feed_forward_out.narrow."),
-    (r"model\.conformer\.layers\.(\d+)\.final_layer_norm\.", r"context.layers.\1.norm."),
+    ("model.conformer.layers.*.ffn2_layer_norm.", "context.layers.*.feed_forward_out.norm."),
+    (
+        "model.conformer.layers.*.ffn2.intermediate_dense.",
+        "context.layers.*.feed_forward_out.widen.",
+    ),
+    ("model.conformer.layers.*.ffn2.output_dense.", "context.layers.*.feed_forward_out.narrow."),
+    ("model.conformer.layers.*.final_layer_norm.", "context.layers.*.norm."),
 )
 
 # Parts of the published files that are no part of the encoder: heads and targets of its training (load a
@@ -65,6 +70,15 @@ MUQ_BESIDES = (
     r"model\.(linear|recon_proj|cls_token|rvq|quantizer_melspec_2048)\b",
     r"model\.conformer\.(pos_conv_embed|embed_positions)\.",
 )
+POINTWISE = re.compile(r"context\.layers\.\d+\.convolution\.(gated|mix)\.")
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What a folder in the official layout holds that is no part of the encoder."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of its config.json
+    weights: Mapping[str, Tensor] = field(default_factory=dict)  # by their published names
 
 
 def muq_config(published: Mapping[str, Any]) -> MuQConfig:
@@ -73,9 +87,8 @@ def muq_config(published: Mapping[str, Any]) -> MuQConfig:
     Raises:
         ValueError: a setting that the published weights never have and that we do not build.
     """
+    _refuse_unknown(published)
     inner = published["w2v2_config"]
-    if inner.get("position_embeddings_type") != "rotary" or inner.get("hidden_act") != "swish":
-        raise ValueError("Only MuQ with rotary positions and swish is known; see w2v2_config in config.json.")
     sample_rate, hop_length = 24_000, published["hop_length"]
     stride = round(sample_rate / hop_length / published["label_rate"])
     if stride not in (2, 4):
@@ -104,6 +117,60 @@ def muq_config(published: Mapping[str, Any]) -> MuQConfig:
     )
 
 
+def muq_settings(config: MuQConfig) -> dict[str, Any]:
+    """The ``config.json`` of a published MuQ without targets: what ``muq_config`` turns into ``config``."""
+    conformer = config.conformer
+    dropouts = ("activation_dropout", "attention_dropout", "conformer_conv_dropout", "hidden_dropout")
+    return {
+        "label_rate": 100 // math.prod(config.stem.time_strides),  # of mel frames every 10 ms
+        "features": [],  # to make targets of
+        "codebook_size": 0,  # of the head
+        "hop_length": config.mel.hop_length,
+        "n_mels": config.mel.n_mels,
+        "conv_dim": config.stem.n_channels,
+        "encoder_dim": conformer.dim,
+        "encoder_depth": conformer.n_layers,
+        "is_flash": False,
+        "stat": {"melspec_2048_mean": config.mel.mean_db, "melspec_2048_std": config.mel.std_db},
+        "w2v2_config": {
+            **dict.fromkeys(dropouts, conformer.dropout),
+            "layerdrop": 0.0,
+            "conv_depthwise_kernel_size": conformer.kernel_frames,
+            "feat_extract_activation": "gelu",
+            "hidden_act": "swish",
+            "hidden_size": conformer.dim,
+            "intermediate_size": conformer.feed_forward_dim,
+            "layer_norm_eps": conformer.norm_eps,
+            "max_source_positions": 5000,
+            "num_attention_heads": conformer.n_heads,
+            "num_conv_pos_embeddings": 128,  # of a part that the official program makes and never uses
+            "num_conv_pos_embedding_groups": math.gcd(16, conformer.dim),
+            "num_hidden_layers": conformer.n_layers,
+            "position_embeddings_type": "rotary",
+            "rotary_embedding_base": conformer.rotary_base,
+        },
+    }
+
+
+def _refuse_unknown(published: Mapping[str, Any]) -> None:
+    settings = {**published["w2v2_config"], **published}
+    expected: dict[str, Any] = {
+        "position_embeddings_type": "rotary",
+        "hidden_act": "swish",
+        # Whatever its config.json says, the official program computes with these.
+        "hop_length": 240,
+        "n_mels": 128,
+        "layer_norm_eps": 1e-5,
+    }
+    problems = [
+        f"{name} is {settings.get(name)!r}, known: {known!r}"
+        for name, known in expected.items()
+        if settings.get(name) != known
+    ]
+    if problems:
+        raise ValueError(f"No published MuQ has these settings of config.json: {'; '.join(problems)}.")
+
+
 def muq_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a published MuQ encoder under our names and in our shapes.
 
@@ -112,32 +179,51 @@ def muq_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     weights = renamed(published, MUQ_NAMES, MUQ_BESIDES, "MuQ")
     # A pointwise convolution is a linear map: (out, in, 1) -> (out, in).
-    return {n: w[..., 0] if re.search(r"convolution\.(gated|mix)\.", n) else w for n, w in weights.items()}
+    return {name: w[..., 0] if POINTWISE.match(name) else w for name, w in weights.items()}
+
+
+def published_muq_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of our MuQ encoder under their published names and in their shapes."""
+    shaped = {name: w[..., None] if POINTWISE.match(name) else w for name, w in weights.items()}
+    return renamed(shaped, inverted(MUQ_NAMES), (), "solfa MuQ")
+
+
+def inverted(names: Names) -> Names:
+    """Our names -> published ones; of two published spellings the first counts."""
+    return tuple((ours, published) for published, ours in names)
 
 
 def renamed(
-    published: Mapping[str, Tensor], names: Names, besides: tuple[str, ...], kind: str
+    weights: Mapping[str, Tensor], names: Names, besides: tuple[str, ...], kind: str
 ) -> dict[str, Tensor]:
-    """Published tensors under our names.
+    """Tensors under their other names.
 
     Args:
-        published: tensors by their published names.
-        names: pattern of a published name -> ours; the first that matches counts.
+        weights: tensors by name.
+        names: the names that are known -> the other ones; the first that fits counts.
         besides: patterns of known names that are left out.
         kind: of the model, for the message.
 
     Raises:
-        ValueError: names that match nothing, all of them listed.
+        ValueError: names that fit nothing, all of them listed.
     """
-    weights, unknown = {}, []
-    for name, tensor in published.items():
+    rules = [_rule(name, other) for name, other in names]
+    found, unknown = {}, []
+    for name, tensor in weights.items():
         if any(re.match(pattern, name) for pattern in besides):
             continue
-        ours = next((re.sub(p, o, name, count=1) for p, o in names if re.match(p, name)), None)
-        if ours is None:
+        other = next((rule.sub(other, name) for rule, other in rules if rule.match(name)), None)
+        if other is None:
             unknown.append(name)
         else:
-            weights[ours] = tensor
+            found[other] = tensor
     if unknown:
         raise ValueError(f"These names are not of a {kind} model: {', '.join(sorted(unknown))}.")
-    return weights
+    return found
+
+
+def _rule(name: str, other: str) -> tuple[re.Pattern[str], str]:
+    """A line of a table as a pattern, and what replaces it: ``a.*.`` as ``^a\\.(\\w+)\\.``."""
+    pattern = "^" + re.escape(name).replace(r"\*", r"(\w+)") + ("" if name.endswith(".") else "$")
+    number = itertools.count(1)
+    return re.compile(pattern), re.sub(r"\*", lambda _: rf"\g<{next(number)}>", other)

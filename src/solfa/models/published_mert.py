@@ -9,30 +9,30 @@ from solfa.features import ConstantQConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
 from solfa.models.mert import MERTConfig
-from solfa.models.published import Names, renamed
+from solfa.models.published import Names, inverted, renamed
 
-_LAYER = r"encoder\.layers\.(\d+)\."
+_LAYER = "encoder.layers.*."
 
 MERT_NAMES: Names = (
-    (r"feature_extractor\.conv_layers\.(\d+)\.conv\.", r"frontend.convolutions.blocks.\1.convolution."),
-    (r"feature_extractor\.conv_layers\.(\d+)\.layer_norm\.", r"frontend.convolutions.blocks.\1.norm."),
-    (r"feature_projection\.layer_norm\.", r"frontend.norm."),
-    (r"feature_projection\.projection\.", r"frontend.projection."),
-    # Weight normalisation has two spellings; files made before PyTorch 2.1 have the first.
-    (r"encoder\.pos_conv_embed\.conv\.weight_g$", r"context.positions.length"),
-    (r"encoder\.pos_conv_embed\.conv\.weight_v$", r"context.positions.direction"),
-    (r"encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original0$", r"context.positions.length"),
-    (r"encoder\.pos_conv_embed\.conv\.parametrizations\.weight\.original1$", r"context.positions.direction"),
-    (r"encoder\.pos_conv_embed\.conv\.bias$", r"context.positions.bias"),
-    (r"encoder\.layer_norm\.", r"context.norm."),
-    (_LAYER + r"attention\.q_proj\.", r"context.layers.\1.attention.query."),
-    (_LAYER + r"attention\.k_proj\.", r"context.layers.\1.attention.key."),
-    (_LAYER + r"attention\.v_proj\.", r"context.layers.\1.attention.value."),
-    (_LAYER + r"attention\.out_proj\.", r"context.layers.\1.attention.out."),
-    (_LAYER + r"layer_norm\.", r"context.layers.\1.attention_norm."),
-    (_LAYER + r"feed_forward\.intermediate_dense\.", r"context.layers.\1.feed_forward.widen."),
-    (_LAYER + r"feed_forward\.output_dense\.", r"context.layers.\1.feed_forward.narrow."),
-    (_LAYER + r"final_layer_norm\.", r"context.layers.\1.feed_forward_norm."),
+    ("feature_extractor.conv_layers.*.conv.", "frontend.convolutions.blocks.*.convolution."),
+    ("feature_extractor.conv_layers.*.layer_norm.", "frontend.convolutions.blocks.*.norm."),
+    ("feature_projection.layer_norm.", "frontend.norm."),
+    ("feature_projection.projection.", "frontend.projection."),
+    # Weight normalisation has two spellings; files made before PyTorch 2.1 have the second.
+    ("encoder.pos_conv_embed.conv.parametrizations.weight.original0", "context.positions.length"),
+    ("encoder.pos_conv_embed.conv.parametrizations.weight.original1", "context.positions.direction"),
+    ("encoder.pos_conv_embed.conv.weight_g", "context.positions.length"),
+    ("encoder.pos_conv_embed.conv.weight_v", "context.positions.direction"),
+    ("encoder.pos_conv_embed.conv.bias", "context.positions.bias"),
+    ("encoder.layer_norm.", "context.norm."),
+    (_LAYER + "attention.q_proj.", "context.layers.*.attention.query."),
+    (_LAYER + "attention.k_proj.", "context.layers.*.attention.key."),
+    (_LAYER + "attention.v_proj.", "context.layers.*.attention.value."),
+    (_LAYER + "attention.out_proj.", "context.layers.*.attention.out."),
+    (_LAYER + "layer_norm.", "context.layers.*.attention_norm."),
+    (_LAYER + "feed_forward.intermediate_dense.", "context.layers.*.feed_forward.widen."),
+    (_LAYER + "feed_forward.output_dense.", "context.layers.*.feed_forward.narrow."),
+    (_LAYER + "final_layer_norm.", "context.layers.*.feed_forward_norm."),
 )
 
 # Tensors of published files that are no part of the encoder: the vector that hides frames in training, fixed
@@ -43,6 +43,17 @@ MERT_BESIDES = (
     r"(encoder_cqt_model|encoder_mel_model|final_proj)\.",
     r"label_embs_concat$",
 )
+
+HUBERT = {"model_type": "hubert", "architectures": ["HubertModel"]}
+# What HuBERT lacks, deepnorm and constant-Q frames, only the published program knows; it stays on the hub.
+REMOTE = {
+    "model_type": "mert_model",
+    "architectures": ["MERTModel"],
+    "auto_map": {
+        "AutoConfig": "m-a-p/MERT-v1-95M--configuration_MERT.MERTConfig",
+        "AutoModel": "m-a-p/MERT-v1-95M--modeling_MERT.MERTModel",
+    },
+}
 
 NEEDED = (
     "conv_dim",
@@ -116,6 +127,66 @@ def mert_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: names that no published MERT has, all of them listed.
     """
     return renamed(published, MERT_NAMES, MERT_BESIDES, "MERT")
+
+
+def published_mert_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of our MERT encoder under their published names."""
+    return renamed(weights, inverted(MERT_NAMES), (), "solfa MERT")
+
+
+def mert_settings(config: MERTConfig) -> dict[str, Any]:
+    """The ``config.json`` of a published MERT: what ``mert_config`` turns into ``config``.
+
+    A model that is a plain HuBERT calls itself so: any transformers reads it, without remote code.
+    """
+    convolutions, transformer, constant_q = config.convolutions, config.transformer, config.constant_q
+    is_hubert = constant_q is None and transformer.norm != "deep"
+    return {
+        **(HUBERT if is_hubert else REMOTE),
+        "sample_rate": config.sample_rate,
+        "conv_dim": [convolutions.n_channels] * len(convolutions.kernels),
+        "conv_kernel": list(convolutions.kernels),
+        "conv_stride": list(convolutions.strides),
+        "conv_bias": convolutions.has_bias,
+        "feat_extract_norm": "group" if convolutions.norm == "time" else "layer",
+        "feat_extract_activation": "gelu",
+        "feat_proj_layer_norm": True,
+        "feat_proj_dropout": config.projection_dropout,
+        "feature_extractor_cqt": constant_q is not None,
+        "feature_extractor_cqt_bins": 336 if constant_q is None else constant_q.n_bins,
+        "hidden_size": transformer.dim,
+        "intermediate_size": transformer.feed_forward_dim,
+        "num_hidden_layers": transformer.n_layers,
+        "num_attention_heads": transformer.n_heads,
+        "num_conv_pos_embeddings": transformer.position_kernel_frames,
+        "num_conv_pos_embedding_groups": transformer.position_groups,
+        "conv_pos_batch_norm": False,
+        "hidden_act": "gelu",
+        "layer_norm_eps": transformer.norm_eps,
+        "do_stable_layer_norm": transformer.norm == "before",
+        "deepnorm": transformer.norm == "deep",
+        "attention_relax": -1.0 if transformer.attention_relax is None else transformer.attention_relax,
+        "hidden_dropout": transformer.dropout,
+        "attention_dropout": transformer.attention_dropout,
+        "activation_dropout": transformer.activation_dropout,
+        "layerdrop": 0.0,
+        "mask_time_prob": 0.0,  # there is no vector to hide frames with
+        # transformers 5 would give the last hidden state without the final normalisation.
+        "tie_last_hidden_states": True,
+    }
+
+
+def mert_preprocessor(config: MERTConfig) -> dict[str, Any]:
+    """The ``preprocessor_config.json`` that ``mert_config`` reads, and that transformers reads."""
+    return {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+        "sampling_rate": config.sample_rate,
+        "do_normalize": config.normalize,
+        "feature_size": 1,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+    }
 
 
 def _transformer(published: Mapping[str, Any]) -> TransformerConfig:

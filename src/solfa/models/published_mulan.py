@@ -9,23 +9,23 @@ from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.mulan import AudioTowerConfig, MuLanClipsConfig, MuLanConfig, TextTowerConfig
 from solfa.models.published import Names, muq_config, muq_weights, renamed
 
-_TOWER = r"mulan\.(audio|text)\."
-_LAYER = _TOWER + r"transformer\.layers\.(\d+)\."
+_TOWER = "mulan.*."
+_LAYER = _TOWER + "transformer.layers.*."
 AUDIO_MODEL = "mulan.audio.model."
 
 MULAN_NAMES: Names = (
-    (r"mulan\.text\.model\.", r"text.language.model."),
-    (_TOWER + r"proj\.", r"\1.projection."),
-    (r"mulan\.(audio|text)_to_latents\.", r"\1.to_shared."),
-    (_LAYER + r"0\.norm\.learned_gamma$", r"\1.transformer.layers.\2.attention.norm.weight"),
-    (_LAYER + r"0\.to_q\.", r"\1.transformer.layers.\2.attention.query."),
-    (_LAYER + r"0\.to_kv\.", r"\1.transformer.layers.\2.attention.key_value."),
-    (_LAYER + r"0\.q_scale$", r"\1.transformer.layers.\2.attention.query_scale"),
-    (_LAYER + r"0\.k_scale$", r"\1.transformer.layers.\2.attention.key_scale"),
-    (_LAYER + r"0\.to_out\.0\.", r"\1.transformer.layers.\2.attention.out."),
-    (_LAYER + r"1\.0\.learned_gamma$", r"\1.transformer.layers.\2.feed_forward.norm.weight"),
-    (_LAYER + r"1\.1\.", r"\1.transformer.layers.\2.feed_forward.widen."),
-    (_LAYER + r"1\.4\.", r"\1.transformer.layers.\2.feed_forward.narrow."),
+    ("mulan.text.model.", "text.language.model."),
+    (_TOWER + "proj.", "*.projection."),
+    ("mulan.*_to_latents.", "*.to_shared."),
+    (_LAYER + "0.norm.learned_gamma", "*.transformer.layers.*.attention.norm.weight"),
+    (_LAYER + "0.to_q.", "*.transformer.layers.*.attention.query."),
+    (_LAYER + "0.to_kv.", "*.transformer.layers.*.attention.key_value."),
+    (_LAYER + "0.q_scale", "*.transformer.layers.*.attention.query_scale"),
+    (_LAYER + "0.k_scale", "*.transformer.layers.*.attention.key_scale"),
+    (_LAYER + "0.to_out.0.", "*.transformer.layers.*.attention.out."),
+    (_LAYER + "1.0.learned_gamma", "*.transformer.layers.*.feed_forward.norm.weight"),
+    (_LAYER + "1.1.", "*.transformer.layers.*.feed_forward.widen."),
+    (_LAYER + "1.4.", "*.transformer.layers.*.feed_forward.narrow."),
 )
 
 # Tensors of the published file that no embedding needs: a mix of layers that is never used, the temperatures

@@ -75,7 +75,7 @@ class Shareable(nn.Module):
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, target / checkpoint.WEIGHTS, metadata={"format": "pt"})
         self.save_files(target)
-        (target / CARD).write_text(_card(self, target.name, card or ModelCard()), encoding="utf-8")
+        (target / CARD).write_text(card_text(self, target.name, card or ModelCard()), encoding="utf-8")
         values = {
             MODEL: to_dict(self.config),
             "license": self.license,
@@ -140,7 +140,8 @@ def _is_ours(folder: Path) -> bool:
         return False
 
 
-def _card(model: Shareable, name: str, card: ModelCard) -> str:
+def card_text(model: Shareable, name: str, card: ModelCard) -> str:
+    """The README.md of a model that lies in a folder called ``name``."""
     head = ["---", "library_name: solfa", "tags:", "- music", "- audio-feature-extraction"]
     if model.license:
         head.insert(1, f"license: {model.license.lower()}")

@@ -4,8 +4,11 @@ from typing import assert_never
 
 from solfa.objectives.agreement import TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
+from solfa.objectives.codec_fit import CodecFit, CodecFitConfig
+from solfa.objectives.discriminator import Adversary, AdversaryConfig
 from solfa.objectives.feature_penalty import FeaturePenaltyConfig
 from solfa.objectives.heads import CosineCodeHeadConfig, HeadConfig, LinearHeadConfig
+from solfa.objectives.kmeans_fit import KMeansFit, KMeansFitConfig
 from solfa.objectives.masked import MaskedPrediction, MaskedPredictionConfig, PredictionConfig
 from solfa.objectives.masking import (
     BlockMasking,
@@ -17,7 +20,7 @@ from solfa.objectives.masking import (
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 
-ObjectiveConfig = MaskedPredictionConfig | QuantizerFitConfig
+ObjectiveConfig = MaskedPredictionConfig | QuantizerFitConfig | CodecFitConfig | KMeansFitConfig
 
 
 def build_objective(config: ObjectiveConfig) -> Objective:
@@ -27,18 +30,28 @@ def build_objective(config: ObjectiveConfig) -> Objective:
             return MaskedPrediction(config)
         case QuantizerFitConfig():
             return QuantizerFit(config)
+        case CodecFitConfig():
+            return CodecFit(config)
+        case KMeansFitConfig():
+            return KMeansFit(config)
         case _:
             assert_never(config)
 
 
 __all__ = [
+    "Adversary",
+    "AdversaryConfig",
     "BatchMixing",
     "BatchMixingConfig",
     "BlockMasking",
     "BlockMaskingConfig",
+    "CodecFit",
+    "CodecFitConfig",
     "CosineCodeHeadConfig",
     "FeaturePenaltyConfig",
     "HeadConfig",
+    "KMeansFit",
+    "KMeansFitConfig",
     "LinearHeadConfig",
     "MaskedPrediction",
     "MaskedPredictionConfig",

@@ -14,18 +14,26 @@ class Step:
 
     Everything is a sum, so that batches, accumulated batches and ranks with unequal counts can be joined:
     the trainer divides by the joint ``count``.
+
+    Known ``statistics``, which may stand after the place of a prediction, as in ``predictions.1.code_uses``:
+
+    - ``code_uses``, ``predicted_uses`` (codebook code): how often each code was the target, or the likeliest;
+    - ``hidden_moments`` (1 + dim, 1 + dim): products of all pairs among one and dimensions of hidden states;
+    - ``value_moments`` (2, value): values that were the target, and their squares.
     """
 
-    loss: Float[Tensor, ""]  # summed over what is counted; its gradient is followed
+    loss: Float[Tensor, ""]  # summed over what is counted; its gradient, if it has one, is followed
     count: Float[Tensor, ""]  # what the loss was summed over: hidden frames, or frames
     sums: dict[str, Tensor] = field(default_factory=dict)  # what is to be logged, summed likewise
     code_uses: Int[Tensor, "codebook code"] | None = None  # how often each code was the target
+    statistics: dict[str, Tensor] = field(default_factory=dict)  # sums that the monitor makes figures of
 
 
 class Objective(nn.Module):
     """Clips -> loss. ``model`` is what outlives training."""
 
     sample_rate: int  # Hz, of the clips that it wants
+    n_first_clips: int = 8  # that it wants to start with, as far as a step has so many
 
     @property
     def model(self) -> nn.Module:
@@ -42,3 +50,6 @@ class Objective(nn.Module):
     def forward(self, clips: Clips) -> Step:
         """Loss and figures of one batch."""
         raise NotImplementedError
+
+    def finish_step(self) -> None:
+        """After every step, for what is learned without gradients from the batches of the step."""

@@ -51,7 +51,8 @@ class CodeHead(nn.Module):
         logits = self(hidden).float()
         loss = code_loss(logits, codes) / self.loss_divisor
         with torch.no_grad():
-            correct = (logits.argmax(-1) == codes).sum(0)
+            predicted = logits.argmax(-1)
+            correct = (predicted == codes).sum(0)
         return Step(
             loss.sum(),
             mask.sum().float(),
@@ -60,6 +61,7 @@ class CodeHead(nn.Module):
                 "accuracy_by_codebook": correct.float(),
             },
             _count_codes(codes, expected.codebook_size),
+            {"predicted_uses": _count_codes(predicted, expected.codebook_size)},
         )
 
 
@@ -116,8 +118,14 @@ class LinearValueHead(nn.Module):
         self, hidden: Float[Tensor, "hidden dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
     ) -> Step:
         """Squared error of hidden frames: the mean over values, summed over frames."""
-        error = (self.linear(hidden).float() - expected.values[mask]).square().mean(-1)
-        return Step(error.sum(), mask.sum().float(), {"squared_error": error.detach().sum()})
+        values = expected.values[mask]
+        error = (self.linear(hidden).float() - values).square().mean(-1)
+        return Step(
+            error.sum(),
+            mask.sum().float(),
+            {"squared_error": error.detach().sum()},
+            statistics={"value_moments": torch.stack([values.sum(0), values.square().sum(0)])},
+        )
 
 
 Head = CodeHead | LinearValueHead

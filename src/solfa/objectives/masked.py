@@ -1,7 +1,8 @@
 """MaskedPrediction: targets of the clean clip, predicted where it is hidden."""
 
-from dataclasses import dataclass, field
-from typing import Literal, cast
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,10 +10,9 @@ from torch import Tensor, nn
 
 from solfa.config import Config
 from solfa.data.clips import Clips
-from solfa.models import AudioEncoder, EncoderConfig, build_encoder
+from solfa.models import EncoderConfig, build_encoder
 from solfa.models.encoder import check_waveform
 from solfa.models.finite import check_finite
-from solfa.models.mert import WaveformFrontend
 from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
 from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
@@ -28,6 +28,10 @@ from solfa.targets import (
     build_target,
     target_shape,
 )
+
+log = logging.getLogger(__name__)
+
+MOST_DIMENSIONS = 64  # of hidden states that are watched: enough to see them collapse, and nearly free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +71,13 @@ class MaskedPrediction(Objective):
         self.masking = build_masking(config.masking, self.encoder.grid, self.encoder.dim)
         self.mixing = config.mixing and BatchMixing(config.mixing, self.encoder.grid)
         self.feature_penalty = config.feature_penalty and FeaturePenalty(config.feature_penalty, self.encoder)
-        targets = [build_target(p.target) for p in config.predictions]
-        self.targets = nn.ModuleList(targets).requires_grad_(False)
         self.heads = nn.ModuleList(
             build_head(p.head, self.encoder.dim, target_shape(p.target)) for p in config.predictions
         )
         self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
+        # The last to be made: some draw random weights, stored codes none, and what learns must begin alike.
+        targets = [build_target(p.target) for p in config.predictions]
+        self.targets = nn.ModuleList(targets).requires_grad_(False)
         for target in targets:
             if target.grid != self.encoder.grid:
                 raise TargetError(
@@ -96,14 +101,22 @@ class MaskedPrediction(Objective):
         """Fetch the targets' fitted parts, and refuse codes that carry no information."""
         for target in cast(list[Target], list(self.targets)):
             target.start()
-            expected = target(clips)
+            expected = target.of(clips)
             if isinstance(expected, Codes):
                 refuse_collapsed(expected)
+            if 0 < clips.context_samples < target.reach_samples:
+                log.warning(
+                    "%s hears %d samples to each side, and data.context_seconds gives it %d: at the ends of "
+                    "clips its answer depends on where they are cut. Raise data.context_seconds.",
+                    type(target).__name__, target.reach_samples, clips.context_samples,
+                )  # fmt: skip
 
     def forward(self, clips: Clips) -> Step:
         """Loss over the hidden frames of clips."""
-        expected = [target(clips) for target in self.targets]  # from the clean waveform
-        n_frames = min(_n_frames(self.encoder, clips), *(e.n_frames for e in expected))
+        targets = cast(list[Target], list(self.targets))
+        expected: list[Any] = [target.of(clips) for target in targets]  # from the clean waveform
+        n_frames = self.encoder.frontend.n_frames(clips.waveform.shape[1])
+        n_frames = min(n_frames, *(e.n_frames for e in expected))
         mask = self.masking.sample(clips, n_frames)
         heard = self.mixing(clips) if self.mixing and self.training else clips
         waveform = self.masking.hide_samples(heard, mask)
@@ -118,7 +131,8 @@ class MaskedPrediction(Objective):
         if self.agreement:
             steps.append(_step_of_clips("agreement_loss", self.agreement(hidden, clips.tracks), mask))
             weights.append(self.agreement.config.weight)
-        return _combine(steps, weights)
+        step = _combine(steps, weights)
+        return replace(step, statistics=step.statistics | {"hidden_moments": hidden_moments(states)})
 
     def _encode(
         self, waveform: Float[Tensor, "clip sample"], mask: Bool[Tensor, "clip frame"]
@@ -146,12 +160,16 @@ def refuse_collapsed(codes: Codes) -> None:
         )
 
 
-def _n_frames(encoder: AudioEncoder, clips: Clips) -> int:
-    """Frames that an encoder makes of clips and that lie wholly in them."""
-    n_samples = clips.waveform.shape[1]
-    if isinstance(encoder.frontend, WaveformFrontend):
-        return encoder.frontend.n_frames(n_samples)
-    return n_samples // encoder.grid.hop_length
+@torch.no_grad()
+def hidden_moments(states: Float[Tensor, "hidden dim"]) -> Float[Tensor, "one_and_dim one_and_dim"]:
+    """Products of all pairs among one and up to 64 dimensions, evenly spaced, summed over hidden frames.
+
+    Count, sums and products in one: what mean, deviation and directions of all frames follow from.
+    """
+    few = states[:, :: -(-states.shape[1] // MOST_DIMENSIONS)]
+    with torch.autocast(states.device.type, enabled=False):
+        few = nn.functional.pad(few.float(), (1, 0), value=1.0)
+        return few.T @ few
 
 
 def _step_of_clips(name: str, losses: Float[Tensor, " clip"], mask: Bool[Tensor, "clip frame"]) -> Step:
@@ -164,13 +182,13 @@ def _combine(steps: list[Step], weights: list[float]) -> Step:
     """One step out of those of several predictions over the same hidden frames.
 
     A figure whose name an earlier prediction has taken is called after its place in the configuration:
-    ``predictions.1.squared_error``. The uses of codes are those of the first prediction that has any.
+    ``predictions.1.squared_error``. So are statistics; ``code_uses`` are those of the first that has any.
     """
     loss = torch.stack([weight * step.loss for step, weight in zip(steps, weights, strict=True)]).sum()
     sums: dict[str, Tensor] = {}
+    statistics: dict[str, Tensor] = {}
     for number, step in enumerate(steps):
-        for name, value in step.sums.items():
-            sums[f"predictions.{number}.{name}" if name in sums else name] = value
-    return Step(
-        loss, steps[0].count, sums, next((s.code_uses for s in steps if s.code_uses is not None), None)
-    )
+        uses = {} if step.code_uses is None else {"code_uses": step.code_uses}
+        for joint, own in ((sums, step.sums), (statistics, step.statistics | uses)):
+            joint.update({f"predictions.{number}.{n}" if n in joint else n: v for n, v in own.items()})
+    return Step(loss, steps[0].count, sums, statistics.pop("code_uses", None), statistics)

@@ -1,7 +1,7 @@
 """QuantizerFit: trains a quantizer on frames."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import nn
@@ -9,15 +9,17 @@ from torch import nn
 from solfa.config import Config
 from solfa.data.clips import Clips
 from solfa.objectives.base import Objective, Step
-from solfa.targets import MelRVQ, MelRVQConfig
+from solfa.targets import FittableTarget, HiddenRVQ, HiddenRVQConfig, MelRVQ, MelRVQConfig
+
+FittableConfig = MelRVQConfig | HiddenRVQConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizerFitConfig(Config):
-    """Fit the quantizer of a target to music."""
+    """Fit the quantizer of a target to music, or to stored hidden states."""
 
     kind: Literal["quantizer_fit"] = "quantizer_fit"
-    target: MelRVQConfig = field(default_factory=MelRVQConfig)
+    target: FittableConfig = field(default_factory=MelRVQConfig)
     commitment_weight: float = 0.25
     codebook_weight: float = 1.0
 
@@ -31,20 +33,26 @@ class QuantizerFit(Objective):
         Mel-RVQ of MuQ, arXiv:2501.01108.
     """
 
+    n_first_clips = 256  # enough for mean and deviation
+
     def __init__(self, config: QuantizerFitConfig) -> None:
         super().__init__()
         self.config = config
-        self.target = MelRVQ(config.target)
-        self.sample_rate = config.target.frames.mel.sample_rate
+        self.target = _build_target(config.target)
+        self.sample_rate = self.target.grid.sample_rate
 
     @property
     def model(self) -> nn.Module:
         """The target with its quantizer."""
         return self.target
 
+    def start(self, clips: Clips) -> None:
+        """Let the target measure its frames."""
+        self.target.measure(clips)
+
     def forward(self, clips: Clips) -> Step:
         """Loss over all frames of clips."""
-        frames = self.target.frames(clips.waveform)
+        frames = self.target.frames_to_quantize(clips)
         quantized = self.target.quantizer(frames)
         absolute_error = (frames - quantized.frames).abs().mean()
         loss = (
@@ -67,3 +75,13 @@ class QuantizerFit(Objective):
         }
         sums = {name: value.detach() * count for name, value in figures.items()}
         return Step(loss * count, count, sums, torch.stack(uses))
+
+
+def _build_target(config: FittableConfig) -> FittableTarget:
+    match config:
+        case MelRVQConfig():
+            return MelRVQ(config)
+        case HiddenRVQConfig():
+            return HiddenRVQ(config)
+        case _:
+            assert_never(config)

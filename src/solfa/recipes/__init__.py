@@ -4,8 +4,27 @@ import difflib
 from collections.abc import Callable
 
 from solfa.config import ConfigError
-from solfa.recipes.mert import mel_rvq_75hz, mert_95m, mert_330m, mert_small, mert_tiny
-from solfa.recipes.muq import mel_rvq, muq_base, muq_large, muq_small, muq_tiny
+from solfa.recipes.codec import rvq_vae, rvq_vae_adversarial, rvq_vae_tiny
+from solfa.recipes.mert import (
+    kmeans_75hz,
+    kmeans_v0,
+    mel_rvq_75hz,
+    mert_95m,
+    mert_330m,
+    mert_small,
+    mert_tiny,
+    mert_v0,
+)
+from solfa.recipes.muq import (
+    hidden_rvq,
+    mel_rvq,
+    muq_base,
+    muq_iter2,
+    muq_large,
+    muq_small,
+    muq_small_iter2,
+    muq_tiny,
+)
 from solfa.training import RunConfig
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
@@ -16,9 +35,18 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
         muq_base,
         muq_small,
         muq_tiny,
+        hidden_rvq,
+        muq_iter2,
+        muq_small_iter2,
+        rvq_vae,
+        rvq_vae_adversarial,
+        rvq_vae_tiny,
         mel_rvq_75hz,
+        kmeans_v0,
+        kmeans_75hz,
         mert_330m,
         mert_95m,
+        mert_v0,
         mert_small,
         mert_tiny,
     )
@@ -42,15 +70,24 @@ def recipe(name: str) -> RunConfig:
 
 __all__ = [
     "RECIPES",
+    "hidden_rvq",
+    "kmeans_75hz",
+    "kmeans_v0",
     "mel_rvq",
     "mel_rvq_75hz",
     "mert_330m",
     "mert_95m",
     "mert_small",
     "mert_tiny",
+    "mert_v0",
     "muq_base",
+    "muq_iter2",
     "muq_large",
     "muq_small",
+    "muq_small_iter2",
     "muq_tiny",
     "recipe",
+    "rvq_vae",
+    "rvq_vae_adversarial",
+    "rvq_vae_tiny",
 ]

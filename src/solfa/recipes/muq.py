@@ -1,9 +1,10 @@
-"""MuQ: its quantizer, and its encoders in four sizes."""
+"""MuQ: its quantizers, its encoders in four sizes, and their second iteration."""
 
 from solfa.config import override
 from solfa.data.clips import ClipsConfig
 from solfa.models import MuQConfig
 from solfa.objectives import MaskedPredictionConfig, QuantizerFitConfig, TrackAgreementConfig
+from solfa.targets import HiddenRVQConfig, StoredCodesConfig
 from solfa.training import AdamWConfig, MuonConfig, RunConfig
 
 
@@ -131,3 +132,55 @@ def muq_tiny() -> RunConfig:
             "checkpoint_every": 100,
         },
     )
+
+
+def hidden_rvq() -> RunConfig:
+    """The quantizer of a second iteration, fitted to stored hidden states: 8 codebooks of 1024.
+
+    It sees as many frames in a step as mel_rvq, from five times as many tracks: they need not be decoded.
+    Sizes are those of muq_large; of another encoder, set ``objective.target.quantizer.dim`` to its width.
+    Where the folder holds several layers, ``data.frames_layer`` chooses one.
+
+    Command:  solfa train hidden_rvq --set data.manifest=tracks.jsonl --set data.frames=hidden
+              --out runs/hidden_rvq
+    Takes:    untested
+    Reaches:  untested
+    """
+    return override(
+        mel_rvq(),
+        {
+            "objective.target": HiddenRVQConfig(),
+            "data.clip_seconds": 1.0,
+            "data.clips_per_step": 160,
+            "data.channel": "mean",
+        },
+    )
+
+
+def muq_iter2() -> RunConfig:
+    """Second iteration: as muq_large, on stored codes of the first encoder's hidden states.
+
+    The layer that teaches is chosen where hidden states are stored: about five sixths of the depth, layer 10
+    of 12. Four commands, of which each reads what the one before it wrote:
+
+    Command:  solfa embed tracks.jsonl --model runs/muq_large --layer 10 --frames --out hidden
+              solfa train hidden_rvq --set data.manifest=tracks.jsonl --set data.frames=hidden
+              --out runs/hidden_rvq
+              solfa data label tracks.jsonl --target runs/hidden_rvq --frames hidden --out codes
+              torchrun --nproc-per-node 8 -m solfa train muq_iter2 --set data.manifest=tracks.jsonl
+              --set data.codes=codes --out runs/muq_iter2
+    Takes:    untested here
+    Reaches:  untested here
+    """
+    return override(muq_large(), {"objective.predictions.0.target": StoredCodesConfig()})
+
+
+def muq_small_iter2() -> RunConfig:
+    """Second iteration of muq_small: the commands of muq_iter2, with layer 5 of 6 and quantizer.dim=192.
+
+    Command:  solfa train muq_small_iter2 --set data.manifest=train.jsonl --set data.codes=codes
+              --out runs/muq_small_iter2
+    Takes:    untested
+    Reaches:  untested
+    """
+    return override(muq_small(), {"objective.predictions.0.target": StoredCodesConfig()})

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from solfa.targets.base import Codes, CodesShape, Target, TargetError, Values, ValuesShape
+from solfa.targets.base import Codes, CodesShape, FittableTarget, Target, TargetError, Values, ValuesShape
 from solfa.targets.cqt import (
     AmplitudeConfig,
     CQTFrames,
@@ -10,7 +10,10 @@ from solfa.targets.cqt import (
     LinearMagnitudeConfig,
     LogMagnitudeConfig,
 )
+from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.encodec import EncodecCodes, EncodecCodesConfig
+from solfa.targets.hidden import HiddenRVQ, HiddenRVQConfig
+from solfa.targets.kmeans import ChromaFramesConfig, KMeansCodes, KMeansCodesConfig, LogMelFramesConfig
 from solfa.targets.mel import (
     MelFrames,
     MelFramesConfig,
@@ -28,10 +31,19 @@ from solfa.targets.quantizer import (
     VectorQuantizer,
     VectorQuantizerConfig,
 )
+from solfa.targets.rvq_vae import RVQVAE, RVQVAECodes, RVQVAECodesConfig, RVQVAEConfig, load_codec
+from solfa.targets.stored import StoredCodes, StoredCodesConfig
 from solfa.targets.stored_quantizer import load_quantizer
 
 TargetConfig = (
-    MelRVQConfig | MelRandomProjectionConfig | MelFramesConfig | EncodecCodesConfig | CQTFramesConfig
+    MelRVQConfig
+    | MelRandomProjectionConfig
+    | MelFramesConfig
+    | EncodecCodesConfig
+    | RVQVAECodesConfig
+    | KMeansCodesConfig
+    | CQTFramesConfig
+    | StoredCodesConfig
 )
 
 
@@ -46,8 +58,14 @@ def build_target(config: TargetConfig) -> Target:
             return MelFrames(config)
         case EncodecCodesConfig():
             return EncodecCodes(config)
+        case RVQVAECodesConfig():
+            return RVQVAECodes(config)
+        case KMeansCodesConfig():
+            return KMeansCodes(config)
         case CQTFramesConfig():
             return CQTFrames(config)
+        case StoredCodesConfig():
+            return StoredCodes(config)
         case _:
             assert_never(config)
 
@@ -61,8 +79,14 @@ def target_shape(config: TargetConfig) -> CodesShape | ValuesShape:
             return ValuesShape(config.frames.dim)
         case EncodecCodesConfig():
             return CodesShape(config.n_codebooks, config.codebook_size)
+        case RVQVAECodesConfig():
+            return CodesShape(config.codec.quantizer.n_codebooks, config.codec.quantizer.codebook_size)
+        case KMeansCodesConfig():
+            return CodesShape(1, config.n_clusters)
         case CQTFramesConfig():
             return ValuesShape(config.constant_q.n_bins)
+        case StoredCodesConfig():
+            return CodesShape(config.n_codebooks, config.codebook_size)
         case _:
             assert_never(config)
 
@@ -71,23 +95,38 @@ __all__ = [
     "AmplitudeConfig",
     "CQTFrames",
     "CQTFramesConfig",
+    "ChromaFramesConfig",
     "Codes",
     "CodesShape",
+    "EMAResidualQuantizer",
+    "EMAResidualQuantizerConfig",
     "EncodecCodes",
     "EncodecCodesConfig",
+    "FittableTarget",
+    "HiddenRVQ",
+    "HiddenRVQConfig",
+    "KMeansCodes",
+    "KMeansCodesConfig",
     "LinearMagnitudeConfig",
     "LogMagnitudeConfig",
+    "LogMelFramesConfig",
     "MelFrames",
     "MelFramesConfig",
     "MelRVQ",
     "MelRVQConfig",
     "MelRandomProjection",
     "MelRandomProjectionConfig",
+    "RVQVAE",
+    "RVQVAECodes",
+    "RVQVAECodesConfig",
+    "RVQVAEConfig",
     "RandomProjection",
     "RandomProjectionConfig",
     "ResidualVectorQuantizer",
     "ResidualVectorQuantizerConfig",
     "StackedMelConfig",
+    "StoredCodes",
+    "StoredCodesConfig",
     "Target",
     "TargetConfig",
     "TargetError",
@@ -96,6 +135,7 @@ __all__ = [
     "VectorQuantizer",
     "VectorQuantizerConfig",
     "build_target",
+    "load_codec",
     "load_quantizer",
     "target_shape",
 ]

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.data.clips import Clips
-from solfa.frames import FrameGrid
+from solfa.frames import FrameGrid, samples_to_seconds
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Codes:
         """Frames of each clip."""
         return self.values.shape[2]
 
-    def cut(self, n_frames: int) -> "Codes":
-        """The first frames."""
-        return Codes(self.values[:, :, :n_frames], self.codebook_size)
+    def cut(self, n_frames: int, first: int = 0) -> "Codes":
+        """So many frames, from frame ``first`` on."""
+        return Codes(self.values[:, :, first : first + n_frames], self.codebook_size)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Values:
         """Frames of each clip."""
         return self.values.shape[1]
 
-    def cut(self, n_frames: int) -> "Values":
-        """The first frames."""
-        return Values(self.values[:, :n_frames])
+    def cut(self, n_frames: int, first: int = 0) -> "Values":
+        """So many frames, from frame ``first`` on."""
+        return Values(self.values[:, first : first + n_frames])
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,43 @@ class Target(nn.Module):
 
     grid: FrameGrid
 
+    @property
+    def reach_samples(self) -> int:
+        """Audio on each side of a frame that its answer depends on; a second, if nobody knows better."""
+        return self.grid.sample_rate
+
     def start(self) -> None:
         """Fetch what the target was fitted to, once, before the first step of a new run."""
 
     def forward(self, clips: Clips) -> Codes | Values:
         """The target of every frame of the clips: as many as whole hops, or one more."""
         raise NotImplementedError
+
+    def of(self, clips: Clips) -> Codes | Values:
+        """The target of clips, whose frames at the ends hear what surrounds the clips, if that is given.
+
+        Raises:
+            TargetError: the context is not a whole number of frames.
+        """
+        if clips.surroundings is None:
+            return self(clips)
+        hop, context = self.grid.hop_length, clips.context_samples
+        if context % hop:
+            raise TargetError(
+                f"{context} samples of context are not a whole number of frames of {hop} samples. Make "
+                f"data.context_seconds a multiple of {samples_to_seconds(hop, self.grid.sample_rate):g}."
+            )
+        return self(clips.surrounded()).cut(clips.waveform.shape[1] // hop, context // hop)
+
+
+class FittableTarget(Target):
+    """A target whose quantizer can be fitted to the frames that it will quantize."""
+
+    quantizer: nn.Module
+
+    def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
+        """What the quantizer is given."""
+        raise NotImplementedError
+
+    def measure(self, clips: Clips) -> None:
+        """Take down, once and before fitting, what is to be known about such frames."""

@@ -71,6 +71,11 @@ class CQTFrames(Target):
         lengths = [config.constant_q.kernel_samples(number) for number in range(config.constant_q.n_bins)]
         self.register_buffer("bin_scale", 2 / torch.tensor(lengths).sqrt(), persistent=False)
 
+    @property
+    def reach_samples(self) -> int:
+        """Half of the longest kernel."""
+        return self.config.constant_q.kernel_samples(0) // 2 + 1
+
     @torch.no_grad()
     def forward(self, clips: Clips) -> Values:
         """Constant-Q values of the clean clips; one frame more than whole hops."""

@@ -13,7 +13,7 @@ from solfa.config import Config
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, Target, TargetError, Values
+from solfa.targets.base import Codes, FittableTarget, Target, TargetError, Values
 from solfa.targets.quantizer import (
     RandomProjection,
     RandomProjectionConfig,
@@ -41,6 +41,11 @@ class StackedMelConfig(Config):
     def grid(self) -> FrameGrid:
         """Where target frames lie."""
         return FrameGrid(self.mel.sample_rate, self.mel.hop_length * self.n_stacked)
+
+    @property
+    def reach_samples(self) -> int:
+        """Audio on each side that the window of a mel frame covers."""
+        return self.mel.n_fft // 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +96,7 @@ class StackedMel(nn.Module):
         )
 
 
-class MelRVQ(Target):
+class MelRVQ(FittableTarget):
     """Codes of mel frames by residual vector quantization.
 
     Source:
@@ -129,6 +134,15 @@ class MelRVQ(Target):
             )
         self.quantizer.load_state_dict(fitted.state_dict())
 
+    @property
+    def reach_samples(self) -> int:
+        """Half a window."""
+        return self.config.frames.reach_samples
+
+    def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
+        """Mel frames."""
+        return self.frames(clips.waveform)
+
     @torch.no_grad()
     def forward(self, clips: Clips) -> Codes:
         """Codes of the clean clips."""
@@ -149,6 +163,11 @@ class MelRandomProjection(Target):
         self.frames = StackedMel(config.frames)
         self.quantizer = RandomProjection(config.quantizer)
 
+    @property
+    def reach_samples(self) -> int:
+        """Half a window."""
+        return self.config.frames.reach_samples
+
     @torch.no_grad()
     def forward(self, clips: Clips) -> Codes:
         """Codes of the clean clips."""
@@ -160,8 +179,14 @@ class MelFrames(Target):
 
     def __init__(self, config: MelFramesConfig) -> None:
         super().__init__()
+        self.config = config
         self.grid = config.frames.grid
         self.frames = StackedMel(config.frames)
+
+    @property
+    def reach_samples(self) -> int:
+        """Half a window."""
+        return self.config.frames.reach_samples
 
     @torch.no_grad()
     def forward(self, clips: Clips) -> Values:

@@ -1,6 +1,7 @@
 """Objective + clips -> checkpoints."""
 
 from solfa.training.curves import CurvesError, draw_curves
+from solfa.training.loss_scale import ScaleError
 from solfa.training.optim import AdamWConfig, MuonConfig
 from solfa.training.trainer import Interrupted, Place, RunConfig, Trainer, TrainingError
 
@@ -11,6 +12,7 @@ __all__ = [
     "Interrupted",
     "Place",
     "RunConfig",
+    "ScaleError",
     "Trainer",
     "TrainingError",
     "draw_curves",

@@ -1,6 +1,7 @@
 """The log of a run as a picture: loss, what was learned, and how the codes are used."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,17 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     if "accuracy" in lines[-1]:
         _draw(left, lines, "code_loss", "loss of a hidden code (nats)")
         _draw(left, lines, "unigram_loss", "loss of a hidden code (nats)", baseline="code frequencies alone")
-        _draw(middle, lines, "accuracy", "masked accuracy (%)", scale=100)
-        _draw(middle, lines, "unigram_accuracy", "masked accuracy (%)", baseline="commonest code", scale=100)
+        _draw(middle, lines, "accuracy", "masked accuracy (%)", scale=100.0)
+        _draw(
+            middle, lines, "unigram_accuracy", "masked accuracy (%)", baseline="commonest code", scale=100.0
+        )
     else:
         _draw(left, lines, "loss", "loss")
-        _draw(middle, lines, "explained_variance", "explained variance (%)", scale=100)
-        middle.set_ylim(bottom=0)
-    _draw_codebooks(right, lines)
+        _draw_what_was_learned(middle, lines)
+    if "perplexity_by_codebook" in lines[-1]:
+        _draw_codebooks(right, lines)
+    else:
+        _draw(right, lines, "gradient_norm", "length of the gradient")
     for axes in (left, middle, right):
         _tidy(axes)
     left.legend(frameon=False)
@@ -66,7 +71,9 @@ def _with_code_loss(line: Line) -> Line:
     return line
 
 
-def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: int = 1) -> None:
+def _draw(
+    axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: float = 1.0
+) -> None:
     """A figure while training, and the same on held-out tracks where it was looked at."""
     steps = [line["step"] for line in lines]
     if baseline:
@@ -80,6 +87,19 @@ def _draw(axes: Any, lines: list[Line], name: str, label: str, baseline: str = "
                 [line["step"] for line in seen], values, "o-", color=HELD_OUT, ms=4, label="held-out tracks"
             )
     axes.set_ylabel(label)
+
+
+def _draw_what_was_learned(axes: Any, lines: list[Line]) -> None:
+    """The figure that tells most about a run which predicts no codes."""
+    if "explained_variance" in lines[-1]:
+        _draw(axes, lines, "explained_variance", "explained variance (%)", scale=100.0)
+        axes.set_ylim(bottom=0)
+    elif "log_mel" in lines[-1]:
+        _draw(axes, lines, "log_mel", "distance of mel bands (dB)", scale=20 / math.log(10))
+        axes.set_ylim(bottom=0)
+    elif "squared_error" in lines[-1]:
+        _draw(axes, lines, "squared_error", "squared error")
+        _draw(axes, lines, "squared_error_of_mean", "squared error", baseline="mean of every value")
 
 
 def _draw_codebooks(axes: Any, lines: list[Line]) -> None:

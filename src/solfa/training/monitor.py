@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Totals:
 
     def add(self, step: Step) -> None:
         """Add a batch of this rank."""
-        parts = {"loss": step.loss.detach(), "count": step.count, **step.sums}
+        parts = {"loss": step.loss, "count": step.count, **step.sums, **step.statistics}
         if step.code_uses is not None:
             parts["code_uses"] = step.code_uses
         for name, value in parts.items():
@@ -35,19 +35,26 @@ class Totals:
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
     def figures(self) -> Figures:
-        """Means over everything counted by all ranks, and what the codes' frequencies say.
+        """Means over everything counted by all ranks, and what statistics say; nothing if no batch was added.
 
         A call is collective: every rank makes it.
         """
         joint = {name: _over_ranks(value) for name, value in sorted(self.sums.items())}
-        count = joint.pop("count").clamp(min=1)
-        uses = joint.pop("code_uses", None)
-        figures: Figures = {name: _rounded(value / count) for name, value in joint.items()}
-        if "accuracy_by_codebook" in figures:
-            figures["accuracy"] = _rounded(joint["accuracy_by_codebook"].mean() / count)
-        if uses is not None:
-            figures |= code_figures(uses)
+        count = joint.pop("count", torch.ones(())).clamp(min=1)
+        figures: Figures = {}
+        for name, value in joint.items():
+            place, dot, kind = name.rpartition(".")  # "predictions.1", ".", "code_uses"
+            made = STATISTICS[kind](value, count) if kind in STATISTICS else {kind: _rounded(value / count)}
+            figures |= {f"{place}{dot}{of}": figure for of, figure in made.items()}
         return figures
+
+
+def accuracy_figures(correct: Float[Tensor, " codebook"], count: Tensor) -> Figures:
+    """Share of right codes, by codebook and over all."""
+    return {
+        "accuracy_by_codebook": _rounded(correct / count),
+        "accuracy": _rounded(correct.mean() / count),
+    }
 
 
 def code_figures(uses: Float[Tensor, "codebook code"] | Int[Tensor, "codebook code"]) -> Figures:
@@ -65,6 +72,44 @@ def code_figures(uses: Float[Tensor, "codebook code"] | Int[Tensor, "codebook co
         "unigram_accuracy": _rounded(share.max(-1).values.mean()),
         "unigram_loss": _rounded(entropy.mean()),
     }
+
+
+def hidden_figures(moments: Float[Tensor, "one_and_dim one_and_dim"]) -> Figures:
+    """Whether hidden states still tell frames apart.
+
+    ``hidden_std`` is the deviation of a dimension over all frames and clips, averaged over dimensions;
+    ``hidden_varying_share`` the share of the states' power that is not the same vector everywhere;
+    ``hidden_rank`` the number of directions that they vary in, as if all were as strong: exp of the entropy
+    of the covariance's eigenvalues. Zero, zero and one are a collapse.
+    """
+    means = moments / moments[0, 0].clamp(min=1)
+    covariance = means[1:, 1:] - torch.outer(means[0, 1:], means[0, 1:])
+    variances = covariance.diagonal().clamp(min=0)
+    eigenvalues = torch.linalg.eigvalsh(covariance.nan_to_num()).clamp(min=0)
+    share = eigenvalues / eigenvalues.sum().clamp(min=1e-30)
+    entropy = -(share * share.clamp(min=1e-30).log()).sum()
+    return {
+        "hidden_std": _rounded(variances.sqrt().mean()),
+        "hidden_varying_share": _rounded(variances.sum() / means.diagonal()[1:].sum().clamp(min=1e-30)),
+        "hidden_rank": _rounded(entropy.exp()),
+    }
+
+
+def value_figures(moments: Float[Tensor, "two value"], count: Tensor) -> Figures:
+    """``squared_error_of_mean``: of one who knows the mean of every value, and always answers with it."""
+    mean, square = moments / count
+    return {"squared_error_of_mean": _rounded((square - mean.square()).clamp(min=0).mean())}
+
+
+STATISTICS: dict[str, Callable[[Tensor, Tensor], Figures]] = {
+    "accuracy_by_codebook": accuracy_figures,
+    "code_uses": lambda uses, _: code_figures(uses),
+    "predicted_uses": lambda uses, _: {
+        "predicted_perplexity_by_codebook": code_figures(uses)["perplexity_by_codebook"]
+    },
+    "hidden_moments": lambda moments, _: hidden_figures(moments),
+    "value_moments": value_figures,
+}
 
 
 class Clock:
@@ -117,11 +162,27 @@ class Log:
         checkpoint.write_text(self.path, "".join(line + "\n" for line in kept))
 
 
+# A training first learns to answer with the frequencies of codes, and then hidden states fall together: in a
+# healthy run of mert_tiny to 0.9 % of varying power. Only below a ninth of that are they worth a warning, and
+# only from a height that was reached by a model that knew more than frequencies.
+LEAST_VARYING_SHARE = 1e-3
+KNOWS_MORE = 1.2  # times the accuracy of the commonest code
+LARGEST_FALLS = {  # to this share of the height
+    "hidden_varying_share": (0.1, "the part of hidden states that varies"),
+    "predicted_perplexity_by_codebook": (0.25, "the perplexity of the predicted codes"),
+}
+CURE = (
+    "Go on from an earlier checkpoint with a lower optim.lr, a longer optim.warmup_steps, "
+    "or max_gradient_norm=1."
+)
+
+
 class Worries:
     """Says aloud what looks wrong in the log; each worry once in a run."""
 
     def __init__(self) -> None:
         self.said: set[str] = set()
+        self.heights: dict[str, float] = {}
 
     def look(self, figures: Figures) -> None:
         """Look at a line of the log."""
@@ -135,11 +196,37 @@ class Worries:
         lowest = min(figures.get("perplexity_by_codebook", [2.0]))
         if lowest < 1.5:
             self._say("collapse", f"Step {step}: a codebook is nearly collapsed (perplexity {lowest:.2f}).")
+        self._look_at_states(figures)
+
+    def _look_at_states(self, figures: Figures) -> None:
+        """Whether the encoder comes to say the same of every frame."""
+        step, varying = figures["step"], figures.get("hidden_varying_share", 1.0)
+        if varying < LEAST_VARYING_SHARE:
+            self._say(
+                "states",
+                f"Step {step}: hidden states are nearly the same vector everywhere: {varying:.2%} of their "
+                f"power varies. {CURE}",
+            )
+        knows = figures.get("accuracy", 0.0) > KNOWS_MORE * figures.get("unigram_accuracy", 1.0)
+        for name, (share, words) in LARGEST_FALLS.items():
+            if name not in figures:
+                continue
+            now = _mean(figures[name])
+            height = self.heights.get(name, 0.0)
+            if now < share * height:
+                fall = f"{words} has fallen from {height:.3g} to {now:.3g}"
+                self._say(name, f"Step {step}: {fall}: a collapse. {CURE}")
+            if knows:
+                self.heights[name] = max(height, now)
 
     def _say(self, worry: str, message: str) -> None:
         if worry not in self.said:
             self.said.add(worry)
             log.warning("%s", message)
+
+
+def _mean(figure: float | list[float]) -> float:
+    return sum(figure) / len(figure) if isinstance(figure, list) else figure
 
 
 def _over_ranks(value: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from solfa.config import Config, save_config
 from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
 from solfa.objectives import ObjectiveConfig, Step, build_objective
+from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
 from solfa.training.optim import AdamWConfig, OptimConfig, build_optimizers, set_learning_rates
 
@@ -44,7 +45,7 @@ class RunConfig(Config):
     optim: OptimConfig = field(default_factory=AdamWConfig)
     n_steps: int
     max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
-    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products on CUDA; CPUs use float32
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of products on CUDA; CPUs use float32
     log_every: int = 50  # steps
     validate_every: int = 1000  # steps
     checkpoint_every: int = 1000  # steps
@@ -75,6 +76,7 @@ class Trainer:
         self.clips = self._clips(config.data.manifest)
         self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
         self.optimizers = build_optimizers(config.optim, self.objective)
+        self.scale = LossScale(place.device, self._half_precision is torch.float16)
         self.module = self._distributed(self.objective)
         self.totals, self.worries, self.step = Totals(), Worries(), 0
         self.n_unreadable = 0
@@ -88,6 +90,7 @@ class Trainer:
 
         Raises:
             TrainingError: the folder holds a run already, the loss is not finite, or music is unreadable.
+            ScaleError: half precision overflows in every step.
             BlockingIOError: another process is training in the run folder.
             Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
         """
@@ -103,8 +106,9 @@ class Trainer:
             while self.step < self.config.n_steps:
                 figures = self._train_step(stream, clock)
                 self.step += 1
-                figures |= self._figures_due(clock)
-                if journal and len(figures) > 2:
+                due = self._figures_due(clock)
+                figures |= due
+                if journal and due:
                     journal.write({"step": self.step, **figures})
                 if self.on_step:
                     self.on_step(self.step, figures)
@@ -140,29 +144,45 @@ class Trainer:
         self.objective.train()
         lr = set_learning_rates(self.optimizers, self.config.optim, self.step, self.config.n_steps)
         count = torch.zeros((), device=self.place.device)
-        seen = []
+        seen, parts = [], []
         for batch in range(self._n_accumulated):
             clips = self._next(stream, clock)
             torch.manual_seed(derived_seed(self.config.seed, self.step, batch, distributed.rank()))
             is_last = batch == self._n_accumulated - 1
             with self._unsynchronised(not is_last), self._precision():
                 part: Step = self.module(clips.to(self.place.device))
-                part.loss.backward()
+                if part.loss.requires_grad:
+                    self.scale.scaled(part.loss).backward()
             count += part.count
-            self.totals.add(part)
+            parts.append(part)
             seen.append(clips)
+        return {"lr": lr, **self._follow(parts, count, seen)}
+
+    def _follow(self, parts: list[Step], count: torch.Tensor, seen: list[Clips]) -> Figures:
+        """Take the step with all optimisers, or, where half precision overflowed, with none."""
+        self.scale.unscale(self.optimizers)
         norm = self._scale_and_clip(count)
-        if not torch.isfinite(norm):
+        is_finite = bool(torch.isfinite(norm))
+        if not is_finite and not self.scale.is_used:
             raise TrainingError(self._not_finite(seen))
         for optimizer in self.optimizers:
-            optimizer.step()
+            if is_finite:
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        return {"lr": lr, "gradient_norm": float(norm)}
+        self.scale.update(self.step, is_finite)
+        if not is_finite:
+            return {}
+        self.objective.finish_step()
+        for part in parts:
+            self.totals.add(part)
+        return {"gradient_norm": float(norm)}
 
     def _scale_and_clip(self, count: torch.Tensor) -> torch.Tensor:
         """Make gradients of a sum those of the mean over all ranks, and clip; their norm before clipping."""
         joint = distributed.total(count).clamp(min=1)
         gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
+        if not gradients:
+            return torch.zeros_like(joint)
         torch._foreach_mul_(
             gradients, float(distributed.world_size() / joint)
         )  # DDP has divided by the ranks
@@ -192,7 +212,7 @@ class Trainer:
         figures: Figures = {}
         is_last = self.step == self.config.n_steps
         if self.step % self.config.log_every == 0 or is_last:
-            figures |= self.totals.figures() | clock.look()
+            figures |= self.totals.figures() | self.scale.figures() | clock.look()
             self.totals = Totals()
             self.worries.look({"step": self.step, **figures})
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
@@ -222,6 +242,7 @@ class Trainer:
             training = {
                 "step": self.step,
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "loss_scale": self.scale.state_dict(),
                 "totals": self.totals.sums,
                 "n_unreadable": self.n_unreadable,
             }
@@ -260,12 +281,13 @@ class Trainer:
                 "Continue with the config.json beside it and without changes to objective; or remove that "
                 "folder, to go on from the one before."
             ) from None
+        self.scale.load_state_dict(training.get("loss_scale", {}))
         self.step, self.n_unreadable = training["step"], training["n_unreadable"]
         self.totals = Totals({name: value.cpu() for name, value in training["totals"].items()})
         log.info("Continuing from step %d.", self.step)
 
     def _first_clips(self) -> Clips:
-        numbers = list(range(min(8, self.config.data.clips_per_step)))
+        numbers = list(range(min(self.objective.n_first_clips, self.config.data.clips_per_step)))
         return next(iter(batches(self.clips, iter([numbers]), 0))).to(self.place.device)
 
     def _clips(self, manifest: str) -> RandomClips:
@@ -305,7 +327,7 @@ class Trainer:
             yield from _in_parts(mine, self._clips_per_forward)
 
     def _distributed(self, objective: nn.Module) -> nn.Module:
-        if distributed.world_size() == 1:
+        if distributed.world_size() == 1 or not any(p.requires_grad for p in objective.parameters()):
             return objective
         devices = [self.place.device] if self.place.device.type == "cuda" else None
         return DistributedDataParallel(objective, device_ids=devices, broadcast_buffers=False)
@@ -318,10 +340,16 @@ class Trainer:
         )
 
     def _precision(self) -> AbstractContextManager[Any]:
-        """bfloat16 products on CUDA only: where a CPU emulates them, they are hundreds of times slower."""
-        if self.config.precision == "float32" or self.place.device.type != "cuda":
+        if self._half_precision is None:
             return nullcontext()
-        return torch.autocast("cuda", torch.bfloat16)
+        return torch.autocast("cuda", self._half_precision)
+
+    @property
+    def _half_precision(self) -> torch.dtype | None:
+        """Of products, on CUDA only: where a CPU emulates them, they are hundreds of times slower."""
+        if self.config.precision == "float32" or self.place.device.type != "cuda":
+            return None
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16}[self.config.precision]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -178,10 +178,15 @@ class ConvolutionModule(nn.Module):
 def rotary_angles(
     n_frames: int, head_dim: int, base: float, device: torch.device
 ) -> Float[Tensor, "2 frame half"]:
-    """Cosine and sine of frame times frequency; frequencies fall from 1 towards ``1 / base``."""
-    frequency = 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    """Cosine and sine of frame times frequency."""
+    frequency = rotary_frequencies(head_dim, base, device)
     angle = torch.outer(torch.arange(n_frames, device=device, dtype=torch.float32), frequency)
     return torch.stack([angle.cos(), angle.sin()])
+
+
+def rotary_frequencies(head_dim: int, base: float, device: torch.device) -> Float[Tensor, " half"]:
+    """Radians from a frame to the next, falling from 1 towards ``1 / base``."""
+    return 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
 
 
 def rotate(

@@ -1,0 +1,224 @@
+"""Frames made beforehand: an array for each track, a row for each frame, mapped from the disk.
+
+    DIR/codes.json         codes, and what they are: DIR/frames/HASH.npy is int16 (frame codebook)
+    DIR/store.json         hidden states, as solfa embed --frames keeps them: float32 (frame layer dim)
+
+HASH is the content of the track's file. An array has its name only once it is whole.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from solfa.checkpoint import write_text
+from solfa.config import Config, load_config, to_dict
+from solfa.data.manifest import Track
+from solfa.frames import FrameGrid
+
+CODES, STORE, FRAMES, PARTIAL = "codes.json", "store.json", "frames", ".partial"
+LARGEST_CODEBOOK = 2**15  # entries that int16 can name
+LABEL = "solfa data label {manifest} --target RUN --out {folder}"
+EMBED = "solfa embed {manifest} --model RUN --layer LAYER --frames --out {folder}"
+
+
+class StoredFramesError(ValueError):
+    """Stored frames that cannot be used; the message names the cure."""
+
+
+@dataclass(frozen=True)
+class ClipCodes:
+    """Stored codes of clips."""
+
+    values: Int[Tensor, "clip codebook frame"]
+    codebook_size: int
+    grid: FrameGrid
+
+
+@dataclass(frozen=True)
+class ClipStates:
+    """Stored hidden states of clips, of one layer."""
+
+    values: Float[Tensor, "clip frame dim"]
+    grid: FrameGrid
+    source: str  # which encoder and layer
+
+
+class StoredFrames:
+    """The arrays of a folder. ``command`` makes them."""
+
+    command: str
+
+    def __init__(self, folder: Path, grid: FrameGrid) -> None:
+        self.folder, self.grid = folder, grid
+
+    def path(self, content_hash: str) -> Path:
+        """Where the array of a track is, or will be."""
+        return self.folder / FRAMES / f"{content_hash}.npy"
+
+    def require(self, tracks: Sequence[Track]) -> None:
+        """Refuse tracks of which there is nothing."""
+        stored = {path.stem for path in (self.folder / FRAMES).glob("*.npy")}
+        missing = [track for track in tracks if track.content_hash not in stored]
+        if missing:
+            raise StoredFramesError(
+                f"{self.folder} has nothing of {len(missing)} of {len(tracks)} tracks, for instance of "
+                f"{missing[0].path}. Add them with: "
+                f"{self.command.format(manifest='MANIFEST', folder=self.folder)} (it says which cannot be "
+                "added, and why; take those out of the manifest)."
+            )
+
+    def n_frames(self, content_hash: str) -> int:
+        """Frames of a track."""
+        return len(self._array(content_hash))
+
+    def rows(self, content_hash: str, start: int, stop: int) -> Shaped[np.ndarray, "frame ..."]:
+        """Frames ``start`` to ``stop`` of a track; zeros beyond its ends."""
+        array = self._array(content_hash)
+        inside = array[max(0, start) : max(0, stop)]
+        rows = np.zeros((stop - start, *inside.shape[1:]), array.dtype)
+        first = max(0, -start)
+        rows[first : first + len(inside)] = inside
+        return rows
+
+    def _array(self, content_hash: str) -> Shaped[np.ndarray, "frame ..."]:
+        path = self.path(content_hash)
+        if not path.is_file():
+            raise StoredFramesError(
+                f"{self.folder} has nothing of the track with content {content_hash}. Make it with: "
+                f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
+            )
+        try:
+            return np.load(path, mmap_mode="r")
+        except ValueError as error:
+            raise StoredFramesError(
+                f"{path} is damaged ({error}). Remove it and make it again with: "
+                f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
+            ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesDescription(Config):
+    """What the codes of a folder are; stands in its ``codes.json``."""
+
+    n_codebooks: int
+    codebook_size: int
+    sample_rate: int  # Hz
+    hop_length: int  # samples
+    target: str  # that made them: the run folder, as it was named
+    target_id: str  # SHA-256 of its configuration and weights
+    source: str  # what it saw: "audio", or which encoder's hidden states
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where the codes lie."""
+        return FrameGrid(self.sample_rate, self.hop_length)
+
+
+class StoredCodeFrames(StoredFrames):
+    """Codes of tracks, in a folder that ``solfa data label`` fills.
+
+    Raises:
+        StoredFramesError: there are none in ``folder``.
+    """
+
+    command = LABEL
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / CODES).is_file():
+            raise StoredFramesError(
+                f"There are no codes in {folder}. Make them with: "
+                f"{LABEL.format(manifest='MANIFEST', folder=folder)}"
+            )
+        self.description = load_config(CodesDescription, folder / CODES)
+        super().__init__(folder, self.description.grid)
+
+    @classmethod
+    def begin(cls, folder: Path, description: CodesDescription) -> "StoredCodeFrames":
+        """A new folder, or one to be gone on with.
+
+        Raises:
+            StoredFramesError: the folder holds codes of another target, or a codebook is too large.
+        """
+        if description.codebook_size > LARGEST_CODEBOOK:
+            raise StoredFramesError(
+                f"Codes are stored in 16 bits, which name {LARGEST_CODEBOOK} entries, not "
+                f"{description.codebook_size}. Use smaller codebooks, and more of them."
+            )
+        (folder / FRAMES).mkdir(parents=True, exist_ok=True)
+        for leftover in (folder / FRAMES).glob(f"*{PARTIAL}"):
+            leftover.unlink()
+        if not (folder / CODES).exists():
+            write_text(folder / CODES, json.dumps(to_dict(description), indent=2) + "\n")
+        codes = cls(folder)
+        before = codes.description
+        if (before.target_id, before.source) != (description.target_id, description.source):
+            raise StoredFramesError(
+                f"{folder} holds codes of another target, {before.target}; now they would be of "
+                f"{description.target}. Name that one, or give another folder."
+            )
+        return codes
+
+    def write(self, content_hash: str, codes: Int[np.ndarray, "frame codebook"]) -> None:
+        """Store the codes of a track, whole or not at all."""
+        path = self.path(content_hash)
+        partial = path.with_name(path.name + PARTIAL)
+        with partial.open("wb") as file:
+            np.save(file, codes.astype(np.int16))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+
+class StoredHiddenStates(StoredFrames):
+    """Hidden states of one layer, in a folder that ``solfa embed --frames`` filled.
+
+    Args:
+        folder: of the embedding store.
+        layer: its number; may be None if the store keeps one layer only.
+
+    Raises:
+        StoredFramesError: there are none in ``folder``, or not of that layer.
+    """
+
+    command = EMBED
+
+    def __init__(self, folder: Path, layer: int | None) -> None:
+        values = _read_store(folder)
+        space, layers = values["space"], values["frame_layers"]
+        super().__init__(folder, FrameGrid.of_rates(space["sample_rate"], space["frame_rate"]))
+        if not layers:
+            raise StoredFramesError(
+                f"{folder} holds vectors without hidden states. Make those in another folder with: "
+                f"{EMBED.format(manifest='MANIFEST', folder='HIDDEN')}"
+            )
+        self.layer = layers[0] if layer is None and len(layers) == 1 else layer
+        if self.layer not in layers:
+            raise StoredFramesError(
+                f"{folder} keeps the layers {', '.join(map(str, layers))}, and layer {layer} is asked for. "
+                "Choose one of them with --set data.frames_layer=NUMBER."
+            )
+        self.place = layers.index(self.layer)
+        self.source = f"encoder {space['weights']} layer {self.layer}"
+
+    def _array(self, content_hash: str) -> Float[np.ndarray, "frame dim"]:
+        return super()._array(content_hash)[:, self.place]
+
+
+def _read_store(folder: Path) -> dict[str, Any]:
+    path = folder / STORE
+    if not path.is_file():
+        raise StoredFramesError(
+            f"There are no hidden states in {folder}. Make them with: "
+            f"{EMBED.format(manifest='MANIFEST', folder=folder)}"
+        )
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise StoredFramesError(f"{path} is damaged ({error}). Remove {folder} and make it again.") from None
