@@ -28,6 +28,7 @@ class CosineCodeHeadConfig(Config):
     kind: Literal["cosine_code"] = "cosine_code"
     dim: int = 64  # of the embedding of a code (MERT-330M: 128)
     temperature: float = 0.1  # that cosines are divided by
+    initial_size: float = 1.0  # embeddings begin between 0 and it; small ones turn sooner
 
 
 HeadConfig = LinearHeadConfig | CosineCodeHeadConfig
@@ -93,7 +94,9 @@ class CosineCodeHead(CodeHead):
         self.config = config
         self.n_codebooks, self.loss_divisor = n_codebooks, 1
         self.linear = nn.Linear(dim, n_codebooks * config.dim)
-        self.embeddings = nn.Parameter(torch.rand(n_codebooks, codebook_size, config.dim))
+        self.embeddings = nn.Parameter(
+            config.initial_size * torch.rand(n_codebooks, codebook_size, config.dim)
+        )
 
     def forward(self, hidden: Float[Tensor, "hidden dim"]) -> Float[Tensor, "hidden codebook code"]:
         """Logits of hidden states in one row."""
