@@ -69,18 +69,18 @@ class Cell:
 
 @dataclass
 class Result:
-    """What became of a cell."""
+    """What became of a cell; None where fewer than 20 steps were taken: too few to speak of a course."""
 
-    final_loss: float = math.nan  # nats of a hidden code, mean of the last steps that were taken
-    worst_rise: float = 0.0  # of the smoothed loss above its lowest so far, in nats
+    final_loss: float | None = None  # nats of a hidden code, mean of the last ten steps that were taken
+    worst_rise: float | None = None  # of the smoothed loss above its lowest so far, in nats
     first_infinite_step: int | None = None
     skipped_share: float = 0.0
     stopped_at: int | None = None  # by the loss scale
     largest_logit: float = 0.0  # of attention, before it is relaxed
     largest_output: float = 0.0  # of a linear map
-    median_norm: float = 0.0
-    largest_norm: float = 0.0  # of gradients that are finite
-    n_spikes: int = 0
+    median_norm: float | None = None
+    largest_norm: float | None = None  # of gradients that are finite
+    n_spikes: int | None = None
     seconds: float = 0.0  # of processor time
 
 
@@ -152,6 +152,7 @@ def objective_of(cell: Cell, n_layers: int, dim: int) -> MaskedPrediction:
     setting = {**sizes, "position_kernel_frames": 32, "norm": cell.norm, "attention_relax": cell.relax}
     config = override(config, {f"encoder.transformer.{name}": value for name, value in setting.items()})
     config = override(config, {"encoder.convolutions.n_channels": 8})  # most of the time would go there
+    config = override(config, {"predictions.0.head.initial_size": 1.0})  # as published
     return MaskedPrediction(
         replace(config, predictions=config.predictions[:1], mixing=None, feature_penalty=None)
     )
@@ -204,7 +205,7 @@ def train(cell: Cell, data: list[Clips], arguments: argparse.Namespace) -> Resul
 
 def judged(result: Result, losses: list[float], norms: list[float]) -> Result:
     """The figures that follow from losses and norms of all steps taken."""
-    if len(losses) < 20:  # too few to speak of a course
+    if len(losses) < 20:
         return result
     smooth = np.convolve(losses, np.full(10, 0.1), "valid")
     result.final_loss = float(smooth[-1])
@@ -233,22 +234,27 @@ def table(results: dict[Cell, Result]) -> Iterator[str]:
         first += f", stopped at {r.stopped_at}" if r.stopped_at is not None else ""
         yield (
             f"| {NORMS[cell.norm]} | {cell.lr:g} | {clip} | {'yes' if cell.relax > 1 else 'no'} "
-            f"| {r.final_loss:.3f} | {r.worst_rise:.2f} | {first} | {r.skipped_share:.1%} "
+            f"| {_number(r.final_loss, 3)} | {_number(r.worst_rise, 2)} | {first} | {r.skipped_share:.1%} "
             f"| {r.largest_logit:,.0f} | {r.largest_output:,.0f} "
-            f"| {r.median_norm:.2f} | {r.largest_norm:.1f} | {r.n_spikes} |"
+            f"| {_number(r.median_norm, 2)} | {_number(r.largest_norm, 1)} | {_number(r.n_spikes, 0)} |"
         )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def draw(rows: list[dict[str, Any]], guess: float, out: Path) -> None:
     """A map of final losses for each normalisation, and below it how large the logits of attention became."""
     figure = Figure(figsize=(12.5, 6.6), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2, len(NORMS), sharey="row")
-    losses = [row["final_loss"] for row in rows if math.isfinite(row["final_loss"])]
+    norms = [norm for norm in NORMS if any(row["norm"] == norm for row in rows)]
+    panels = figure.subplots(2, len(norms), sharey="row", squeeze=False)
+    lowest = min((row["final_loss"] for row in rows if row["final_loss"] is not None), default=guess)
     colours = colormaps["YlGnBu_r"].with_extremes(bad="#ffffff")
-    for column, norm in enumerate(NORMS):
+    for column, norm in enumerate(norms):
         own = [row for row in rows if row["norm"] == norm]
-        _draw_losses(panels[0, column], own, colours, min(losses), guess)
+        _draw_losses(panels[0, column], own, colours, lowest, guess)
         _draw_logits(panels[1, column], own)
         panels[0, column].set_title(NORMS[norm], color=INK, fontsize=12, pad=10)
     panels[0, 0].set_ylabel("learning rate", color=INK)
@@ -271,8 +277,8 @@ def _draw_losses(axes: Any, rows: list[dict[str, Any]], colours: Any, lowest: fl
         place = rates.index(row["lr"]), columns.index((row["relax"], row["clip"]))
         stopped = row["stopped_at"] is not None
         image[place] = np.nan if stopped else row["final_loss"]
-        text = f"stop\n{row['stopped_at']}" if stopped else f"{row['final_loss']:.2f}"
-        dark = not stopped and row["final_loss"] < (lowest + guess) / 2
+        text = f"stop\n{row['stopped_at']}" if stopped else _number(row["final_loss"], 2)
+        dark = text[0].isdigit() and row["final_loss"] < (lowest + guess) / 2
         axes.text(place[1], place[0], text, ha="center", va="center", fontsize=9,
                   color=STOPPED if stopped else "white" if dark else INK)  # fmt: skip
     axes.imshow(image, cmap=colours, vmin=lowest, vmax=guess + 0.1, aspect="auto", origin="lower")
@@ -327,8 +333,11 @@ def main() -> None:
     for norm, lr, relax, clip in product(arguments.only, arguments.rates, RELAXES, CLIPS):
         cell = Cell(cast(Any, norm), clip, relax, lr)
         unclipped = results.get(replace(cell, clip=None))
-        is_idle = clip is not None and unclipped is not None and 0 < unclipped.largest_norm <= clip
-        results[cell] = unclipped if is_idle and unclipped else train(cell, data, arguments)
+        longest = unclipped.largest_norm if unclipped else None
+        if clip is not None and unclipped is not None and longest is not None and longest <= clip:
+            results[cell] = unclipped
+        else:
+            results[cell] = train(cell, data, arguments)
         print(cell, results[cell], flush=True)
     guess = baseline(data)
     rows = [{**asdict(cell), **asdict(result)} for cell, result in results.items()]

@@ -7,11 +7,12 @@ from solfa.training import MuonConfig, RunConfig
 
 
 def rvq_vae() -> RunConfig:
-    """A codec at 75 Hz and 6 kbps, 8 codebooks of 1024, for two CPU cores or one GPU: M parameters.
+    """A codec at 75 Hz and 6 kbps, 8 codebooks of 1024, for two CPU cores or one GPU: 2.6 M parameters.
 
     Command:  solfa train rvq_vae --set data.manifest=tracks.jsonl --out runs/rvq_vae
-    Takes:    untested
-    Reaches:  untested
+    Takes:    1,200 of its steps, 5.3 h of audio: 45 minutes on one busy core (docs/experiments.md)
+    Reaches:  mel bands 3.2 dB off on unheard tracks, spectral convergence 0.29, SNR 8 dB; perplexity of the
+              codebooks 584 to 970 of 1024
     """
     return RunConfig(
         objective=CodecFitConfig(),
