@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
-from solfa.cli import about, codec, data, embed, export, library, train
+from solfa.cli import about, codec, data, embed, export, library, probe, train
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -28,7 +28,9 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(codec.app, name="codec")
 app.add_typer(export.app, name="export")
-for command in (train.train, embed.embed, library.index, library.similar, about.models, about.doctor):
+for command in (
+    train.train, embed.embed, probe.probe, library.index, library.similar, about.models, about.doctor,
+):  # fmt: skip
     app.command()(command)
 
 EXPECTED = (

@@ -1,1 +1,1 @@
-"""Freely licensed music, fetched with its attribution."""
+"""Freely licensed music, fetched with its attribution; and symbolic music, rendered with exact labels."""

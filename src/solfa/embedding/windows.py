@@ -62,10 +62,22 @@ def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[W
         AudioError: the file cannot be decoded, holds no samples, or ends before its promised end.
         FileNotFoundError: the file is gone.
     """
+    yield from _cut(_Stretch(path, grid.sample_rate, probe_audio(path).seconds), grid, config)
+
+
+def cut_waveform(
+    waveform: Float[np.ndarray, "sample"], grid: FrameGrid, config: WindowConfig
+) -> Iterator[Window]:
+    """The windows of a waveform at the grid's rate, as ``cut_windows`` cuts a file."""
+    audio = _Stretch(Path(), grid.sample_rate, promised_seconds=0.0)
+    audio.samples, audio.is_complete = waveform, True
+    yield from _cut(audio, grid, config)
+
+
+def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
     n_frames, n_context = (grid.seconds_to_frames(s) for s in (config.window_seconds, config.context_seconds))
     n_context = min(n_context, (n_frames - 1) // 2) if config.context_seconds else 0
     longest, step = n_frames * grid.hop_length, (n_frames - 2 * n_context) * grid.hop_length
-    audio = _Stretch(path, grid.sample_rate)
     audio.reaches(longest)
     beginning = audio.cut(0, longest if config.wraps else 0)
     start = 0
@@ -86,9 +98,9 @@ def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[W
 class _Stretch:
     """The part of a file that is in memory: decoded when asked for, forgotten when used."""
 
-    def __init__(self, path: Path, sample_rate: int) -> None:
+    def __init__(self, path: Path, sample_rate: int, promised_seconds: float) -> None:
         self.path, self.sample_rate = path, sample_rate
-        self.promised_seconds = probe_audio(path).seconds
+        self.promised_seconds = promised_seconds
         self.samples = np.zeros(0, np.float32)
         self.start, self.is_complete = 0, False
 

@@ -1,0 +1,188 @@
+"""solfa probe: what frozen encoders know of labels, as a table and as pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
+from solfa.cli.examples import examples
+from solfa.cli.progress import progress
+from solfa.config import override, parse_assignment
+from solfa.data.prepare import Refused, write_refused
+from solfa.probing import (
+    Features,
+    ProbeConfig,
+    ProbeResult,
+    Table,
+    draw_heat_map,
+    draw_layers,
+    extract,
+    load_results,
+    probe_features,
+    save_report,
+    save_result,
+)
+from solfa.probing.grid import list_heads
+from solfa.probing.probe import check_can_be_probed
+from solfa.tasks import TASKS, Item, Presence, Task
+from solfa.tasks import catalogue as tasks
+
+ALL, FEATURES, REFUSED = "all", "features", "refused.jsonl"
+PRESENT, MISSING = "present", "missing"
+
+
+@examples(
+    "solfa probe --list",
+    "solfa probe gtzan_genre giantsteps_key --model m-a-p/MERT-v1-95M --out probes",
+    "solfa probe gtzan_genre --model runs/muq_small --model runs/mert_small --data ~/sets",
+    "solfa probe magnatagatune --model runs/muq_small --layer 4 --layer 5 --set lrs=[0.001] --seeds 5",
+)
+def probe(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="TASK...", help="Tasks, or all: those present.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="As for solfa embed; may be repeated, to compare."),
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder of data sets; may be repeated. Default: SOLFA_DATA, and data."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="For features, results, table and pictures.")] = Path("probes"),
+    seeds: Annotated[int, typer.Option(min=1, help="Heads of each kind, each with its own draws.")] = 3,
+    layer: Annotated[
+        list[int] | None, typer.Option(min=0, help="Look at this layer only; may be repeated. Default: all.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change how heads are fitted."),
+    ] = None,
+    shows_list: Annotated[
+        bool, typer.Option("--list", help="Show every task, what is here and what is missing.")
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Probe encoders: fit small heads on frozen hidden states, and score them on test.
+
+    Features are computed once and kept. Heads for every layer, for a weighted sum and for all layers side by
+    side, at six learning rates, are fitted at once; validation chooses layer, rate and epoch, and only then
+    is test looked at. Writes results, table.md, table.tex, results.json, layers.png, a heat map for each
+    model, and refused.jsonl. The table holds all results in the folder, beside published ones.
+
+    Exit code: 0 if all went well, 1 if items were refused or a task is missing, 2 for a usage error.
+    """
+    if shows_list:
+        _list(data)
+        return
+    if not names or not model:
+        raise typer.BadParameter("Name at least one task and a --model. solfa probe --list shows the tasks.")
+    config = _config(seeds, changes or [])
+    wanted = [(task, _items(task, data)) for task in _named(names, data)]
+    out.mkdir(parents=True, exist_ok=True)
+    refused = [one for name in model for one in _probe(name, wanted, out, config, layer, device, threads)]
+    write_refused(refused, out / REFUSED)
+    _report(load_results(out), out)
+    if refused:
+        typer.echo(f"{len(refused)} files refused; all of them with reasons: {out / REFUSED}")
+    raise typer.Exit(1 if refused else 0)
+
+
+def _probe(
+    model: str,
+    wanted: Sequence[tuple[Task, Sequence[Item]]],
+    out: Path,
+    config: ProbeConfig,
+    layers: Sequence[int] | None,
+    device: str,
+    threads: int,
+) -> list[Refused]:
+    """Run the tasks with one encoder and save the results; gives what was refused."""
+    encoder = load_encoder(model, device, threads)
+    if layers and max(layers) > encoder.n_layers:
+        raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")
+    refused: list[Refused] = []
+    for task, items in wanted:
+        with progress(f"{task.name}: features", len(items)) as tell:
+            features = extract(task, items, encoder, out / FEATURES, layers=layers, progress=tell)
+        refused += features.refused
+        n_heads = len(list_heads(features.config.layers, config))
+        with progress(f"{task.name}: heads", n_heads) as tell:
+            save_result(probe_features(task, features, model, config, tell), out)
+        typer.echo(_said(task, features))
+    return refused
+
+
+def _said(task: Task, features: Features) -> str:
+    return (
+        f"{task.name}: {len(features.kept)} items, features of {features.n_computed} new, "
+        f"{len(features.refused)} files refused"
+    )
+
+
+def _config(seeds: int, changes: Sequence[str]) -> ProbeConfig:
+    assigned = dict(parse_assignment(text) for text in changes)
+    return override(ProbeConfig(), {"seeds": list(range(seeds))} | assigned)
+
+
+def _named(names: Sequence[str], data: Sequence[Path] | None) -> list[Task]:
+    if list(names) != [ALL]:
+        found = [tasks.task(name) for name in names]
+        for task in found:
+            check_can_be_probed(task)
+        return found
+    usable = [seen.task for task in TASKS.values() if (seen := tasks.look_for(task, data)).is_usable]
+    if not usable:
+        raise tasks.TaskError("No task's data are here. solfa probe --list says what to download.")
+    return usable
+
+
+def _items(task: Task, data: Sequence[Path] | None) -> Sequence[Item]:
+    items = tasks.load_items(task.name, data)
+    if shared := tasks.shared_groups(items):
+        some = ", ".join(sorted(shared)[:3])
+        typer.echo(f"{task.name}: {len(shared)} groups stand in two splits, for instance {some}")
+    return items
+
+
+def _list(data: Sequence[Path] | None) -> None:
+    for task in TASKS.values():
+        _show(tasks.look_for(task, data))
+
+
+def _show(seen: Presence) -> None:
+    task, counts = seen.task, "/".join(str(seen.n_items[split]) for split in tasks.SPLITS)
+    typer.echo(f"{PRESENT if seen.is_usable else MISSING:8} {task.name:22} {task.title}")
+    indent = " " * 9
+    if seen.is_usable:
+        typer.echo(f"{indent}{counts} items to train, validate and test, in {seen.folder}")
+    else:
+        typer.echo(f"{indent}{seen.problem}")
+    typer.echo(f"{indent}{', '.join(task.metrics)}; licence: {task.licence}")
+
+
+def _report(results: Sequence[ProbeResult], out: Path) -> None:
+    _show_table(save_report(results, out))
+    draw_layers(results, out / "layers.png")
+    for number, weights in enumerate(dict.fromkeys(result.weights for result in results), 1):
+        of_model = [result for result in results if result.weights == weights]
+        if any(isinstance(entry.layer, int) for result in of_model for entry in result.layers):
+            draw_heat_map(of_model, out / f"heat-{number}.png")
+    typer.echo(f"Table and pictures: {out}")
+
+
+def _show_table(table: Table) -> None:
+    shown = RichTable(box=None, pad_edge=False)
+    for number, name in enumerate(table.columns):
+        shown.add_column(name, justify="left" if number < 2 else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.print(shown)
+    for note in table.notes:
+        console.print(note, style="dim")

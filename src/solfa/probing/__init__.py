@@ -1,0 +1,42 @@
+"""What frozen hidden states know of labels."""
+
+from solfa.probing.features import Features, extract
+from solfa.probing.grid import ProbeConfig
+from solfa.probing.pictures import draw_heat_map, draw_layers
+from solfa.probing.probe import ProbeResult, Score, probe, probe_features
+from solfa.probing.published import PUBLISHED
+from solfa.probing.report import (
+    Table,
+    load_results,
+    make_table,
+    save_report,
+    save_result,
+    to_json,
+    to_latex,
+    to_markdown,
+)
+from solfa.probing.scoring import METRICS, ScoringError, score
+
+__all__ = [
+    "METRICS",
+    "PUBLISHED",
+    "Features",
+    "ProbeConfig",
+    "ProbeResult",
+    "Score",
+    "ScoringError",
+    "Table",
+    "draw_heat_map",
+    "draw_layers",
+    "extract",
+    "load_results",
+    "make_table",
+    "probe",
+    "probe_features",
+    "save_report",
+    "save_result",
+    "score",
+    "to_json",
+    "to_latex",
+    "to_markdown",
+]

@@ -1,0 +1,133 @@
+"""Activations of beats -> moments, by a hidden Markov model of tempo and position in the beat.
+
+Written here because no maintained library does this alone: madmom, which others use, has no release for
+today's Python.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+FRAME_RATE = 100.0  # of the model, Hz: activations are interpolated to it, since tempo is a number of frames
+TEMPI_BPM = (55.0, 215.0)
+TEMPO_STIFFNESS = 100.0  # how strongly a tempo stays from beat to beat
+BEAT_SHARE = 1 / 16  # of the time between beats that counts as the beat itself
+QUIET = 0.05  # activations before the first and after the last beyond it are no music
+PEAK_PROBABILITY, PEAK_SECONDS = 0.3, 0.1
+METERS = (3, 4)
+METER_STIFFNESS = 0.98  # probability that a bar goes on as it began
+SMALLEST = 1e-6  # probability
+
+
+def find_peaks(
+    activations: Float[np.ndarray, " frame"], times: Float[np.ndarray, " frame"]
+) -> Float[np.ndarray, " beat"]:
+    """Moments at which activations are high and highest for 0.1 s around; no tempo is assumed."""
+    if len(times) < 2:
+        return times[activations >= PEAK_PROBABILITY]
+    around = max(1, round(PEAK_SECONDS / float(np.median(np.diff(times)))))
+    padded = np.pad(activations, around, constant_values=-1.0)
+    highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * around + 1).max(1)
+    frames = np.flatnonzero((activations == highest) & (activations >= PEAK_PROBABILITY))
+    is_first = np.diff(frames, prepend=-around - 1) > around  # of a plateau
+    return times[frames[is_first]]
+
+
+def decode_beats(
+    activations: Float[np.ndarray, " frame"], times: Float[np.ndarray, " frame"]
+) -> Float[np.ndarray, " beat"]:
+    """Beats in seconds: the most probable course of a tempo that changes from beat to beat only.
+
+    Args:
+        activations: probability of a beat in each frame.
+        times: of the frames, in seconds.
+
+    Source:
+        Krebs, Boeck, Widmer: An efficient state-space model for joint tempo and meter tracking, ISMIR 2015,
+        with its constants; beats are placed and cut off at silence as its authors' program does.
+    """
+    heard = np.flatnonzero(activations >= QUIET)
+    if len(times) < 2 or not len(heard):
+        return np.zeros(0)
+    start, end = times[heard[0]], times[heard[-1]]
+    grid = np.arange(start, end + 1 / FRAME_RATE, 1 / FRAME_RATE)
+    probability = np.interp(grid, times, activations)
+    beats = [
+        first + int(probability[first : first + max(1, round(interval * BEAT_SHARE))].argmax())
+        for first, interval in _most_probable_beats(probability)
+    ]
+    return grid[beats]
+
+
+def decode_downbeats(
+    activations: Float[np.ndarray, " frame"],
+    times: Float[np.ndarray, " frame"],
+    beats: Float[np.ndarray, " beat"],
+) -> Float[np.ndarray, " downbeat"]:
+    """Which beats begin bars of three or four, from the probability of a downbeat in each frame."""
+    if not len(beats) or not len(times):
+        return np.zeros(0)
+    nearby = np.abs(times[None] - beats[:, None]) <= PEAK_SECONDS / 2
+    found = np.where(nearby, activations[None], 0.0).max(1).clip(SMALLEST, 1 - SMALLEST)
+    states = [(meter, position) for meter in METERS for position in range(meter)]
+    is_first = np.array([position == 0 for _, position in states])
+    moves = np.full((len(states), len(states)), (1 - METER_STIFFNESS) / (len(states) - 1))
+    for number, (meter, position) in enumerate(states):
+        moves[number, states.index((meter, (position + 1) % meter))] = METER_STIFFNESS
+    seen = np.where(is_first[None], np.log(found)[:, None], np.log(1 - found)[:, None])
+    course = _most_probable_course(np.log(moves), seen)
+    return beats[is_first[course]]
+
+
+def _most_probable_course(
+    moves: Float[np.ndarray, "state state"], seen: Float[np.ndarray, "step state"]
+) -> Int[np.ndarray, " step"]:
+    """Viterbi's algorithm on logarithms, from any state."""
+    best, origins = seen[0], []
+    for row in seen[1:]:
+        candidates = best[:, None] + moves
+        origins.append(candidates.argmax(0))
+        best = candidates.max(0) + row
+    course = [int(best.argmax())]
+    for origin in reversed(origins):
+        course.append(int(origin[course[-1]]))
+    return np.array(course[::-1])
+
+
+def _most_probable_beats(probability: Float[np.ndarray, " frame"]) -> list[tuple[int, int]]:
+    """First frame and length of each beat.
+
+    A state is a length and a position; positions pass one by one, and lengths change where a beat begins.
+    Only those entries remember where they came from.
+    """
+    shortest, longest = (round(60 * FRAME_RATE / bpm) for bpm in TEMPI_BPM[::-1])
+    lengths = np.arange(shortest, longest + 1)
+    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    lasts = firsts + lengths - 1
+    is_beat = np.concatenate([np.arange(length) < length * BEAT_SHARE for length in lengths])
+    change = -TEMPO_STIFFNESS * np.abs(lengths[None] / lengths[:, None] - 1)
+    change -= np.log(np.exp(change).sum(1, keepdims=True))
+    beat = np.log(probability.clip(SMALLEST, 1 - SMALLEST))
+    rest = np.log((1 - probability).clip(SMALLEST) * BEAT_SHARE / (1 - BEAT_SHARE))
+    best = np.where(is_beat, beat[0], rest[0])
+    origins = np.zeros((len(probability), len(lengths)), np.int32)
+    for frame in range(1, len(probability)):
+        candidates = best[lasts][:, None] + change
+        origins[frame] = candidates.argmax(0)
+        best = np.roll(best, 1)
+        best[firsts] = candidates[origins[frame], np.arange(len(lengths))]
+        best = best + np.where(is_beat, beat[frame], rest[frame])
+    return _traced_back(int(best.argmax()), origins, firsts, lengths)
+
+
+def _traced_back(
+    state: int, origins: np.ndarray, firsts: np.ndarray, lengths: np.ndarray
+) -> list[tuple[int, int]]:
+    """Beats from the last to the first; one that began before the first frame is left out."""
+    number = int(np.searchsorted(firsts, state, side="right")) - 1
+    first = len(origins) - 1 - (state - int(firsts[number]))
+    beats = []
+    while first >= 0:
+        beats.append((first, int(lengths[number])))
+        number = int(origins[first, number])
+        first -= int(lengths[number])
+    return beats[::-1]

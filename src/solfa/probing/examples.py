@@ -1,0 +1,210 @@
+"""Features and labels of a split, side by side: rows for a head, and the truth about tracks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from solfa.probing.features import Features
+from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Item, LabelKind, Numbers, Split, Tags, Task
+
+IGNORED = -1  # class of a frame that no label covers
+BLOCK_ROWS = 1024  # looked at in one go when a head is scored
+WIDENED = {0: 1.0, 1: 0.5, 2: 0.25}  # targets of frames around an event while training, as in MARBLE v2
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Mean and deviation of each number in training."""
+
+    mean: Float[np.ndarray, " number"]
+    std: Float[np.ndarray, " number"]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "Scale":
+        """That of the labels of ``items``; a number that never changes keeps its size."""
+        labels = np.array([item.label for item in items], np.float64)
+        std = labels.std(0)
+        return cls(labels.mean(0), np.where(std > 0, std, 1.0))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is true of tracks, and what a head says of them.
+
+    ``reference`` and ``estimated`` have an entry for each track: for labels of whole items a label and its
+    logits ``(output)``; for labels in time a label and its logits ``(frame output)`` at ``times``.
+    """
+
+    kind: LabelKind
+    reference: Sequence[Any]
+    estimated: Sequence[np.ndarray]
+    times: Sequence[Float[np.ndarray, " frame"]] = ()
+
+    def take(self, numbers: Int[np.ndarray, " chosen"]) -> "Answers":
+        """Those about some tracks."""
+        return replace(
+            self,
+            reference=[self.reference[n] for n in numbers],
+            estimated=[self.estimated[n] for n in numbers],
+            times=[self.times[n] for n in numbers] if self.times else (),
+        )
+
+
+class Examples:
+    """A split as stretches of rows, to be drawn for training, and as tracks, to be scored.
+
+    Args:
+        task: what the labels are.
+        features: of items of any split.
+        split: the one wanted.
+        scale: of numbers, in training.
+        stretch_rows: rows that lie in one piece; 1 for clips.
+
+    Raises:
+        ValueError: nothing of the split is left, or a track has two labels.
+    """
+
+    def __init__(
+        self, task: Task, features: Features, split: Split, scale: Scale | None, stretch_rows: int
+    ) -> None:
+        self.kind, self.scale, self.stretch_rows = task.kind, scale, stretch_rows
+        self.averages = task.averages
+        kept = [(item, key) for item, key in features.kept if item.split == split]
+        if not kept:
+            raise ValueError(
+                f"{task.name} has no {split} items with features. Check its folder, and refused.jsonl."
+            )
+        self.items = [item for item, _ in kept]
+        self.arrays = [features.array(key) for _, key in kept]
+        self.is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
+        self.times = [features.frame_times(len(rows)) for rows in self.arrays] if self.is_timed else []
+        self.targets = [self._targets(n) for n in range(len(self.items))]
+        self.n_rows = [len(rows) for rows in self.arrays]
+        if not self.is_timed:  # small, and drawn row by row: one array
+            self.arrays = [np.concatenate(self.arrays)]
+            self.targets = [np.concatenate(self.targets)]
+        self._starts = [
+            (n, start) for n, rows in enumerate(self.arrays) for start in range(0, len(rows), stretch_rows)
+        ]
+        self._track_of_item = self._number_tracks()
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def take(
+        self, numbers: Int[np.ndarray, " stretch"]
+    ) -> tuple[Float[Tensor, "layer row dim"], Shaped[Tensor, "row ..."]]:
+        """Features and targets of some stretches; a row without a target has the class -1, or NaN."""
+        if self.stretch_rows == 1 and len(self.arrays) == 1:
+            rows, targets = self.arrays[0][numbers], self.targets[0][numbers]
+        else:
+            pieces = [
+                (self.arrays[n][start:end], self.targets[n][start:end])
+                for n, start in (self._starts[number] for number in numbers)
+                for end in [start + self.stretch_rows]
+            ]
+            rows, targets = (self._filled(list(parts)) for parts in zip(*pieces, strict=True))
+        features = torch.from_numpy(np.ascontiguousarray(rows.swapaxes(0, 1), np.float32))
+        return features, torch.from_numpy(targets)
+
+    def blocks(self) -> Iterator[Float[Tensor, "layer row dim"]]:
+        """All features in order, some rows at a time."""
+        for rows in self.arrays:
+            for start in range(0, len(rows), BLOCK_ROWS):
+                block = rows[start : start + BLOCK_ROWS].swapaxes(0, 1)
+                yield torch.from_numpy(np.ascontiguousarray(block, np.float32))
+
+    def answers(self, logits: Float[np.ndarray, "row output"]) -> Answers:
+        """What a head said of all rows, beside the truth about tracks."""
+        of_items = np.split(logits, np.cumsum(self.n_rows)[:-1])
+        if self.is_timed:
+            return Answers(self.kind, [item.label for item in self.items], of_items, self.times)
+        return Answers(self.kind, self._references, self._averaged(logits))
+
+    @property
+    def tracks(self) -> list[str]:
+        """Names of the tracks, in the order of the answers."""
+        named = (item.path.stem for item in self.items) if self.is_timed else self._names
+        return list(named)
+
+    def _averaged(self, logits: Float[np.ndarray, "row output"]) -> list[np.ndarray]:
+        """Mean over the rows of each track."""
+        if self.averages == "probabilities":
+            logits = np.exp(logits - logits.max(1, keepdims=True))
+            logits = logits / logits.sum(1, keepdims=True)
+        track_of_row = np.repeat(self._track_of_item, self.n_rows)
+        total = np.zeros((len(self._names), logits.shape[1]))
+        np.add.at(total, track_of_row, logits)
+        means = total / np.bincount(track_of_row)[:, None]
+        if self.scale:
+            means = means * self.scale.std + self.scale.mean
+        return list(means)
+
+    def _number_tracks(self) -> np.ndarray:
+        labels: dict[str, Any] = {}
+        for item in self.items:
+            if not self.is_timed and labels.setdefault(item.track, item.label) != item.label:
+                raise ValueError(
+                    f"The track {item.track} has the labels {labels[item.track]} and {item.label}: its items "
+                    "cannot be averaged. Give them tracks of their own."
+                )
+        self._names, self._references = list(labels), list(labels.values())
+        numbers = {name: n for n, name in enumerate(labels)}
+        return np.array([numbers.get(item.track, 0) for item in self.items])
+
+    def _targets(self, number: int) -> np.ndarray:
+        """A target for each row of an item."""
+        item, n_rows = self.items[number], len(self.arrays[number])
+        match self.kind:
+            case Classes():
+                return np.full(n_rows, item.label, np.int64)
+            case Tags(names):
+                row = np.zeros(len(names), np.float32)
+                row[list(item.label)] = 1.0  # type: ignore[arg-type, index]
+                return np.tile(row, (n_rows, 1))
+            case Numbers():
+                scale = self.scale or Scale.of(self.items)
+                row = ((np.array(item.label) - scale.mean) / scale.std).astype(np.float32)
+                return np.tile(row, (n_rows, 1))
+            case FrameClasses():
+                return classes_at(item.label, self.times[number])  # type: ignore[arg-type]
+            case FrameEvents(names):
+                return _events_at(item.label, self.times[number], len(names))  # type: ignore[arg-type]
+        raise ValueError(f"{type(self.kind).__name__} cannot be probed. Leave the task out.")
+
+    def _filled(self, pieces: list[np.ndarray]) -> np.ndarray:
+        """Pieces one after the other, each filled up to the length of a stretch with what is not counted."""
+        first = pieces[0]
+        missing = IGNORED if first.dtype == np.int64 else np.nan if first.ndim == 2 else 0.0
+        rows = np.full((len(pieces), self.stretch_rows, *first.shape[1:]), missing, first.dtype)
+        for row, piece in zip(rows, pieces, strict=True):
+            row[: len(piece)] = piece
+        return rows.reshape(-1, *first.shape[1:])
+
+
+def classes_at(spans: Sequence[Any], times: Float[np.ndarray, " frame"]) -> Int[np.ndarray, " frame"]:
+    """The class of the span in which each moment lies; -1 where there is none."""
+    classes = np.full(len(times), IGNORED, np.int64)
+    for span in spans:
+        classes[(times >= span.start) & (times < span.end)] = span.label
+    return classes
+
+
+def _events_at(
+    events: Sequence[Sequence[float]], times: Float[np.ndarray, " frame"], n_kinds: int
+) -> Float[np.ndarray, "frame kind"]:
+    """One at the frame nearest to an event, less around it."""
+    targets = np.zeros((len(times), n_kinds), np.float32)
+    for kind, moments in enumerate(events):
+        for moment in moments:
+            nearest = int(np.abs(times - moment).argmin())
+            for distance, value in WIDENED.items():
+                for frame in {nearest - distance, nearest + distance}:
+                    if 0 <= frame < len(times):
+                        targets[frame, kind] = max(targets[frame, kind], value)
+    return targets

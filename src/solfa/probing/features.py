@@ -1,0 +1,327 @@
+"""Items of a task -> features of every layer, computed once and kept in a folder.
+
+    DIR/features.json      what they are: encoder, clip rule, layers
+    DIR/files.jsonl        content of each file, so that a second run need not read it
+    DIR/items/KEY.npy      float32 (clip layer dim): means over time; or float16 (frame layer dim)
+
+KEY is the content of the file and the stretch of it. An array has its name only once it is whole.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.checkpoint import write_text
+from solfa.config import Config, load_config, to_dict
+from solfa.data.audio import AudioError, read_audio
+from solfa.data.prepare import Refused
+from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
+from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.growing import append_lines, mend_lines, read_lines
+from solfa.embedding.vectors import check_is_ready, default_windows_at_once
+from solfa.embedding.windows import Window, cut_waveform
+from solfa.frames import FrameGrid
+from solfa.models import AudioEncoder
+from solfa.models.mulan import ClipEncoder
+from solfa.tasks.base import ClipRule, FrameClasses, FrameEvents, Item, Task
+
+Rows = Literal["clips", "frames"]
+DESCRIPTION, FILES, ITEMS, PARTIAL = "features.json", "files.jsonl", "items", ".partial"
+CLIP_MARGIN_SECONDS = 1.0  # that a window is longer than a clip: a clip must not become two windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig(Config):
+    """What is kept of an encoder's hidden states. Equal configurations give equal features."""
+
+    weights: str  # SHA-256 of the encoder's configuration and weights
+    rows: Rows  # a mean over time for each clip, or every frame
+    layers: tuple[int, ...]
+    sample_rate: int  # Hz
+    hop_length: int  # samples
+    clip_seconds: float | None
+    frames_per_clip: int | None  # None with clip_seconds
+    min_ratio: float
+    channel: Literal["first", "mean"]
+    n_most: int | None
+    window_seconds: float
+    context_seconds: float
+    wraps: bool
+    precision: Precision
+
+    @property
+    def id(self) -> str:
+        """The same for equal features, another for different ones."""
+        return hashlib.sha256(json.dumps(to_dict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Where frames lie on a clip."""
+        return FrameGrid(self.sample_rate, self.hop_length)
+
+    @property
+    def windows(self) -> WindowConfig:
+        """How clips that are too long for one pass are cut."""
+        return WindowConfig(
+            window_seconds=self.window_seconds, context_seconds=self.context_seconds, wraps=self.wraps
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a task's items, on the disk."""
+
+    folder: Path
+    config: FeaturesConfig
+    kept: tuple[tuple[Item, str], ...]  # items, and the keys of their arrays
+    refused: tuple[Refused, ...]
+    n_computed: int  # arrays that were not there before
+
+    def array(self, key: str) -> Float[np.ndarray, "row layer dim"]:
+        """The rows of an item; frames stay on the disk."""
+        return np.load(_path(self.folder, key), mmap_mode="r" if self.config.rows == "frames" else None)
+
+    def frame_times(self, n_frames: int) -> Float[np.ndarray, "frame"]:
+        """Where the frames of an item start, in seconds from its beginning.
+
+        Clips begin on multiples of their length, which need not be a multiple of a frame's.
+        """
+        times = self.config.grid.frame_times(n_frames)
+        if self.config.clip_seconds is None or self.config.frames_per_clip is None:
+            return times
+        clip, frame = np.divmod(np.arange(n_frames), self.config.frames_per_clip)
+        return clip * self.config.clip_seconds + times[frame]
+
+
+def extract(
+    task: Task,
+    items: Sequence[Item],
+    encoder: AudioEncoder,
+    folder: Path,
+    *,
+    layers: Sequence[int] | None = None,
+    precision: Precision = "float32",
+    progress: Callable[[int, str], None] = lambda done, note: None,
+) -> Features:
+    """Features of ``items``, computed unless they are in ``folder`` already.
+
+    Args:
+        task: says how items are cut, and whether frames are wanted.
+        items: of any split.
+        encoder: it is put into eval mode.
+        folder: features of each encoder and clip rule get a folder of their own in it.
+        layers: numbers of the layers, as in ``HiddenStates``; all if omitted.
+        precision: of the forward pass.
+        progress: is told how many items are done, with a name.
+
+    Raises:
+        NotFiniteError: the encoder answers with NaN, and no file is to blame.
+    """
+    encoder.eval()
+    check_is_ready(encoder, precision)
+    config = _describe(task, encoder, tuple(layers or range(encoder.n_layers + 1)), precision)
+    place = folder / f"{task.name}-{config.id}"
+    _begin(place, config)
+    keys, refused = _keys(place, items)
+    wanted = {key: item for item, key in keys.items() if not _path(place, key).exists()}
+    n_computed, n_there = 0, len(items) - len(wanted) - len(refused)
+    for n_done, (key, outcome) in enumerate(_compute(wanted, encoder, config), n_there + 1):
+        if isinstance(outcome, Refused):
+            refused.append(outcome)
+        else:
+            _write(_path(place, key), outcome)
+            n_computed += 1
+        progress(n_done, wanted[key].path.name)
+    kept = tuple((item, key) for item, key in keys.items() if _path(place, key).exists())
+    return Features(place, config, kept, tuple(refused), n_computed)
+
+
+def clip_starts(n_samples: int, clip_samples: int, rule: ClipRule) -> list[tuple[int, int]]:
+    """First and last sample of each clip of a stretch.
+
+    Whole clips lie one after the other; the rest is a clip if it is long enough. A stretch shorter than
+    one clip is one. Departs from MARBLE, which leaves such a stretch out: no test item may get lost.
+    """
+    starts = range(0, n_samples, clip_samples)
+    clips = [(start, min(start + clip_samples, n_samples)) for start in starts]
+    if len(clips) > 1 and clips[-1][1] - clips[-1][0] < rule.min_ratio * clip_samples:
+        clips.pop()
+    return clips[: rule.n_most]
+
+
+def _describe(
+    task: Task, encoder: AudioEncoder, layers: tuple[int, ...], precision: Precision
+) -> FeaturesConfig:
+    windows, seconds = default_windows(encoder), task.clips.seconds
+    if seconds is not None and not isinstance(encoder, ClipEncoder):
+        windows = WindowConfig(window_seconds=seconds + CLIP_MARGIN_SECONDS, context_seconds=0.0)
+    return FeaturesConfig(
+        weights=fingerprint(encoder),
+        rows="frames" if isinstance(task.kind, FrameClasses | FrameEvents) else "clips",
+        layers=layers,
+        sample_rate=encoder.sample_rate,
+        hop_length=encoder.grid.hop_length,
+        clip_seconds=seconds,
+        frames_per_clip=None if seconds is None else _n_frames(encoder, seconds),
+        min_ratio=task.clips.min_ratio,
+        channel=task.clips.channel,
+        n_most=task.clips.n_most,
+        window_seconds=windows.window_seconds,
+        context_seconds=windows.context_seconds,
+        wraps=windows.wraps,
+        precision=precision,
+    )
+
+
+def _n_frames(encoder: AudioEncoder, seconds: float) -> int:
+    return encoder.frontend.n_frames(encoder.grid.seconds_to_samples(seconds))
+
+
+def _begin(place: Path, config: FeaturesConfig) -> None:
+    (place / ITEMS).mkdir(parents=True, exist_ok=True)
+    if not (place / DESCRIPTION).exists():
+        write_text(place / DESCRIPTION, json.dumps(to_dict(config), indent=2) + "\n")
+    elif load_config(FeaturesConfig, place / DESCRIPTION) != config:
+        raise ValueError(f"{place / DESCRIPTION} was changed. Remove {place} and run again.")
+    mend_lines(place / FILES)
+    for leftover in (place / ITEMS).glob(f"*{PARTIAL}"):
+        leftover.unlink()
+
+
+def _path(place: Path, key: str) -> Path:
+    return place / ITEMS / f"{key}.npy"
+
+
+def _keys(place: Path, items: Sequence[Item]) -> tuple[dict[Item, str], list[Refused]]:
+    """The key of each item, and the files that cannot be read; content is hashed where a file is new."""
+    known = {(line["path"], line["n_bytes"], line["modified_ns"]): line for line in read_lines(place / FILES)}
+    hashes: dict[Path, str | Refused] = {}
+    new = []
+    for path in dict.fromkeys(item.path for item in items):
+        try:
+            stamp = Stamp.of(path)
+            line = known.get((str(path), stamp.n_bytes, stamp.modified_ns))
+            hashes[path] = line["content_hash"] if line else hash_content(path)
+            if not line:
+                new.append({"path": str(path), **asdict(stamp), "content_hash": hashes[path]})
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror}); check the file and its permissions"
+            hashes[path] = Refused(path=path, reason=reason)
+    append_lines(place / FILES, new)
+    keys = {
+        item: hashlib.sha256(f"{content} {item.start} {item.seconds}".encode()).hexdigest()[:32]
+        for item in items
+        if isinstance(content := hashes[item.path], str)
+    }
+    return keys, [found for found in hashes.values() if isinstance(found, Refused)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Clip:
+    """A clip that is being encoded."""
+
+    key: str
+    is_last: bool
+
+
+@dataclass
+class _Growing:
+    """What there is of an item so far."""
+
+    rows: list[Float[Tensor, "row layer dim"]] = field(default_factory=list)
+    total: Float[Tensor, "layer dim"] | None = None
+    n_frames: int = 0
+
+    def add(self, piece: Piece, rows: Rows) -> None:
+        if rows == "frames":
+            self.rows.append(piece.states.transpose(0, 1).half())
+            return
+        summed = piece.states.sum(1, dtype=torch.float64)
+        self.total = summed if self.total is None else self.total + summed
+        self.n_frames += piece.states.shape[1]
+        if piece.is_last:
+            self.rows.append((self.total / self.n_frames).float()[None])
+            self.total, self.n_frames = None, 0
+
+
+def _compute(
+    wanted: dict[str, Item], encoder: AudioEncoder, config: FeaturesConfig
+) -> Iterator[tuple[str, np.ndarray | Refused]]:
+    """The array of each item, or why there is none."""
+    n_windows = default_windows_at_once(encoder)
+    n_workers = 1 if n_windows == 1 else min(8, os.cpu_count() or 1)
+    read = partial(_examine, config=config)
+    growing: dict[str, _Growing] = {}
+    spoilt: set[str] = set()
+    with read_ahead(read, wanted.items(), n_workers=n_workers, n_ahead=2 * n_windows) as items:
+        for clip, item in encode(items, encoder, config.layers, n_windows, config.precision):
+            if clip.key in spoilt:
+                continue
+            if not isinstance(item, Piece):
+                spoilt.add(clip.key)
+                growing.pop(clip.key, None)
+                yield clip.key, Refused(path=wanted[clip.key].path, reason=_reason(item))
+                continue
+            so_far = growing.setdefault(clip.key, _Growing())
+            so_far.add(item, config.rows)
+            if item.is_last and clip.is_last:
+                yield clip.key, torch.cat(growing.pop(clip.key).rows).numpy()
+
+
+def _examine(
+    wanted: tuple[str, Item], *, config: FeaturesConfig
+) -> Iterator[tuple[_Clip, Window | AudioError | OSError]]:
+    """The windows of an item's clips, or why there are none."""
+    key, item = wanted
+    try:
+        waveform = _read(item, config)
+    except (AudioError, OSError) as error:
+        yield _Clip(key, is_last=True), error
+        return
+    n_samples = len(waveform)
+    longest = config.grid.seconds_to_samples(config.clip_seconds) if config.clip_seconds else n_samples
+    rule = ClipRule(seconds=config.clip_seconds, min_ratio=config.min_ratio, n_most=config.n_most)
+    clips = clip_starts(n_samples, longest, rule)
+    for start, end in clips:
+        clip = _Clip(key, is_last=end == clips[-1][1])
+        for window in cut_waveform(waveform[start:end], config.grid, config.windows):
+            yield clip, window
+
+
+def _read(item: Item, config: FeaturesConfig) -> Float[np.ndarray, "sample"]:
+    in_samples = config.grid.seconds_to_samples
+    waveform = read_audio(
+        item.path,
+        sample_rate=config.sample_rate,
+        start=in_samples(item.start),
+        n_samples=None if item.seconds is None else in_samples(item.seconds),
+        channel=0 if config.channel == "first" else None,
+    )
+    if not len(waveform):
+        raise AudioError(f"has no samples from {item.start:g} s on; copy or download it again", item.path)
+    return waveform
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, AudioError):
+        return error.reason
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror}); check the file and its permissions"
+    return str(error)
+
+
+def _write(path: Path, rows: Float[np.ndarray, "row layer dim"]) -> None:
+    partial_path = path.with_name(path.name + PARTIAL)
+    with partial_path.open("wb") as file:
+        np.save(file, rows)
+    partial_path.replace(path)

@@ -1,0 +1,45 @@
+"""Labelled data sets: tracks, splits, labels, protocols. One file each."""
+
+from solfa.tasks.base import (
+    SPLITS,
+    Classes,
+    ClipRule,
+    FrameClasses,
+    FrameEvents,
+    Item,
+    Label,
+    LabelKind,
+    Numbers,
+    Span,
+    Split,
+    Stems,
+    Tags,
+    Task,
+    TaskError,
+)
+from solfa.tasks.catalogue import TASKS, Presence, find_data, load_items, look_for, shared_groups, task
+
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Classes",
+    "ClipRule",
+    "FrameClasses",
+    "FrameEvents",
+    "Item",
+    "Label",
+    "LabelKind",
+    "Numbers",
+    "Presence",
+    "Span",
+    "Split",
+    "Stems",
+    "Tags",
+    "Task",
+    "TaskError",
+    "find_data",
+    "load_items",
+    "look_for",
+    "shared_groups",
+    "task",
+]

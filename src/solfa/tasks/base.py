@@ -1,0 +1,122 @@
+"""Task: a labelled data set as a probe sees it; the kinds of label, and items."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One of several classes; a label is its number."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tags:
+    """Any number of tags; a label is the tuple of their numbers."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Real numbers; a label is a tuple with one for each name."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FrameClasses:
+    """A class at every moment; a label is a tuple of ``Span``. Moments in no span are not counted."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FrameEvents:
+    """Moments of several kinds, such as beats; a label is a tuple of tuples of seconds, one for each name."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stems:
+    """Parts of a mixture, to be separated; a label is a tuple of paths, one for each name."""
+
+    names: tuple[str, ...]
+
+
+LabelKind = Classes | Tags | Numbers | FrameClasses | FrameEvents | Stems
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time with a class."""
+
+    start: float  # seconds from the beginning of the file
+    end: float
+    label: int
+
+
+Label = (
+    int
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[Span, ...]
+    | tuple[tuple[float, ...], ...]
+    | tuple[Path, ...]
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled stretch of a file."""
+
+    path: Path
+    split: Split
+    label: Label
+    track: str  # predictions of items of the same track are averaged before they are scored
+    group: str  # artist, piece, kit: what must not stand in two splits
+    start: float = 0.0  # seconds
+    seconds: float | None = None  # to the end of the file if None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRule:
+    """How an item is cut into clips for the encoder (MARBLE v2)."""
+
+    seconds: float | None  # None: the whole item at once
+    min_ratio: float = 0.8  # a last clip that is shorter than this share of a clip is left out
+    channel: Literal["first", "mean"] = "mean"
+    n_most: int | None = None  # clips of an item that are kept, from its beginning; all if None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A data set with its protocol. What cannot be said is the word "unknown", never a guess."""
+
+    name: str  # as in ``solfa probe NAME``
+    title: str
+    kind: LabelKind
+    metrics: tuple[str, ...]  # names of ``probing.scoring``; the first one chooses epoch, layer and rate
+    clips: ClipRule
+    licence: str
+    size: str  # tracks, hours
+    split_source: str  # whose split it is
+    faults: str  # known errors in the data
+    download: str  # what to fetch, from where, and how it must lie in the folder
+    source: str  # paper of the data set, and of the protocol
+    load: Callable[
+        [Path], Sequence[Item]
+    ]  # folder -> items; TaskError if it is not there or not as it must be
+    averages: Literal["logits", "probabilities"] = "logits"  # of the clips and items of a track
+    folders: tuple[str, ...] = ()  # names its folder may have below a root of data; its own name if empty
+
+
+class TaskError(ValueError):
+    """Data that are missing or not as they must be; the message names the cure."""

@@ -1,0 +1,148 @@
+"""Every task by name; where its data lie on this machine, and how many items are there."""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solfa.tasks.base import SPLITS, Item, Split, Task, TaskError
+from solfa.tasks.chords1217 import CHORDS1217
+from solfa.tasks.emomusic import EMOMUSIC
+from solfa.tasks.free import FREE_TASKS
+from solfa.tasks.giantsteps import GIANTSTEPS_KEY
+from solfa.tasks.gtzan import GTZAN_BEATS, GTZAN_GENRE
+from solfa.tasks.harmonix import HARMONIX_STRUCTURE
+from solfa.tasks.hooktheory import HOOKTHEORY_KEY, HOOKTHEORY_STRUCTURE
+from solfa.tasks.magnatagatune import MAGNATAGATUNE
+from solfa.tasks.mtg_jamendo import MTG_GENRE, MTG_INSTRUMENT, MTG_MOOD, MTG_TOP50
+from solfa.tasks.musdb18 import MUSDB18
+from solfa.tasks.nsynth import NSYNTH_INSTRUMENT, NSYNTH_PITCH
+from solfa.tasks.vocalset import VOCALSET_SINGER, VOCALSET_TECHNIQUE
+
+ROOTS_VARIABLE = "SOLFA_DATA"  # folders of data sets, separated as in PATH
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        MAGNATAGATUNE,
+        GTZAN_GENRE,
+        GTZAN_BEATS,
+        GIANTSTEPS_KEY,
+        EMOMUSIC,
+        NSYNTH_INSTRUMENT,
+        NSYNTH_PITCH,
+        VOCALSET_TECHNIQUE,
+        VOCALSET_SINGER,
+        MTG_GENRE,
+        MTG_INSTRUMENT,
+        MTG_MOOD,
+        MTG_TOP50,
+        MUSDB18,
+        CHORDS1217,
+        HOOKTHEORY_KEY,
+        HOOKTHEORY_STRUCTURE,
+        HARMONIX_STRUCTURE,
+        *FREE_TASKS,
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presence:
+    """What of a task is on this machine."""
+
+    task: Task
+    folder: Path | None  # None: not found in any root
+    n_items: dict[Split, int]  # zeros if it cannot be used
+    n_shared: int  # groups that stand in two splits
+    problem: str  # why it cannot be used, and the cure; empty if it can
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the task can be run."""
+        return not self.problem
+
+
+def task(name: str) -> Task:
+    """The task of that name. Raises TaskError with the nearest name if there is none."""
+    if name not in TASKS:
+        near = difflib.get_close_matches(name, TASKS, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise TaskError(f"There is no task '{name}'. {hint}Known: {', '.join(TASKS)}.")
+    return TASKS[name]
+
+
+def default_roots() -> list[Path]:
+    """Folders that data sets are looked for in: those in SOLFA_DATA, then ``data`` where one works."""
+    named = os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep)
+    return [*(Path(root).expanduser() for root in named if root), Path("data")]
+
+
+def find_data(name: str, roots: Sequence[Path] | None = None) -> Path | None:
+    """The folder of a task's data, or None.
+
+    Args:
+        name: of the task.
+        roots: folders that hold one folder for each data set, in the order in which they are looked into, or
+            such a folder itself; ``default_roots`` if None.
+    """
+    return _find(task(name), default_roots() if roots is None else roots)
+
+
+def load_items(name: str, roots: Sequence[Path] | None = None) -> Sequence[Item]:
+    """The items of a task, wherever its data lie. Raises TaskError with what to fetch if they do not."""
+    folder = find_data(name, roots)
+    if folder is None:
+        raise TaskError(_missing(task(name), default_roots() if roots is None else roots))
+    return task(name).load(folder)
+
+
+def look_for(wanted: Task, roots: Sequence[Path] | None = None) -> Presence:
+    """Where a task's data lie, how many items there are, and what is missing. Reads all its lists."""
+    roots = default_roots() if roots is None else roots
+    folder = _find(wanted, roots)
+    items: Sequence[Item] = ()
+    problem = ""
+    if folder is None:
+        problem = _missing(wanted, roots)
+    else:
+        try:
+            items = wanted.load(folder)
+        except TaskError as error:
+            problem = str(error)
+    counts = Counter(item.split for item in items)
+    return Presence(
+        task=wanted,
+        folder=folder,
+        n_items={split: counts[split] for split in SPLITS},
+        n_shared=len(shared_groups(items)),
+        problem=problem,
+    )
+
+
+def shared_groups(items: Sequence[Item]) -> dict[str, set[Split]]:
+    """The groups that stand in more than one split, with these splits; none in a clean data set."""
+    splits: dict[str, set[Split]] = {}
+    for item in items:
+        splits.setdefault(item.group, set()).add(item.split)
+    return {group: found for group, found in splits.items() if len(found) > 1}
+
+
+def _find(wanted: Task, roots: Sequence[Path]) -> Path | None:
+    names = wanted.folders or (wanted.name,)
+    for root in roots:
+        for place in (*([root] if root.name in names else []), *(root / name for name in names)):
+            if place.is_dir():
+                return place
+    return None
+
+
+def _missing(wanted: Task, roots: Sequence[Path]) -> str:
+    names = wanted.folders or (wanted.name,)
+    looked = ", ".join(str(root / names[0]) for root in roots)
+    return (
+        f"{wanted.title} is not at {looked}. {wanted.download} Where it lies elsewhere than in data/, name "
+        f"that folder with --data or {ROOTS_VARIABLE}."
+    )

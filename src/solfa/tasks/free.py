@@ -1,0 +1,216 @@
+"""The free benchmark: tasks on music rendered by ``solfa data render``, whose labels are exact.
+
+What trains and what tests differ in piece and in soundfont, single notes in instrument too. A folder holds
+any number of rendered folders; what stands on neither side (a piece to train on, played by the soundfont to
+test with) is passed over.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from solfa.corpora.score import FAMILIES
+from solfa.tasks.base import (
+    SPLITS,
+    Classes,
+    ClipRule,
+    FrameClasses,
+    FrameEvents,
+    Item,
+    Label,
+    LabelKind,
+    Numbers,
+    Span,
+    Split,
+    Tags,
+    Task,
+    TaskError,
+)  # fmt: skip
+from solfa.tasks.harmony import CHORDS, KEYS, chord_number, key_number
+from solfa.tasks.reading import Row, find_audio, read_json_lines
+
+SOUNDFONTS: dict[str, tuple[Split, ...]] = {  # in which splits each one plays
+    "musescore-lite": ("train", "valid"),
+    "fluidr3": ("train", "valid"),
+    "timgm6mb": ("test",),
+}
+LISTS = "**/labels.jsonl"
+PITCHES = tuple(str(pitch) for pitch in range(21, 109))  # the 88 keys of a piano
+INSTRUMENTS = FAMILIES[:12]
+NO_MELODY = "none"
+MIN_KEY_SECONDS = 10.0  # of a stretch in one key; in less, it can hardly be heard
+DOWNLOAD = (
+    "Render it, for CORPUS in POP909 (your own copy, github.com/music-x-lab/POP909-Dataset) and notes: "
+    "solfa data render CORPUS --soundfont S --split SPLIT --seconds 30 --out data/free/NAME, with S "
+    "musescore-lite and fluidr3 for SPLIT train and valid, and S timgm6mb for SPLIT test; each its own NAME."
+)
+
+Labelled = tuple[Label, float, float | None]  # a label, and where its stretch begins and how long it is
+
+
+def free_version(folder: Path) -> str:
+    """A hash over all audio and labels of the folder: scores compare only where it is the same."""
+    digest = hashlib.sha256()
+    for line in sorted(line for path in folder.glob(LISTS) for line in path.read_bytes().splitlines()):
+        digest.update(line + b"\n")
+    return digest.hexdigest()[:12]
+
+
+def _loader(corpus: str, label: Callable[[Row], Iterator[Labelled]]) -> Callable[[Path], list[Item]]:
+    """Items of a corpus, with what ``label`` reads out of a line."""
+
+    def load(folder: Path) -> list[Item]:
+        items = []
+        for row, split in _rows(folder, corpus):
+            audio = find_audio([row.file.parent / row.text("path")], row)
+            name = f"{row.text('piece')} {row.text('soundfont')}"
+            for number, (value, start, seconds) in enumerate(label(row)):
+                track = name if number == 0 else f"{name} {number}"
+                items.append(Item(audio, split, value, track, row.text("group"), start, seconds))
+        missing = set(SPLITS) - {item.split for item in items}
+        if missing:
+            raise TaskError(f"{folder} holds nothing to {', '.join(sorted(missing))} with. {DOWNLOAD}")
+        return items
+
+    return load
+
+
+def _rows(folder: Path, corpus: str) -> Iterator[tuple[Row, Split]]:
+    for path in sorted(folder.glob(LISTS)):
+        for row in read_json_lines(path, DOWNLOAD):
+            tags = row.values.get("tags")
+            if not isinstance(tags, dict):
+                raise row.broken("has no 'tags'", "Render it again.")
+            played = [
+                split for split in SOUNDFONTS.get(row.text("soundfont"), ()) if split == row.text("split")
+            ]
+            if played and (tags.get("corpus") == corpus if corpus else tags.get("corpus") != "notes"):
+                yield row, played[0]
+
+
+def _stretches(row: Row, name: str) -> Iterator[tuple[float, float, str]]:
+    for entry in row.entries(name):
+        if not isinstance(entry, list) or len(entry) != 3:
+            raise row.broken(f"has an entry under '{name}' that is not start, end and name: {entry!r}")
+        yield row.as_number(entry[0], "as a start"), row.as_number(entry[1], "as an end"), str(entry[2])
+
+
+def _keys(row: Row) -> Iterator[Labelled]:
+    for start, end, name in _stretches(row, "keys"):
+        number = _number(row, key_number, name)
+        if number is not None and end - start >= MIN_KEY_SECONDS:
+            yield number, start, end - start
+
+
+def _chords(row: Row) -> Iterator[Labelled]:
+    spans = []
+    for start, end, name in _stretches(row, "chords"):
+        number = _number(row, chord_number, name)
+        if number is not None:
+            spans.append(Span(start, end, number))
+    if spans:
+        yield tuple(spans), 0.0, None
+
+
+def _melody(row: Row) -> Iterator[Labelled]:
+    spans, silent_since = [], 0.0
+    for start, end, name in _stretches(row, "melody"):
+        if start > silent_since:
+            spans.append(Span(silent_since, start, 0))
+        if name in PITCHES:
+            spans.append(Span(start, end, 1 + PITCHES.index(name)))
+        silent_since = end
+    if spans:
+        seconds = row.number("seconds")
+        yield (*spans, *([Span(silent_since, seconds, 0)] if seconds > silent_since else [])), 0.0, None
+
+
+def _beats(row: Row) -> Iterator[Labelled]:
+    beats, downbeats = (
+        tuple(row.as_number(at, f"among '{name}'") for at in row.entries(name))
+        for name in ("beats", "downbeats")
+    )
+    if beats:
+        yield (beats, downbeats), 0.0, None
+
+
+def _tempo(row: Row) -> Iterator[Labelled]:
+    if row.values.get("tempo_bpm") is not None:
+        yield (row.number("tempo_bpm"),), 0.0, None
+
+
+def _tags(row: Row) -> Iterator[Labelled]:
+    numbers = sorted(INSTRUMENTS.index(name) for name in row.entries("families") if name in INSTRUMENTS)
+    if numbers:
+        yield tuple(numbers), 0.0, None
+
+
+def _pitch(row: Row) -> Iterator[Labelled]:
+    yield PITCHES.index(str(_note(row)[0])), 0.0, None
+
+
+def _family(row: Row) -> Iterator[Labelled]:
+    yield INSTRUMENTS.index(FAMILIES[_note(row)[1] // 8]), 0.0, None
+
+
+def _note(row: Row) -> tuple[int, int]:
+    """Pitch and program of the only note."""
+    notes = row.entries("notes")
+    if len(notes) != 1 or str(notes[0][2]) not in PITCHES or not 0 <= notes[0][4] // 8 < len(INSTRUMENTS):
+        raise row.broken("is not one note of a known instrument", "Render the corpus 'notes' again.")
+    return notes[0][2], notes[0][4]
+
+
+def _number(row: Row, number: Callable[[str], int | None], name: str) -> int | None:
+    try:
+        return number(name)
+    except ValueError as error:
+        raise row.broken(f"has an unknown label: {error}", "Render it again.") from None
+
+
+def _task(
+    name: str,
+    title: str,
+    kind: LabelKind,
+    metrics: tuple[str, ...],
+    label: Callable[[Row], Iterator[Labelled]],
+    *,
+    corpus: str = "POP909",
+    clip_seconds: float = 30.0,
+    faults: str = "",
+) -> Task:
+    return Task(
+        name=f"free_{name}",
+        title=f"Free benchmark: {title}",
+        kind=kind,
+        metrics=metrics,
+        clips=ClipRule(seconds=clip_seconds, min_ratio=0.3, channel="first"),
+        licence="MIT (POP909); soundfonts: MIT (MuseScore-Lite, FluidR3), GPL-2 (TimGM6mb)",
+        size="as much as was rendered; the version is a hash over audio and labels",
+        split_source="by hash of the piece, and by soundfont; notes by instrument too. Ours",
+        faults=f"Sampled instruments, no singing, no effects. {faults}".strip(),
+        download=DOWNLOAD,
+        source="solfa; POP909: Wang et al., POP909: A Pop-song Dataset for Music Arrangement, ISMIR 2020",
+        load=_loader(corpus, label),
+        folders=("free",),
+    )
+
+
+FREE_TASKS = (
+    _task("key", "key", Classes(KEYS), ("key_score", "accuracy"), _keys,
+          faults="Annotated by ear on the recordings; a change is moved to the nearest downbeat."),
+    _task("chords", "chords", FrameClasses(CHORDS), ("frame_accuracy",), _chords,
+          faults="9% of the sounding time is outside the labelled chord: passing notes, added tones."),
+    _task("beats", "beats and downbeats", FrameEvents(("beat", "downbeat")), ("beat_f1", "downbeat_f1"),
+          _beats, corpus="POP909", faults="1 beat of 11 has no note within 30 ms."),
+    _task("tempo", "tempo", Numbers(("bpm",)), ("r2",), _tempo,
+          faults="A tempo and its double are far apart."),
+    _task("melody", "pitch of the melody", FrameClasses((NO_MELODY, *PITCHES)), ("frame_accuracy",),
+          _melody),
+    _task("instruments", "families of instruments that play", Tags(INSTRUMENTS), ("roc_auc", "pr_auc"),
+          _tags, corpus="POP909", faults="At most three play; families that nobody plays are not counted."),
+    _task("pitch", "pitch of single notes", Classes(PITCHES), ("accuracy",), _pitch, corpus="notes",
+          clip_seconds=2.0, faults="Also pitches that no player of the instrument can reach."),
+    _task("family", "instrument family of single notes", Classes(INSTRUMENTS), ("accuracy",), _family,
+          corpus="notes", clip_seconds=2.0, faults="Families are General MIDI's, by no ear."),
+)  # fmt: skip

@@ -1,0 +1,163 @@
+"""Features: computed once, cut as the protocol says, and a bad file stops nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from probing_data import make_task
+from solfa.embedding import WindowConfig
+from solfa.embedding.windows import cut_waveform, cut_windows
+from solfa.models import AudioEncoder
+from solfa.probing import features as module
+from solfa.probing.features import clip_starts, extract
+from solfa.tasks.base import Classes, ClipRule, FrameClasses, Item, Task
+from synth import melody, tone
+
+WriteWav = Callable[[Path, np.ndarray], Path]
+TASK = make_task(Classes(("a", "b")), ("accuracy",), clips=ClipRule(seconds=1.0, min_ratio=0.5))
+
+
+def item(path: Path, **changes: float) -> Item:
+    return Item(path, "train", 0, track=path.stem, group=path.stem, **changes)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "rule", "clips"),
+    [
+        (25, ClipRule(seconds=1.0, min_ratio=0.8), [(0, 10), (10, 20)]),
+        (28, ClipRule(seconds=1.0, min_ratio=0.8), [(0, 10), (10, 20), (20, 28)]),
+        (3, ClipRule(seconds=1.0, min_ratio=0.8), [(0, 3)]),
+        (28, ClipRule(seconds=1.0, n_most=1), [(0, 10)]),
+    ],
+)
+def test_items_are_cut_into_clips_as_the_rule_says(
+    n_samples: int, rule: ClipRule, clips: list[tuple[int, int]]
+) -> None:
+    assert clip_starts(n_samples, 10, rule) == clips
+
+
+def test_a_feature_is_the_mean_over_time_of_every_layer(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    waveform = melody(2.6)
+    path = write_wav(tmp_path / "a.wav", waveform)
+    found = extract(TASK, [item(path)], tiny_encoder, tmp_path / "features")
+    rows = found.array(found.kept[0][1])
+    samples, _ = soundfile.read(path, dtype="float32")
+    for row, clip in zip(rows, np.split(samples, [24_000, 48_000]), strict=True):
+        expected = tiny_encoder(torch.from_numpy(clip)[None]).layers[:, 0].mean(1)
+        np.testing.assert_allclose(row, expected.detach().numpy(), atol=1e-5)
+
+
+def test_a_second_run_computes_nothing(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [item(write_wav(tmp_path / f"{n}.wav", melody(1.0, seed=n))) for n in range(2)]
+    first = extract(TASK, items, tiny_encoder, tmp_path / "features")
+    monkeypatch.setattr(module, "read_audio", None)
+    monkeypatch.setattr(module, "hash_content", None)
+    second = extract(TASK, items, tiny_encoder, tmp_path / "features")
+    assert (first.n_computed, second.n_computed, second.kept) == (2, 0, first.kept)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    items = [item(write_wav(tmp_path / f"{n}.wav", melody(1.0, seed=n))) for n in range(3)]
+    whole = extract(TASK, items, tiny_encoder, tmp_path / "whole")
+
+    def stop(done: int, note: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(TASK, items, tiny_encoder, tmp_path / "broken", progress=stop)
+    rest = extract(TASK, items, tiny_encoder, tmp_path / "broken")
+    assert rest.n_computed == 2
+    for (_, key), (_, other) in zip(whole.kept, rest.kept, strict=True):
+        np.testing.assert_array_equal(whole.array(key), rest.array(other))
+
+
+def test_another_encoder_or_rule_has_features_of_its_own(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    items = [item(write_wav(tmp_path / "a.wav", melody(1.0)))]
+    tasks: list[Task] = [TASK, replace(TASK, clips=ClipRule(seconds=0.5))]
+    folders = {extract(task, items, tiny_encoder, tmp_path / "f").folder for task in tasks}
+    folders.add(extract(TASK, items, tiny_encoder, tmp_path / "f", layers=[1]).folder)
+    assert len(folders) == 3
+
+
+def test_a_file_that_changed_is_computed_again(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    path = write_wav(tmp_path / "a.wav", melody(1.0))
+    before = extract(TASK, [item(path)], tiny_encoder, tmp_path / "f")
+    write_wav(path, melody(1.2, seed=5))
+    after = extract(TASK, [item(path)], tiny_encoder, tmp_path / "f")
+    assert after.n_computed == 1
+    assert before.kept[0][1] != after.kept[0][1]
+
+
+def test_bad_files_are_refused_with_reasons_and_the_rest_goes_on(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    good = write_wav(tmp_path / "good.wav", melody(1.0))
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no music")
+    items = [item(broken), item(tmp_path / "gone.wav"), item(good), item(good, start=7.0)]
+    found = extract(TASK, items, tiny_encoder, tmp_path / "f")
+    assert [kept.path for kept, _ in found.kept] == [good]
+    assert {refused.path.name for refused in found.refused} == {"broken.wav", "gone.wav", "good.wav"}
+    assert any("no samples from 7 s on" in refused.reason for refused in found.refused)
+
+
+def test_an_encoder_in_training_mode_is_put_into_eval_mode(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    tiny_encoder.train()
+    extract(TASK, [item(write_wav(tmp_path / "a.wav", melody(1.0)))], tiny_encoder, tmp_path / "f")
+    assert not tiny_encoder.training
+
+
+def test_the_rule_chooses_the_channel(tmp_path: Path, tiny_encoder: AudioEncoder) -> None:
+    left, right = tone(440, 1.0), tone(3000, 1.0)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], 1), 24_000)
+    soundfile.write(tmp_path / "left.wav", left, 24_000)
+    items = [item(tmp_path / "stereo.wav"), item(tmp_path / "left.wav")]
+    task = replace(TASK, clips=ClipRule(seconds=1.0, channel="first"))
+    found = extract(task, items, tiny_encoder, tmp_path / "f")
+    first, second = (found.array(key) for _, key in found.kept)
+    np.testing.assert_allclose(first, second, atol=1e-4)
+
+
+def test_frames_lie_at_their_times_in_every_clip(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    task = replace(TASK, kind=FrameClasses(("a",)), clips=ClipRule(seconds=0.5, min_ratio=0.1))
+    path = write_wav(tmp_path / "a.wav", melody(1.2))
+    found = extract(task, [item(path)], tiny_encoder, tmp_path / "f")
+    rows = found.array(found.kept[0][1])
+    assert (rows.dtype, rows.shape[1:]) == (np.float16, (3, 16))
+    times = found.frame_times(len(rows))
+    per_clip = tiny_encoder.frontend.n_frames(12_000)
+    assert times[per_clip] == pytest.approx(0.5)
+    assert times[1] == pytest.approx(0.04)
+
+
+def test_a_waveform_is_cut_into_the_windows_of_its_file(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    path = write_wav(tmp_path / "a.wav", melody(5.3))
+    waveform, _ = soundfile.read(path, dtype="float32")
+    config = WindowConfig(window_seconds=2.0, context_seconds=0.4)
+    of_file = list(cut_windows(path, tiny_encoder.grid, config))
+    of_waveform = list(cut_waveform(waveform, tiny_encoder.grid, config))
+    assert len(of_file) > 2
+    for one, other in zip(of_file, of_waveform, strict=True):
+        np.testing.assert_array_equal(one.waveform, other.waveform)
+        assert one.taken == other.taken

@@ -1,0 +1,162 @@
+"""The grid: heads side by side are heads alone, and validation alone chooses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from probing_data import CONFIG, classes_task, write_features
+from solfa.probing.examples import Examples
+from solfa.probing.grid import ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
+from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam, head_losses
+from solfa.probing.probe import layer_scores
+from solfa.tasks.base import Classes, Numbers, Tags
+
+N_LAYERS, DIM = 3, 5
+KIND = Classes(("a", "b"))
+SHAPE = Shape(tuple(range(N_LAYERS)), DIM, 2, KIND, "accuracy")
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> tuple[Examples, Examples]:
+    """A task whose label stands, with noise, in layer 1."""
+    task = classes_task(KIND.names)
+    features = write_features(tmp_path, task, n_per_split=24, n_layers=N_LAYERS, dim=DIM, label_layer=1)
+    return tuple(Examples(task, features, split, None, 1) for split in ("train", "valid"))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("layer", [1, WEIGHTED, CONCATENATED])
+def test_a_head_in_the_grid_equals_the_same_head_alone(
+    splits: tuple[Examples, Examples], layer: int | str
+) -> None:
+    config = ProbeConfig(**CONFIG, lrs=(1e-3, 1e-2), seeds=(0, 1), n_epochs=6, stop_patience=2)
+    heads = list_heads(SHAPE.layers, config)
+    together = {fit.head: fit for fit in fit_grid(heads, *splits, SHAPE, config)}
+    weights = {}
+    for lr in config.lrs:
+        head = Head(layer, lr, 1)
+        [alone] = fit_grid([head], *splits, SHAPE, config)
+        assert (alone.score, alone.epoch) == (together[head].score, together[head].epoch)
+        weights[lr] = alone.weights
+    assert any(not torch.equal(weights[1e-3][n], weights[1e-2][n]) for n in weights[1e-3])
+    best = [fit for fit in together.values() if fit.weights is not None and fit.head.layer == layer]
+    for fit in best:
+        [alone] = fit_grid([fit.head], *splits, SHAPE, config)
+        for name, value in fit.weights.items():
+            torch.testing.assert_close(value, alone.weights[name], atol=1e-5, rtol=1e-5)
+
+
+def test_memory_changes_nothing(splits: tuple[Examples, Examples]) -> None:
+    config = ProbeConfig(**CONFIG, lrs=(1e-3, 1e-2), seeds=(0, 1), n_epochs=4)
+    little = ProbeConfig(**CONFIG, lrs=(1e-3, 1e-2), seeds=(0, 1), n_epochs=4, numbers_at_once=1)
+    heads = list_heads(SHAPE.layers, config)
+    at_once = fit_grid(heads, *splits, SHAPE, config)
+    in_parts = fit_grid(heads, *splits, SHAPE, little)
+    assert [(f.head, f.score, f.epoch) for f in at_once] == [(f.head, f.score, f.epoch) for f in in_parts]
+
+
+def test_stacked_adam_equals_an_adam_for_each_head() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 4, 2, generator=generator)
+    gradients = torch.randn(7, 3, 4, 2, generator=generator)
+    rates = torch.tensor([1e-4, 1e-3, 1e-1])
+    weights = {"w": start.clone().requires_grad_()}
+    stacked = StackedAdam(weights)
+    for gradient in gradients:
+        weights["w"].grad = gradient.clone()
+        stacked.step(weights, rates)
+    for n, rate in enumerate(rates):
+        single = torch.nn.Parameter(start[n].clone())
+        adam = torch.optim.Adam([single], lr=float(rate))
+        for gradient in gradients:
+            single.grad = gradient[n].clone()
+            adam.step()
+        torch.testing.assert_close(weights["w"].detach()[n], single.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_a_stacked_head_is_the_network_of_the_protocol() -> None:
+    head = Head(2, 1e-3, 5)
+    heads = Heads([Head(0, 1e-3, 4), head], range(N_LAYERS), DIM, hidden_dim=8, n_outputs=2, dropout=0.2)
+    features = {seed: torch.randn(N_LAYERS, 6, DIM) for seed in (4, 5)}
+    weights = {name: value[1] for name, value in heads.weights.items()}
+    hidden = F.relu(F.linear(features[5][2], weights["hidden"].T, weights["hidden_bias"]))
+    expected = F.linear(hidden, weights["out"].T, weights["out_bias"])
+    torch.testing.assert_close(heads.logits(features)[1], expected)
+
+
+def test_validation_chooses_the_layer_that_holds_the_label(splits: tuple[Examples, Examples]) -> None:
+    mixes = {"has_weighted_sum": False, "has_concatenation": False}
+    config = ProbeConfig(**CONFIG, lrs=(1e-3, 1e-2), seeds=(0, 1), **mixes)
+    fits = fit_grid(list_heads(SHAPE.layers, config), *splits, SHAPE, config)
+    assert chosen(fits)[0] == 1
+    scores = {entry.layer: entry.mean for entry in layer_scores(fits)}
+    assert scores[1] > max(scores[0], scores[2])
+
+
+def test_the_best_epoch_on_validation_is_kept(
+    splits: tuple[Examples, Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid = splits
+    told = iter([0.1, 0.9, 0.2, 0.3, 0.4])
+    monkeypatch.setattr("solfa.probing.grid.score_for_choice", lambda name, answers: next(told))
+    config = ProbeConfig(**CONFIG, lrs=(1e-2,), seeds=(0,), n_epochs=5)
+    [fit] = fit_grid([Head(1, 1e-2, 0)], train, valid, SHAPE, config)
+    told = iter([0.1, 0.9])
+    shorter = ProbeConfig(**CONFIG, lrs=(1e-2,), seeds=(0,), n_epochs=2)
+    [until_then] = fit_grid([Head(1, 1e-2, 0)], train, valid, SHAPE, shorter)
+    assert (fit.epoch, fit.score) == (2, 0.9)
+    kept, expected = (all_logits(restore([f], SHAPE, config), valid) for f in (fit, until_then))
+    np.testing.assert_array_equal(kept, expected)
+
+
+def test_a_head_stops_after_its_patience_and_learns_slower_before(
+    splits: tuple[Examples, Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = StackedAdam.step
+
+    def spy(self: StackedAdam, weights: dict, rate: torch.Tensor) -> None:
+        rates.append(float(rate[0]))
+        step(self, weights, rate)
+
+    monkeypatch.setattr(StackedAdam, "step", spy)
+    monkeypatch.setattr("solfa.probing.grid.score_for_choice", lambda name, answers: 0.5)
+    config = ProbeConfig(**CONFIG, lrs=(1e-2,), seeds=(0,), n_epochs=50, lr_patience=1, stop_patience=4)
+    fit_grid([Head(1, 1e-2, 0)], *splits, SHAPE, config)
+    assert rates[::3] == pytest.approx([1e-2, 1e-2, 1e-2, 5e-3, 5e-3])  # three batches an epoch
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "expected"),
+    [
+        (KIND, torch.tensor([[0, -1]]), F.cross_entropy(torch.tensor([[1.0, 2.0]]), torch.tensor([0]))),
+        (Numbers(("x", "y")), torch.tensor([[[0.0, 0.0], [torch.nan] * 2]]), torch.tensor(2.5)),
+        (
+            Tags(("x", "y")),
+            torch.tensor([[[1.0, 0.0], [torch.nan] * 2]]),
+            F.binary_cross_entropy_with_logits(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0])),
+        ),
+    ],
+)
+def test_rows_without_a_target_do_not_count(
+    kind: Classes, targets: torch.Tensor, expected: torch.Tensor
+) -> None:
+    logits = torch.tensor([[[1.0, 2.0], [7.0, -7.0]]])
+    torch.testing.assert_close(head_losses(logits, targets, kind)[0], expected)
+
+
+def test_a_head_that_diverges_does_not_spoil_its_neighbours(splits: tuple[Examples, Examples]) -> None:
+    config = ProbeConfig(**CONFIG, lrs=(1e-2, 1e38), seeds=(0,), n_epochs=4)
+    wild = fit_grid([Head(1, 1e-2, 0), Head(1, 1e38, 0)], *splits, SHAPE, config)
+    [alone] = fit_grid([Head(1, 1e-2, 0)], *splits, SHAPE, config)
+    assert wild[0].score == alone.score
+
+
+def test_a_grid_without_heads_is_refused() -> None:
+    config = ProbeConfig(has_single_layers=False)
+    only: Sequence[int] = (3,)
+    with pytest.raises(ValueError, match="give several layers"):
+        list_heads(only, config)

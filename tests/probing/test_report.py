@@ -1,0 +1,92 @@
+"""The table beside published rows, in four forms, and the pictures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+
+from solfa.probing import ProbeConfig, ProbeResult, Score, draw_heat_map, draw_layers
+from solfa.probing.probe import LayerScore
+from solfa.probing.published import PUBLISHED
+from solfa.probing.report import (
+    load_results,
+    make_table,
+    save_report,
+    save_result,
+    to_json,
+    to_latex,
+    to_markdown,
+)
+from solfa.tasks import TASKS
+
+LAYERS = tuple(
+    LayerScore(layer=layer, lr=1e-3, by_seed=(value, value + 0.02))
+    for layer, value in ((0, 0.4), (1, 0.6), (2, 0.5), ("weighted", 0.55), ("concatenated", 0.58))
+)
+GENRE = ProbeResult(
+    task="gtzan_genre", title="GTZAN genre", model="my_model", weights="a" * 64, layer=1, lr=1e-3,
+    epochs=(3, 4), scores=(Score(metric="accuracy", by_seed=(0.70, 0.72), low=0.65, high=0.77),),
+    layers=LAYERS, n_items=(443, 197, 290), n_test_tracks=290, n_refused=0, left_out=(),
+    faults="jazz.00054 is broken", probe=ProbeConfig(), seconds=1.0,
+)  # fmt: skip
+KEY = replace(
+    GENRE, task="giantsteps_key", title="GiantSteps key", n_refused=3,
+    scores=(Score(metric="key_score", by_seed=(0.6,), low=0.5, high=0.7),), left_out=("never",),
+)  # fmt: skip
+OTHER = replace(GENRE, model="other", weights="b" * 64)
+
+
+def test_a_score_stands_with_its_intervals_beside_published_ones() -> None:
+    rows = {row[0]: row for row in make_table([GENRE]).rows}
+    assert rows["my_model"][1:] == ("this run", "71.0 ± 12.7 [65.0, 77.0]")
+    assert rows["MuQ"][1:] == ("MuQ, arXiv:2501.01108, table 1", "85.5")
+    assert rows["Music2Vec"][2] == "74.1"
+
+
+def test_what_was_not_run_is_said() -> None:
+    rows = {row[0]: row for row in make_table([GENRE, KEY, OTHER]).rows}
+    assert rows["my_model"][3] == "60.0 [50.0, 70.0]"
+    assert rows["other"][3] == "not run"
+    assert rows["MERT-95M (RVQ)"][3] == "-"
+
+
+def test_notes_say_what_is_not_comparable() -> None:
+    notes = "\n".join(make_table([GENRE, KEY]).notes)
+    for words in ("jazz.00054", "3 items could not be used", "never", "chosen on validation", "GTZAN 79.3"):
+        assert words in notes
+
+
+def test_the_table_has_the_same_rows_in_every_form() -> None:
+    table = make_table([GENRE, KEY])
+    markdown, latex = to_markdown(table), to_latex(table)
+    assert markdown.count("\n|") == len(table.rows) + 1
+    assert latex.count(r"\\") == len(table.rows) + 1
+    assert r"my\_model" in latex
+    values = json.loads(to_json([GENRE, KEY]))
+    assert len(values["results"]) + len(values["published"]) == len(table.rows) + 1
+    assert values["results"][0]["layers"][1]["by_seed"] == [0.6, 0.62]
+
+
+def test_results_are_found_again_and_replaced(tmp_path: Path) -> None:
+    for result in (GENRE, OTHER, replace(GENRE, lr=5.0)):
+        save_result(result, tmp_path)
+    found = load_results(tmp_path)
+    assert {(result.model, result.lr) for result in found} == {("my_model", 5.0), ("other", 1e-3)}
+    save_report(found, tmp_path)
+    assert {"table.md", "table.tex", "results.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_published_rows_name_tasks_and_metrics_that_exist() -> None:
+    for row in PUBLISHED:
+        for task, metric in row.scores:
+            assert metric.startswith("r2_") or metric in TASKS[task].metrics, (row.model, task, metric)
+            assert 0 < row.scores[task, metric] < 100
+
+
+@pytest.mark.parametrize("draw", [draw_layers, draw_heat_map])
+def test_pictures_are_drawn(tmp_path: Path, draw: object) -> None:
+    picture = imread(draw([GENRE, KEY], tmp_path / "picture.png"))  # type: ignore[operator]
+    assert picture.shape[1] > 300
+    assert picture.std() > 0.01
