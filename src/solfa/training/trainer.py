@@ -264,6 +264,7 @@ class Trainer:
             self.load(checkpoint.step_folder(run, found[-1]))
         else:
             self.objective.start(self._first_clips())
+        distributed.barrier()  # all ranks have looked for a run before the first of them begins one
         if distributed.is_first():
             save_config(self.config, run / checkpoint.CONFIG)
         distributed.barrier()
