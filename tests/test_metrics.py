@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from solfa.metrics import retrieval
+from solfa.metrics import retrieval, tag_areas, text_retrieval
 
 LABELS = np.array([0, 0, 1, 1, 2])
 
@@ -30,3 +30,25 @@ def test_chance_is_the_share_of_equals_among_the_others() -> None:
 def test_nothing_to_find_is_refused() -> None:
     with pytest.raises(ValueError, match="at least two of the same track"):
         retrieval(np.arange(3), np.eye(3))
+
+
+def test_areas_are_means_over_the_tags_that_tell_tracks_apart() -> None:
+    reference = np.array([[1, 0, 1], [0, 1, 1], [1, 0, 1]], bool)
+    estimated = np.array([[0.9, 0.1, 0.0], [0.2, 0.3, 0.0], [0.1, 0.4, 0.0]])
+    areas = tag_areas(reference, estimated)
+    assert areas.n_tags == 2  # the third one all tracks have
+    # first: one of two pairs is in order; second: one of two
+    assert areas.roc_auc == pytest.approx(0.5)
+    assert areas.pr_auc == pytest.approx(((1 + 2 / 3) / 2 + 0.5) / 2)
+    with pytest.raises(ValueError, match="No tag tells the tracks apart"):
+        tag_areas(reference[:, 2:], estimated[:, 2:])
+
+
+def test_a_text_is_as_good_as_the_rank_of_its_track() -> None:
+    similarity = -np.abs(np.arange(20.0)[:, None] - np.arange(20.0)[None])
+    perfect = text_retrieval(similarity)
+    assert (perfect.recall_at_1, perfect.median_rank, perfect.n_tracks) == (1, 1, 20)
+    similarity[:10] = np.arange(20.0)  # the first ten texts find the last track first
+    half = text_retrieval(similarity)
+    assert (half.recall_at_1, half.recall_at_10) == (0.5, 0.5)
+    assert text_retrieval(np.zeros((20, 20))).median_rank == 20  # who says the same of all finds nothing

@@ -1,10 +1,10 @@
-"""Pure functions f(reference, estimated): retrieval among labelled vectors."""
+"""Pure functions f(reference, estimated): retrieval among labelled vectors, by texts, and tags."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
-from sklearn.metrics import average_precision_score
+from jaxtyping import Bool, Float, Int
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,52 @@ def retrieval(reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray,
         chance=float((equal[asking].sum(1) / (n - 1)).mean()),
         n_queries=len(asking),
     )
+
+
+@dataclass(frozen=True)
+class TagAreas:
+    """How well scores tell tracks with a tag from those without: means over tags."""
+
+    roc_auc: float
+    pr_auc: float
+    n_tags: int  # that some tracks have and others have not; the rest cannot be scored
+
+
+def tag_areas(
+    reference: Bool[np.ndarray, "track tag"], estimated: Float[np.ndarray, "track tag"]
+) -> TagAreas:
+    """Areas under the ROC and under precision against recall, of each tag, averaged.
+
+    Raises:
+        ValueError: no tag that some of the tracks have and others have not.
+    """
+    scored = np.flatnonzero(reference.any(0) & ~reference.all(0))
+    if not len(scored):
+        raise ValueError("No tag tells the tracks apart: all of them have it, or none has.")
+    return TagAreas(
+        roc_auc=float(np.mean([roc_auc_score(reference[:, n], estimated[:, n]) for n in scored])),
+        pr_auc=float(np.mean([average_precision_score(reference[:, n], estimated[:, n]) for n in scored])),
+        n_tags=len(scored),
+    )
+
+
+@dataclass(frozen=True)
+class TextRetrieval:
+    """How well texts find their tracks."""
+
+    recall_at_1: float  # share of texts whose track comes first
+    recall_at_5: float  # ... is among the first five
+    recall_at_10: float
+    median_rank: float  # 1 is the first; of chance about half of the tracks
+    n_tracks: int
+
+
+def text_retrieval(similarity: Float[np.ndarray, "text track"]) -> TextRetrieval:
+    """Ranks of the tracks that belong to the texts, which are in the same order.
+
+    Of equal similarities the right one comes last: a model that says the same of everything finds nothing.
+    """
+    own = similarity.diagonal()[:, None]
+    ranks = (similarity >= own).sum(1)
+    at_1, at_5, at_10 = (float((ranks <= n).mean()) for n in (1, 5, 10))
+    return TextRetrieval(at_1, at_5, at_10, float(np.median(ranks)), similarity.shape[1])

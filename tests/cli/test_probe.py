@@ -102,3 +102,13 @@ def test_scores_are_better_than_chance_where_layers_differ(
     probe("toy", "--model", tiny_run, "--data", data, "--out", tmp_path / "out", *options)
     [result] = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
     assert np.mean(result["scores"][0]["by_seed"]) > 0.8
+
+
+def test_baselines_stand_in_the_same_table(data: Path, tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    models = ("log-mel", "random", f"untrained:{tiny_run}")
+    probe(
+        "toy", *(word for name in models for word in ("--model", name)), "--data", data, "--out", out, *FAST
+    )
+    found = [result["model"] for result in json.loads((out / "results.json").read_text())["results"]]
+    assert found == list(models)

@@ -38,7 +38,7 @@ def solfa(*arguments: object, exit_code: int = 0) -> Result:
     return result
 
 
-@pytest.mark.parametrize("command", ["embed", "index", "similar", "models", "doctor"])
+@pytest.mark.parametrize("command", ["embed", "index", "search", "similar", "models", "doctor"])
 def test_help_ends_with_examples_on_lines_of_their_own(command: str) -> None:
     lines = [line.strip() for line in solfa(command, "--help").output.splitlines()]
     assert any(line.startswith(f"solfa {command}") for line in lines[lines.index("Examples:") :])
@@ -109,7 +109,7 @@ def test_similar_prints_json(tiny_run: Path, music: Path, tmp_path: Path) -> Non
     result = solfa("similar", music / "tune.wav", "--library", tmp_path / "library", "--json", "--centred")
     found = json.loads(result.stdout)
     assert {Path(match["path"]).name for match in found} == {"chord 48.wav", "chord 60.wav", "chord 72.wav"}
-    assert found[0].keys() == {"path", "score", "seconds", "tags"}
+    assert found[0].keys() == {"id", "path", "score", "start", "end", "seconds", "tags"}
     assert found == sorted(found, key=lambda match: -match["score"])
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from probing_data import CONFIG, classes_task, write_features
 from solfa.probing.examples import Examples
-from solfa.probing.grid import ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
+from solfa.probing.grid import Course, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam, head_losses
 from solfa.probing.probe import layer_scores
 from solfa.tasks.base import Classes, Numbers, Tags
@@ -67,7 +67,7 @@ def test_stacked_adam_equals_an_adam_for_each_head() -> None:
     stacked = StackedAdam(weights)
     for gradient in gradients:
         weights["w"].grad = gradient.clone()
-        stacked.step(weights, rates)
+        stacked.step(weights, rates.tolist())
     for n, rate in enumerate(rates):
         single = torch.nn.Parameter(start[n].clone())
         adam = torch.optim.Adam([single], lr=float(rate))
@@ -78,11 +78,11 @@ def test_stacked_adam_equals_an_adam_for_each_head() -> None:
 
 
 def test_a_stacked_head_is_the_network_of_the_protocol() -> None:
-    head = Head(2, 1e-3, 5)
-    heads = Heads([Head(0, 1e-3, 4), head], range(N_LAYERS), DIM, hidden_dim=8, n_outputs=2, dropout=0.2)
-    features = {seed: torch.randn(N_LAYERS, 6, DIM) for seed in (4, 5)}
+    both = [Head(2, lr, 5) for lr in (1e-3, 1e-2)]
+    heads = Heads(both, range(N_LAYERS), DIM, hidden_dim=8, n_outputs=2, dropout=0.2)
+    features = torch.randn(N_LAYERS, 6, DIM)
     weights = {name: value[1] for name, value in heads.weights.items()}
-    hidden = F.relu(F.linear(features[5][2], weights["hidden"].T, weights["hidden_bias"]))
+    hidden = F.relu(F.linear(features[2], weights["hidden"].T, weights["hidden_bias"]))
     expected = F.linear(hidden, weights["out"].T, weights["out_bias"])
     torch.testing.assert_close(heads.logits(features)[1], expected)
 
@@ -118,9 +118,9 @@ def test_a_head_stops_after_its_patience_and_learns_slower_before(
     rates: list[float] = []
     step = StackedAdam.step
 
-    def spy(self: StackedAdam, weights: dict, rate: torch.Tensor) -> None:
-        rates.append(float(rate[0]))
-        step(self, weights, rate)
+    def spy(self: StackedAdam, weights: dict, now: Sequence[float]) -> None:
+        rates.append(now[0])
+        step(self, weights, now)
 
     monkeypatch.setattr(StackedAdam, "step", spy)
     monkeypatch.setattr("solfa.probing.grid.score_for_choice", lambda name, answers: 0.5)
@@ -153,6 +153,43 @@ def test_a_head_that_diverges_does_not_spoil_its_neighbours(splits: tuple[Exampl
     wild = fit_grid([Head(1, 1e-2, 0), Head(1, 1e38, 0)], *splits, SHAPE, config)
     [alone] = fit_grid([Head(1, 1e-2, 0)], *splits, SHAPE, config)
     assert wild[0].score == alone.score
+
+
+def test_halving_goes_on_with_the_better_rates_of_each_layer(
+    splits: tuple[Examples, Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    see = Course.see
+
+    def spy(self: Course, score: float, epoch: int, config: ProbeConfig) -> bool:
+        seen.append(epoch)
+        return see(self, self.head.lr + epoch / 100, epoch, config)
+
+    monkeypatch.setattr(Course, "see", spy)
+    config = ProbeConfig(**CONFIG, lrs=(0.1, 0.2, 0.3), seeds=(0, 1), n_epochs=4, halvings=(1, 3))
+    fits = fit_grid(list_heads((0, 1), config), *splits, SHAPE, config)
+    assert [seen.count(epoch) for epoch in range(1, 5)] == [24, 16, 16, 8]
+    single = {fit.head.lr: fit.epoch for fit in fits if fit.head.layer == 1}
+    assert single == {0.1: 1, 0.2: 3, 0.3: 4}
+
+
+def test_an_epoch_of_frames_has_a_most_and_each_draws_others(
+    splits: tuple[Examples, Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, valid = splits
+    taken: list[set[int]] = []
+    take = Examples.take
+
+    def spy(self: Examples, numbers: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        taken.append(set(numbers.tolist()))
+        return take(self, numbers)
+
+    monkeypatch.setattr(Examples, "take", spy)
+    monkeypatch.setattr(train, "is_timed", True)
+    config = ProbeConfig(**CONFIG, lrs=(1e-3,), seeds=(0,), n_epochs=2, n_stretches=8)
+    fit_grid([Head(1, 1e-3, 0)], train, valid, SHAPE, config)
+    assert [len(numbers) for numbers in taken] == [8, 8]
+    assert taken[0] != taken[1]
 
 
 def test_a_grid_without_heads_is_refused() -> None:

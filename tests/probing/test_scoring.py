@@ -10,13 +10,15 @@ from solfa.probing.examples import Answers
 from solfa.probing.scoring import (
     METRICS,
     ScoringError,
+    count_hits,
     metric_names,
     score,
     score_seeds,
+    separation_ratios,
     signal_to_distortion,
     tags_left_out,
 )
-from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Numbers, Span, Tags
+from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Numbers, Span, Stems, Tags
 
 RANDOM = np.random.default_rng(0)
 TIMES = np.arange(750) / 25.0
@@ -62,6 +64,38 @@ def test_r2_is_told_for_each_number() -> None:
     assert names == ["r2", "r2_arousal", "r2_valence"]
     expected = [r2_score(true, said), r2_score(true[:, 0], said[:, 0]), r2_score(true[:, 1], said[:, 1])]
     assert [score(name, answers) for name in names] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("said_bpm", "first", "second"),
+    [
+        (120.0, 1, 1),
+        (124.7, 1, 1),  # 3.9% too fast
+        (115.3, 1, 1),
+        (125.0, 0, 0),  # 4.2%
+        (240.0, 0, 1),
+        (249.0, 0, 1),  # 3.75% off the double
+        (250.0, 0, 0),
+        (60.0, 0, 1),
+        (40.0, 0, 1),
+        (360.0, 0, 1),
+        (80.0, 0, 0),  # two thirds are no octave
+        (480.0, 0, 0),
+    ],
+)
+def test_a_tempo_is_right_within_four_percent(said_bpm: float, first: int, second: int) -> None:
+    answers = Answers(Numbers(("log2_bpm",)), [(np.log2(120.0),)], [np.array([np.log2(said_bpm)])])
+    assert score("tempo_accuracy_1", answers) == first
+    assert score("tempo_accuracy_2", answers) == second
+
+
+def test_tempo_accuracies_are_shares_of_tracks() -> None:
+    true, said = [90.0, 100.0, 120.0, 150.0], [91.0, 200.0, 100.0, 75.0]
+    answers = Answers(
+        Numbers(("log2_bpm",)), [(np.log2(bpm),) for bpm in true], [np.array([np.log2(bpm)]) for bpm in said]
+    )
+    assert score("tempo_accuracy_1", answers) == pytest.approx(1 / 4)
+    assert score("tempo_accuracy_2", answers) == pytest.approx(3 / 4)
 
 
 def test_a_fifth_away_is_half_a_key() -> None:
@@ -138,6 +172,55 @@ def test_a_source_that_is_hit_by_half_its_energy_has_three_decibels() -> None:
     wrong *= np.sqrt(0.5 * np.square(source).sum() / np.square(wrong).sum())
     assert signal_to_distortion(source, source + wrong) == pytest.approx(3.01, abs=0.01)
     assert np.isnan(signal_to_distortion(np.zeros(10, np.float32), np.ones(10, np.float32)))
+
+
+def test_ties_are_counted_as_scikit_learn_counts_them() -> None:
+    is_tagged, said = RANDOM.random(60) < 0.4, RANDOM.integers(0, 5, 60).astype(float)
+    answers = Answers(Tags(("a",)), [(0,) if one else () for one in is_tagged], list(said[:, None]))
+    assert score("roc_auc", answers) == pytest.approx(roc_auc_score(is_tagged, said))
+    assert score("pr_auc", answers) == pytest.approx(average_precision_score(is_tagged, said))
+
+
+def test_hits_are_as_many_as_mir_eval_can_match() -> None:
+    for _ in range(20):
+        reference, estimated = (np.sort(RANDOM.uniform(0, 3, n)) for n in (20, 25))
+        expected = len(mir_eval.util.match_events(reference, estimated, 0.07))
+        assert count_hits(reference, estimated, 0.07) == expected
+
+
+def test_a_track_without_sections_has_no_boundaries_to_count() -> None:
+    spans = (Span(0.0, 9.0, 0), Span(9.0, 30.0, 1))
+    said = np.zeros((750, 2))
+    said[TIMES >= 9.0, 1] = 1.0
+    both = Answers(FrameClasses(("a", "b")), [spans, ()], [said, said], [TIMES, TIMES])
+    assert score("hr5f", both) == pytest.approx(1.0)
+
+
+def test_separation_is_scored_by_medians_of_seconds_as_in_museval() -> None:
+    reference = np.ones((2, 36), np.float32)
+    wrong = np.array([0.1, 1.0, np.sqrt(0.1)]).repeat(10)  # 20, 0 and 10 dB; six samples are left over
+    estimated = reference.copy()
+    estimated[0, :30] += wrong
+    estimated[1] *= 0.9
+    ratios = separation_ratios(reference, estimated, 10)
+    np.testing.assert_allclose(ratios, [[20, 0, 10], [20, 20, 20]], atol=1e-3)
+    others = [np.array([[4.0, np.nan], [6.0, np.nan]]), np.array([[40.0], [8.0]])]
+    answers = Answers(Stems(("voice", "rest")), ["a", "b", "c"], [ratios, *others])
+    assert metric_names(("sdr",), answers.kind) == ["sdr", "sdr_voice", "sdr_rest"]
+    assert score("sdr_voice", answers) == pytest.approx(10.0, abs=1e-3)  # of 10, 4 and 40
+    assert score("sdr_rest", answers) == pytest.approx(8.0, abs=1e-3)
+    assert score("sdr", answers) == pytest.approx(9.0, abs=1e-3)
+
+
+def test_a_second_in_which_a_source_is_silent_has_no_ratio() -> None:
+    reference = np.ones((2, 20), np.float32)
+    reference[1, :10] = 0.0
+    ratios = separation_ratios(reference, reference * 0.9, 10)
+    assert np.isnan(ratios[:, 0]).all()
+    np.testing.assert_allclose(ratios[:, 1], 20.0, atol=1e-3)
+    silent = Answers(Stems(("voice", "rest")), ["a"], [ratios[:, :1]])
+    with pytest.raises(ScoringError, match="Check the stems"):
+        score("sdr", silent)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "key_score"])

@@ -1,5 +1,7 @@
-"""The nearest tracks are found exactly, the same recording first."""
+"""A library answers words, tracks, segments, files and sums of these; the nearest are found exactly."""
 
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,35 +10,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solfa.data.manifest import Track
+from golden_data import GOLDEN
 from solfa.embedding import SpaceError, WindowConfig, describe_space
-from solfa.models import AudioEncoder, load
-from solfa.retrieval import Library, LibraryError, VectorIndex, similar
-from synth import chord, clicks, melody, noise
+from solfa.models import AudioEncoder, ClipEncoder, MuLan, load
+from solfa.retrieval import ExactIndex, Filters, Library, LibraryError, QueryError, Searcher
+from synth import melody, noise
 
 WriteWav = Callable[[Path, np.ndarray], Path]
 
 
-def tracks(n: int) -> list[Track]:
-    return [
-        Track(path=Path(f"/{i}"), seconds=1.0, sample_rate=24_000, n_channels=1, content_hash=str(i))
-        for i in range(n)
-    ]
+class Contents(Library):
+    """What an index reads of a library; track n contains "n" unless ``names`` says otherwise."""
+
+    def __init__(self, vectors: np.ndarray, names: list[str] | None = None) -> None:
+        self.vectors = np.asarray(vectors, np.float32)
+        self.names = names or [str(n) for n in range(len(vectors))]
+        self.n_read = 0
+
+    def contents(self) -> list[tuple[int, str]]:
+        return list(enumerate(self.names, start=1))
+
+    def vectors_of(self, names: list[str]) -> np.ndarray:
+        self.n_read += len(names)
+        return self.vectors[[self.names.index(name) for name in names]]
 
 
-@pytest.fixture
-def library_path(tmp_path: Path, tiny_run: Path, tiny_encoder: AudioEncoder, write_wav: WriteWav) -> Path:
-    """A library of chords, beats, noise and a tune."""
-    music = tmp_path / "music"
-    sounds = {f"chord {root}": chord(root, "maj", 3.0) for root in (48, 60, 72)}
-    sounds |= {f"clicks {tempo}": clicks(tempo, 3.0) for tempo in (60, 90, 180)}
-    sounds |= {"noise": noise(3.0), "tune": melody(6.0, seed=3)}
-    for name, waveform in sounds.items():
-        write_wav(music / f"{name}.wav", waveform)
-    space = describe_space(tiny_encoder, tiny_run, layer=2, pool="mean", windows=WindowConfig())
-    with Library(tmp_path / "library.sqlite", space) as library:
-        library.update([music], tiny_encoder)
-    return tmp_path / "library.sqlite"
+def index_of(vectors: np.ndarray, centred: bool = False) -> ExactIndex:
+    index = ExactIndex(centred)
+    index.follow(Contents(vectors))
+    return index
+
+
+def direction(index: ExactIndex, vector: np.ndarray) -> np.ndarray:
+    pointing = np.asarray(vector, np.float32) - index.centre
+    return pointing / max(float(np.linalg.norm(pointing)), 1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -45,43 +52,64 @@ def test_search_is_exact(n_tracks: int, n: int, seed: int, centred: bool) -> Non
     random = np.random.default_rng(seed)
     vectors = random.standard_normal((n_tracks, 5)).astype(np.float32)
     query = random.standard_normal(5).astype(np.float32)
-    found = VectorIndex(tracks(n_tracks), vectors, centred).nearest(query, n)
+    index = index_of(vectors, centred)
+    found = index.nearest(direction(index, query), n)
     centre = vectors.mean(0) if centred else np.zeros(5)
     rows, wanted = vectors - centre, query - centre
     cosines = rows @ wanted / np.maximum(np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted), 1e-12)
     best = np.sort(cosines)[::-1][:n]
-    np.testing.assert_allclose([match.score for match in found], best, atol=1e-4 if n_tracks > 1 else 2)
-    assert len({match.track.path for match in found}) == min(n, n_tracks)
+    np.testing.assert_allclose([score for _, score in found], best, atol=1e-4 if n_tracks > 1 else 2)
+    assert len({id for id, _ in found}) == min(n, n_tracks)
 
 
-def test_equal_scores_come_in_the_order_of_tracks() -> None:
-    index = VectorIndex(tracks(4), np.ones((4, 3), np.float32))
-    found = index.nearest(np.ones(3, np.float32), 4)
-    assert [match.track.content_hash for match in found] == ["0", "1", "2", "3"]
+def test_equal_scores_come_in_the_order_of_numbers() -> None:
+    index = index_of(np.ones((4, 3)))
+    assert [id for id, _ in index.nearest(direction(index, np.ones(3)), 3)] == [1, 2, 3]
 
 
 def test_a_vector_of_zeros_is_similar_to_nothing() -> None:
-    index = VectorIndex(tracks(2), np.array([[0, 0], [1, 0]], np.float32))
-    best, worst = index.nearest(np.ones(2, np.float32), 2)
-    assert best.score == pytest.approx(2**-0.5) and worst.score == 0
+    index = index_of(np.array([[0, 0], [1, 0]]))
+    best, worst = index.nearest(direction(index, np.ones(2)), 2)
+    assert best == (2, pytest.approx(2**-0.5)) and worst == (1, 0)
 
 
 def test_the_scale_of_a_vector_does_not_matter() -> None:
-    vectors = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
-    index = VectorIndex(tracks(5), vectors * np.arange(1, 6, dtype=np.float32)[:, None])
-    plain = VectorIndex(tracks(5), vectors)
-    for found, expected in zip(index.nearest(vectors[0], 5), plain.nearest(vectors[0] * 7, 5), strict=True):
-        assert found.track == expected.track
-        assert found.score == pytest.approx(expected.score, abs=1e-6)
+    vectors = np.random.default_rng(0).standard_normal((5, 3))
+    scaled, plain = index_of(vectors * np.arange(1, 6)[:, None]), index_of(vectors)
+    query = direction(plain, vectors[0])
+    for found, expected in zip(scaled.nearest(query, 5), plain.nearest(query, 5), strict=True):
+        assert found == (expected[0], pytest.approx(expected[1], abs=1e-6))
+
+
+def test_filters_apply_before_the_best_are_taken() -> None:
+    index = index_of(np.eye(4))
+    assert [id for id, _ in index.nearest(np.eye(4, dtype=np.float32)[0], 2, among=[3, 4])] == [3, 4]
+    assert [id for id, _ in index.nearest(np.eye(4, dtype=np.float32)[0], 2, without=[1])] == [2, 3]
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_an_index_reads_only_what_is_new_and_forgets_what_has_gone(centred: bool) -> None:
+    vectors = np.random.default_rng(1).standard_normal((6, 4))
+    index = ExactIndex(centred)
+    library = Contents(vectors[:4], ["a", "b", "c", "b"])  # two copies
+    library.vectors[3] = library.vectors[1]
+    index.follow(library)
+    assert library.n_read == 3
+    later = Contents(vectors[[5, 1, 0]], ["f", "b", "a"])
+    index.follow(later)
+    assert later.n_read == 1
+    fresh = index_of(later.vectors, centred)
+    query = direction(fresh, vectors[2])
+    for found, expected in zip(index.nearest(query, 9), fresh.nearest(query, 9), strict=True):
+        assert found == (expected[0], pytest.approx(expected[1], abs=1e-6))
 
 
 def test_the_same_recording_is_found_among_others(
     library_path: Path, tmp_path: Path, tiny_encoder: AudioEncoder, write_wav: WriteWav
 ) -> None:
     excerpt = write_wav(tmp_path / "excerpt.wav", melody(6.0, seed=3)[24_000:120_000])
-    with Library(library_path) as library:
-        best = similar(library, excerpt, encoder=tiny_encoder)[0]
-    assert best.track.path.name == "tune.wav"
+    with Searcher(library_path, tiny_encoder) as searcher:
+        assert searcher.similar_to_file(excerpt)[0].track.path.name == "tune.wav"
 
 
 @pytest.mark.parametrize("centred", [False, True])
@@ -89,34 +117,36 @@ def test_a_track_is_not_similar_to_itself_and_needs_no_model(
     library_path: Path, tmp_path: Path, centred: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("solfa.retrieval.search.load", lambda name: pytest.fail("loaded a model"))
-    with Library(library_path) as library:
-        found = similar(library, tmp_path / "music" / "chord 60.wav", n=3, centred=centred)
+    with Searcher(library_path, index=ExactIndex(centred)) as searcher:
+        found = searcher.similar_to_file(tmp_path / "music" / "chord 60.wav", n=3)
+        number = next(track.id for track in searcher.tracks() if track.path.name == "chord 60.wav")
+        assert searcher.similar(number, n=3) == searcher.search(f"{number}", n=3) == found
     assert len(found) == 3
     assert "chord 60.wav" not in {match.track.path.name for match in found}
     assert found[0].track.path.name.startswith("chord")
 
 
 def test_a_copy_elsewhere_counts_as_the_track_itself(library_path: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy.wav"
-    copy.write_bytes((tmp_path / "music" / "noise.wav").read_bytes())
-    with Library(library_path) as library:
-        assert "noise.wav" not in {match.track.path.name for match in similar(library, copy)}
+    copy = Path(shutil.copy(tmp_path / "music" / "noise.wav", tmp_path / "copy.wav"))
+    with Searcher(library_path) as searcher:
+        assert "noise.wav" not in {match.track.path.name for match in searcher.similar_to_file(copy)}
 
 
 def test_the_model_of_a_library_is_loaded_when_it_is_needed(
     library_path: Path, tmp_path: Path, write_wav: WriteWav
 ) -> None:
     query = write_wav(tmp_path / "query.wav", noise(2.0, seed=5))
-    with Library(library_path) as library:
-        assert similar(library, query, n=1)[0].track.path.name == "noise.wav"
+    with Searcher(library_path) as searcher:
+        assert searcher.similar_to_file(query, n=1)[0].track.path.name == "noise.wav"
 
 
 def test_another_model_is_refused(
     library_path: Path, tmp_path: Path, other_run: Path, write_wav: WriteWav
 ) -> None:
     query = write_wav(tmp_path / "query.wav", noise(2.0, seed=5))
-    with Library(library_path) as library, pytest.raises(SpaceError, match="cannot be compared"):
-        similar(library, query, encoder=load(other_run))
+    other = load(other_run)
+    with Searcher(library_path, other) as searcher, pytest.raises(SpaceError, match="cannot be compared"):
+        searcher.similar_to_file(query)
 
 
 def test_a_model_that_is_gone_is_named_with_the_cure(
@@ -126,14 +156,148 @@ def test_a_model_that_is_gone_is_named_with_the_cure(
     space = describe_space(tiny_encoder, "/runs/gone", layer=2, pool="mean", windows=WindowConfig())
     with Library(tmp_path / "library.sqlite", space) as library:
         library.update([tmp_path / "music"], tiny_encoder)
-        with pytest.raises(LibraryError, match=r"/runs/gone.*--model"):
-            similar(library, write_wav(tmp_path / "b.wav", noise(1.0, seed=2)))
+    query = write_wav(tmp_path / "b.wav", noise(1.0, seed=2))
+    with (
+        Searcher(tmp_path / "library.sqlite") as searcher,
+        pytest.raises(LibraryError, match=r"/runs/gone.*--model"),
+    ):
+        searcher.similar_to_file(query)
 
 
 def test_an_empty_library_says_how_to_fill_it(tmp_path: Path, tiny_encoder: AudioEncoder) -> None:
     space = describe_space(tiny_encoder, "tiny", layer=2, pool="mean", windows=WindowConfig())
+    Library(tmp_path / "library.sqlite", space).close()
     with (
-        Library(tmp_path / "library.sqlite", space) as library,
+        Searcher(tmp_path / "library.sqlite") as searcher,
         pytest.raises(LibraryError, match=r"no tracks yet.*solfa index"),
     ):
-        VectorIndex.of(library)
+        searcher.search("1")
+
+
+def test_words_find_the_tracks_whose_vectors_fit_them(tagged_library: Path, mulan: MuLan) -> None:
+    with Searcher(tagged_library) as searcher:
+        found = searcher.search("calm piano", n=9)
+        tracks = searcher.tracks()
+    with Library(tagged_library) as library:
+        vectors = library.vectors(tracks)
+    text = mulan.embed_text(["calm piano"])[0].numpy()
+    scores = vectors @ text / np.linalg.norm(vectors, axis=1)
+    assert [match.track.id for match in found] == [tracks[n].id for n in np.argsort(-scores)]
+    assert found[0].score == pytest.approx(scores.max(), abs=1e-5)
+
+
+@pytest.mark.parametrize("given", ["model", "its audio side", "nothing"])
+def test_words_are_understood_whatever_form_the_model_is_given_in(
+    tagged_library: Path, mulan: MuLan, given: str
+) -> None:
+    forms = {"model": mulan, "its audio side": ClipEncoder(mulan).eval(), "nothing": None}
+    with Searcher(tagged_library, forms[given]) as searcher:
+        assert len(searcher.search("calm piano")) == 4
+
+
+def test_a_model_without_words_says_what_to_do(library_path: Path) -> None:
+    with Searcher(library_path) as searcher, pytest.raises(QueryError, match=r"knows no words.*solfa index"):
+        searcher.search("calm piano")
+
+
+def test_a_sum_of_terms_points_between_them(tagged_library: Path, mulan: MuLan) -> None:
+    with Library(tagged_library) as library:
+        first, second = library.tracks()[:2]
+        a, b = (v / np.linalg.norm(v) for v in library.vectors([first, second]))
+        every = library.vectors(library.tracks())
+        names = [track.path.name for track in library.tracks()]
+    words = mulan.embed_text(["noise"])[0].numpy()
+    wanted = a + 2 * words - 0.5 * b
+    scores = every @ wanted / np.linalg.norm(every, axis=1) / np.linalg.norm(wanted)
+    expected = [names[n] for n in np.argsort(-scores) if names[n] != first.path.name]  # named with a plus
+    with Searcher(tagged_library) as searcher:
+        found = searcher.search(f'#{first.id} + 2 * "noise" - 0.5 * {second.path}')
+    assert [match.track.path.name for match in found] == expected
+
+
+def test_the_answer_names_the_segment_that_fits_best(tagged_library: Path, mulan: MuLan) -> None:
+    text = mulan.embed_text(["a slow waltz"])[0].numpy()
+    with Searcher(tagged_library) as searcher:
+        match = next(m for m in searcher.search("a slow waltz") if m.track.path.name == "satie.wav")
+        segments = searcher.segments(match.track.id)
+    assert mulan.config.clips.seconds == 2.0
+    assert [(s.start, s.end) for s in segments] == [(n, min(n + 2, 25)) for n in range(0, 25, 2)]
+    best = segments[int(np.argmax([segment.vector @ text for segment in segments]))]
+    assert (match.start, match.end) == (best.start, best.end)
+
+
+def test_a_segment_can_be_asked_for_by_number_and_by_time(tagged_library: Path) -> None:
+    with Searcher(tagged_library) as searcher:
+        number = next(track.id for track in searcher.tracks() if track.path.name == "satie.wav")
+        assert searcher.similar(number, segment=1) == searcher.search(f"{number}@0:03")
+        assert searcher.similar(number, segment=1) != searcher.similar(number)
+        with pytest.raises(QueryError, match="segments 0 to 12"):
+            searcher.similar(number, segment=13)
+        with pytest.raises(QueryError, match=r"lasts 25\.0 s"):
+            searcher.search(f"{number}@1:00")
+
+
+def test_an_unknown_track_is_named(tagged_library: Path) -> None:
+    with Searcher(tagged_library) as searcher, pytest.raises(LibraryError, match="There is no track 99"):
+        searcher.search("99")
+
+
+def test_a_searcher_for_strangers_looks_at_no_file(
+    tagged_library: Path, tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = write_wav(tmp_path / "there.wav", noise(1.0))
+    with Searcher(tagged_library, reads_files=False) as searcher:
+        known = searcher.tracks()[0]
+        answers = []
+        for path in (there, tmp_path / "missing.wav"):
+            with pytest.raises(QueryError, match="is not in the library") as error:
+                searcher.search(str(path))
+            answers.append(str(error.value).replace(str(path), "PATH"))
+        assert answers[0] == answers[1]
+        monkeypatch.setattr(Library, "find", lambda self, path: pytest.fail(f"looked at {path}"))
+        monkeypatch.setattr("solfa.retrieval.search.hash_content", lambda path: pytest.fail(f"read {path}"))
+        assert searcher.search(str(known.path)) == searcher.search(str(known.id))
+
+
+def test_a_searcher_sees_what_others_change(own_tagged_library: Path) -> None:
+    with Searcher(own_tagged_library) as searcher:
+        assert len(searcher.search("calm piano")) == 4
+        with Library(own_tagged_library) as library:
+            library._remove([library.tracks()[0].path])
+        assert len(searcher.search("calm piano")) == 3
+
+
+def test_a_library_that_is_replaced_is_opened_again(own_tagged_library: Path, tagged_library: Path) -> None:
+    with Searcher(own_tagged_library) as searcher:
+        assert len(searcher.search("calm piano")) == 4
+        new = Path(shutil.copy(tagged_library, own_tagged_library.with_name("new")))
+        with Library(new) as library:
+            library._remove([library.tracks()[0].path])
+        new.replace(own_tagged_library)
+        assert len(searcher.search("calm piano")) == 3
+
+
+def test_several_threads_may_ask_at_once(tagged_library: Path) -> None:
+    with Searcher(tagged_library) as searcher:
+        expected, answers = searcher.search("calm piano"), []
+        threads = [
+            threading.Thread(target=lambda: answers.append(searcher.search("calm piano"))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert answers == [expected] * 4
+
+
+def test_only_tracks_that_pass_the_filters_are_found(tagged_library: Path) -> None:
+    with Searcher(tagged_library) as searcher:
+        found = searcher.search("calm piano", n=1, filters=Filters.parse(["genre=techno"]))
+        assert [match.track.artist for match in found] == ["Somebody"]
+        assert searcher.count(Filters.parse(["year=1700-1899"])) == 2
+        assert [track.title for track in searcher.tracks(1, 2)] == ["hiss", "bach"]
+
+
+def test_the_models_name_in_a_library_is_where_it_was(tagged_library: Path) -> None:
+    with Searcher(tagged_library) as searcher:
+        assert searcher.space.model == str(GOLDEN / "muq_mulan")

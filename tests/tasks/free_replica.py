@@ -10,16 +10,53 @@ import soundfile
 import synth
 
 SAMPLE_RATE = 16_000
+PACKAGES = {"train": "supertux-data", "valid": "neverball-common", "test": "hedgewars-data"}
 PLAYERS = {"train": "fluidr3", "valid": "musescore-lite", "test": "timgm6mb"}
 PIECE_SECONDS = 20.0  # by the labels
 
 
 def write_free(folder: Path, seconds: float) -> None:
-    """Two songs and two notes for each split, and a song that stands on neither side."""
+    """Two songs, notes and accompaniments for each split, and a song that stands on neither side."""
     for split, soundfont in PLAYERS.items():
         _write(folder / f"pop909-{soundfont}", [_song(split, k, soundfont) for k in range(2)], seconds)
         _write(folder / f"notes-{soundfont}", [_note(split, k, soundfont) for k in range(2)], seconds)
+        _write(folder / f"mma-{soundfont}", [_groove(split, k, soundfont) for k in range(2)], seconds)
     _write(folder / "neither", [_song("train", 9, "timgm6mb")], seconds)
+    write_real(folder, seconds)
+
+
+def write_real(folder: Path, seconds: float) -> None:
+    """Two drums, two sounds and two tracks for each split; of the tracks the first has no scene."""
+    kinds = {"drums": ("kick", "snare"), "sounds": ("music", "voice")}
+    for corpus, names in kinds.items():
+        rows = [
+            _real(split, f"{corpus}-{split}-{name}", {"corpus": corpus, "kind": name})
+            for split in PLAYERS
+            for name in names
+        ]
+        _write(folder / corpus, rows, seconds)
+    rows = []
+    for number, (split, package) in enumerate(PACKAGES.items()):
+        for scenes, game in (("", "hedgewars"), ("battle,cave", "supertux")):
+            turn = list(PLAYERS)[(number + bool(scenes)) % 3]
+            tags = {"corpus": "tracks", "scenes": scenes, "game": game, "turn": turn}
+            rows.append(_real(split, f"{package}-{game}", tags))
+    _write(folder / "tracks", rows, seconds)
+
+
+def _real(split: str, name: str, tags: dict[str, str]) -> dict[str, Any]:
+    return {
+        "path": f"audio/{name}.flac",
+        "content_hash": name,
+        "piece": name,
+        "split": split,
+        "group": f"package {PACKAGES[split]}",
+        "seconds": 1.0,
+        "package": PACKAGES[split],
+        "source": f"usr/share/{name}.ogg",
+        "licence": "GPL-2+",
+        "tags": tags,
+    }
 
 
 def _song(split: str, number: int, soundfont: str) -> dict[str, Any]:
@@ -43,6 +80,15 @@ def _note(split: str, number: int, soundfont: str) -> dict[str, Any]:
         "group": f"program-{program:03d}",
         "families": [],
         "notes": [[0.0, 1.5, 60 + number, 90, program, 0]],
+    }
+
+
+def _groove(split: str, number: int, soundfont: str) -> dict[str, Any]:
+    style = ("waltz", "rock")[number % 2]
+    tags = {"corpus": "mma", "style": style, "groove": f"{split}/{style} {style}"}
+    return _common(split, f"mma-{style}-{split}-000", soundfont, "mma") | {
+        "group": f"mma-{split}/{style}",
+        "tags": tags,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import soundfile
 
 import synth
-from solfa.tasks.free import FREE_TASKS
+from solfa.tasks.catalogue import free_tasks
 from solfa.tasks.giantsteps import split_by_artist
 from solfa.tasks.harmonix import SPLITS_OF_ARTIST
 from solfa.tasks.magnatagatune import NAMES as MTT_TAGS
@@ -322,7 +322,7 @@ REPLICAS = (
     Replica("chords1217", ("chords1217",), "Chords1217", "Chords1217.val.jsonl", chords1217),
     Replica("hooktheory", HOOKTHEORY_TASKS, "HookTheory", "HookTheory*.val.jsonl", hooktheory),
     Replica(
-        "free", tuple(task.name for task in FREE_TASKS), "free", "pop909-fluidr3/labels.jsonl", write_free
+        "free", tuple(task.name for task in free_tasks()), "free", "pop909-fluidr3/labels.jsonl", write_free
     ),
     Replica("harmonix", ("harmonix_structure",), "Harmonix", "dataset/metadata.csv", harmonix),
 )

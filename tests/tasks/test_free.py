@@ -81,6 +81,30 @@ def test_songs_are_no_single_notes(folder: Path) -> None:
     assert {len(load(folder, name)) for name in ("tempo", "pitch")} == {6}
 
 
+def test_an_accompaniment_knows_its_style(folder: Path) -> None:
+    names = TASKS["free_style"].kind.names
+    found = load(folder, "style")
+    assert {(names[item.label], item.group.rpartition("/")[2]) for item in found} == {
+        ("waltz", "waltz"),
+        ("rock", "rock"),
+    }
+    assert len(found) == 6
+
+
+def test_a_style_that_is_none_is_refused_by_file_and_line(folder: Path) -> None:
+    path = folder / "mma-fluidr3" / "labels.jsonl"
+    path.write_text(path.read_text().replace('"style": "rock"', '"style": "polka dot"'))
+    with pytest.raises(TaskError, match=r"labels.jsonl, line 2: has an unknown style 'polka dot'"):
+        load(folder, "style")
+
+
+def test_a_tempo_twice_as_fast_is_one_more(folder: Path) -> None:
+    path = folder / "pop909-fluidr3" / "labels.jsonl"
+    path.write_text(path.read_text().replace('"tempo_bpm": 120.0', '"tempo_bpm": 60.0', 1))
+    slow, fast = (item.label[0] for item in load(folder, "tempo") if item.split == "train")
+    assert fast - slow == pytest.approx(1.0)
+
+
 def test_the_version_changes_with_any_label_and_not_with_the_place(folder: Path, tmp_path: Path) -> None:
     before = free_version(folder)
     (folder / "neither").rename(folder / "elsewhere")

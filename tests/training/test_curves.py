@@ -11,6 +11,7 @@ KINDS = {
     "values": {"squared_error": 0.5, "squared_error_of_mean": 0.6, "gradient_norm": 1.0},
     "quantizer": {"explained_variance": 0.7, **CODES},
     "codec": {"log_mel": 0.4, **CODES},
+    "labels": {"accuracy": 0.5, "gradient_norm": 1.0},
 }
 
 

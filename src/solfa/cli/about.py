@@ -76,14 +76,24 @@ def _runs(folder: Path) -> Iterator[Row]:
         except (checkpoint.CheckpointError, OSError) as error:
             yield str(run), f"cannot be loaded: {error}", "", ""
             continue
-        yield str(run), _describe(values), size, values.get("license") or "not stated"
+        yield str(run), _describe(values), size, _licence(values)
+
+
+def _licence(values: dict[str, Any]) -> str:
+    return values.get("license") or values.get("objective", {}).get("license") or "not stated"
 
 
 def _describe(values: dict[str, Any]) -> str:
     objective = values.get("objective", {})
-    model = objective.get("encoder") or values.get(MODEL)
+    model = objective.get("encoder") or objective.get("tagger") or values.get(MODEL)
     if not model:
         return f"quantizer ({objective.get('kind', '?')}), for solfa.targets.load_quantizer"
+    if "labels" in model:
+        return f"{_sizes(model['encoder'])}, with a head for {len(model['labels']['names'])} labels"
+    return _sizes(model)
+
+
+def _sizes(model: dict[str, Any]) -> str:
     context = model.get("conformer") or model.get("transformer")
     if not context:
         return f"{model.get('kind')}, music and text in {model.get('dim')} dimensions"

@@ -9,27 +9,52 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from solfa.cli.caption import caption
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
+from solfa.cli.free import render_free
 from solfa.cli.progress import progress
+from solfa.corpora.free_benchmark import Sources
 from solfa.corpora.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
 from solfa.corpora.pieces import choose_pieces
-from solfa.corpora.rendered import find_pieces, render_pieces
+from solfa.corpora.rendered import Rendered, find_pieces, render_pieces
 from solfa.corpora.rendering import RenderingConfig
 from solfa.corpora.soundfonts import SOURCES, fetch_soundfont
 from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
 from solfa.data.prepare import MIN_SECONDS, Refused, find_audio, prepare_files, write_refused
 from solfa.targets.labelling import REFUSED, label_tracks, load_target
+from solfa.tasks.catalogue import FREE
 
 SETS = {"core": CORE, "mid": MID}
 FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
 SHOWN = 20  # refused files on the screen; the report holds all
+CorpusArgument = Annotated[
+    str,
+    typer.Argument(help="'free', 'notes', 'mma', a folder or archive of POP909, or a folder of MIDI files."),
+]
+SoundfontOption = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(SOURCES)}, or the path of an .sf2 or .sf3; needed, but by 'free'."),
+]
+Pop909Option = Annotated[
+    Path | None, typer.Option(help="For 'free': folder or archive of POP909, which is yours to fetch.")
+]
+ExcerptOption = Annotated[
+    float | None,
+    typer.Option(min=1.0, help="An excerpt out of each one's middle.", show_default="whole pieces"),
+]
+RenderCacheOption = Annotated[
+    Path | None, typer.Option(help="Keep soundfonts and MMA here.", show_default="~/.cache/solfa")
+]
 
 app = typer.Typer(
     help="Lists of tracks, from your own or freely licensed music; and codes stored for them.",
     no_args_is_help=True,
 )
 results = Console()  # not the progress's: that one is for people, this one may be a pipe
+
+
+app.command()(caption)
 
 
 @app.command()
@@ -157,43 +182,48 @@ def label(
 
 @app.command()
 @examples(
+    "solfa data render free --out data/free --pop909 POP909",
     "solfa data render POP909 --soundfont timgm6mb --out free/pop909-timgm6mb --split test --seconds 30",
     "solfa data render notes --soundfont fluidr3 --out free/notes-fluidr3 --tracks 1000",
+    "solfa data render mma --soundfont fluidr3 --out free/mma-fluidr3 --tracks 600 --seconds 15",
     "solfa data render ~/midi --soundfont my.sf2 --out rendered",
 )
 def render(
-    corpus: Annotated[
-        str, typer.Argument(help="'notes', a folder or archive of POP909, or a folder of MIDI files.")
-    ],
-    soundfont: Annotated[str, typer.Option(help=f"{', '.join(SOURCES)}, or the path of an .sf2 or .sf3.")],
+    corpus: CorpusArgument,
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    soundfont: SoundfontOption = None,
+    pop909: Pop909Option = None,
     tracks: Annotated[int | None, typer.Option(min=1, help="So many, by lot; all if not given.")] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=1.0, help="An excerpt out of each one's middle.", show_default="whole pieces"),
-    ] = None,
+    seconds: ExcerptOption = None,
     split: Annotated[str | None, typer.Option(help="Only pieces of train, valid or test.")] = None,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Hz.")] = RenderingConfig.sample_rate,
-    cache: Annotated[
-        Path | None, typer.Option(help="Keep soundfonts here.", show_default="~/.cache/solfa/soundfonts")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; as many as cores if not given.")
-    ] = None,
+    cache: RenderCacheOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
 ) -> None:
     """Play symbolic music with sampled instruments: audio, and labels that are exact.
 
-    Soundfonts come from Debian packages (5, 34 and 120 MB; see solfa data free-music for what that needs).
+    Soundfonts come from Debian packages (5, 34 and 120 MB; see solfa data free-music for what that needs),
+    and so does MMA (4 MB), which plays chord charts drawn by lot in the grooves of twenty styles.
     Writes into the folder: audio/PIECE.flac and audio/PIECE.json (keys, chords, beats, tempo, melody, notes,
     instruments, as far as they are known), labels.jsonl, tracks.jsonl and rendered.json. Run it again after
     an interruption: what is there is not rendered again. At the end it says the version: a hash over all
     audio and labels.
 
+    The corpus 'free' is the whole free benchmark: notes, POP909 and MMA by all soundfonts, and drums, sounds
+    and tracks out of other packages (2.5 GB; --cache is looked into first). It says what is left out and why,
+    counts the items of every task, and looks for what stands on two sides of a split.
+
     Exit code: 0 if every piece is there, 1 if some are not, 2 for a usage error.
     """
+    if corpus == FREE:
+        if soundfont or seconds or split:
+            raise typer.BadParameter("'free' chooses soundfont, split and length itself. Leave them out.")
+        render_free(out, Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers))
+    if soundfont is None:
+        raise typer.BadParameter(f"Give one of {', '.join(SOURCES)}, or a path.", param_hint="--soundfont")
     if split not in (None, "train", "valid", "test"):
         raise typer.BadParameter(f"'{split}' is none of train, valid, test.", param_hint="--split")
-    pieces = choose_pieces(find_pieces(corpus), tracks, split)
+    pieces = choose_pieces(find_pieces(corpus, cache), tracks, split)
     config = RenderingConfig(sample_rate=sample_rate)
     font = fetch_soundfont(soundfont, cache)
     with progress("rendering", len(pieces)) as tell:
@@ -206,9 +236,7 @@ def render(
         )
     write_manifest(prepared.tracks, out / "tracks.jsonl")
     _show_hours({out / "tracks.jsonl": prepared.tracks})
-    for name, why in list(done.failures.items())[:SHOWN]:
-        _say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
-    _say(f"{len(done.paths)} pieces, {done.n_known} of them known already; version {done.version}")
+    _show_rendered(done)
     raise typer.Exit(1 if done.failures or prepared.refused else 0)
 
 
@@ -238,6 +266,12 @@ def _show_hours(parts: dict[Path, list[Track]]) -> None:
         seconds = sum(track.seconds for track in tracks)
         table.add_row(escape(path.name), str(len(tracks)), f"{seconds / 3600:.2f}")
     results.print(table)
+
+
+def _show_rendered(done: Rendered) -> None:
+    for name, why in list(done.failures.items())[:SHOWN]:
+        _say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
+    _say(f"{len(done.paths)} pieces, {done.n_known} of them known already; version {done.version}")
 
 
 def _show_refused(refused: list[Refused], report: Path) -> None:

@@ -1,8 +1,7 @@
-"""solfa index and solfa similar: music -> a library, and what in it sounds alike."""
+"""solfa index and solfa library: music -> a library, and what other programs take from it."""
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,15 +13,16 @@ from solfa.cli.embed import (
     WorkersOption,
     load_encoder,
     show_refused,
-    shown,
     space_of,
 )
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.embedding import Pool, Space, Work, describe_space, find_tracks, resolve_layer
 from solfa.models import AudioEncoder
-from solfa.retrieval import Changes, Library, Match
-from solfa.retrieval import similar as find_similar
+from solfa.retrieval import Changes, Library, Searcher
+from solfa.retrieval.export import export_json, export_parquet
+
+app = typer.Typer(help="What other programs take from a library, and its map.", no_args_is_help=True)
 
 LibraryOption = Annotated[Path, typer.Option(metavar="FILE", help="The library: one file.")]
 OptionalModelOption = Annotated[
@@ -63,37 +63,38 @@ def index(
     raise typer.Exit(1 if changes.refused else 0)
 
 
+@app.command()
 @examples(
-    "solfa similar song.mp3 --library music.sqlite",
-    "solfa similar song.mp3 --library music.sqlite --n 3 --json",
+    "solfa library export music.sqlite --out music.jsonl",
+    "solfa library export music.sqlite --out music.parquet",
 )
-def similar(
-    file: Annotated[Path, typer.Argument(help="An audio file, in the library or not.")],
-    library: LibraryOption,
-    n: Annotated[int, typer.Option("--n", min=1, help="At most so many tracks.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    centred: Annotated[
-        bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
-    ] = False,
-    model: OptionalModelOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 0,
+def export(
+    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .jsonl or .parquet.")],
 ) -> None:
-    """Find the tracks of a library that sound most like a file.
+    """Write tracks, tags and vectors for other programs, one row for each track.
 
-    The score is the cosine similarity of the vectors, at most 1. The file itself and copies of it are left
-    out. A file that is not in the library is embedded first, by the model that made the library.
+    Parquet takes pyarrow: pip install 'solfa[search]'.
     """
+    writers = {".jsonl": export_json, ".parquet": export_parquet}
+    if out.suffix not in writers:
+        raise typer.BadParameter(f"--out ends in .jsonl or .parquet, not {out.name}.")
     with Library(library) as opened:
-        encoder = load_encoder(model, device, threads) if model else None
-        found = find_similar(opened, file, n=n, centred=centred, encoder=encoder)
-    if as_json:
-        typer.echo(json.dumps([_values(match) for match in found], indent=2))
-        return
-    for match in found:
-        typer.echo(f"{match.score:6.3f}  {shown(match.track.path)}{_title(match)}")
-    if not found:
-        typer.echo(f"There is nothing else in it. Add tracks: solfa index MUSIC --library {library}")
+        n_tracks = writers[out.suffix](opened, out)
+    typer.echo(f"{n_tracks} tracks: {out}")
+
+
+@app.command("map")
+@examples("solfa library map music.sqlite")
+def make_map(
+    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+) -> None:
+    """Place all tracks on a map, so that what sounds alike lies together, and keep it in the library.
+
+    Nothing is done if no tracks have come since the last time.
+    """
+    with Searcher(library) as searcher:
+        typer.echo(f"{len(searcher.map())} tracks are on the map of {library}")
 
 
 def _encoder_and_space(
@@ -124,14 +125,3 @@ def _report(changes: Changes, n_tracks: int, library: Path) -> None:
         f"{changes.n_moved} moved, {changes.n_removed} removed, {changes.n_unchanged} as before, "
         f"{len(changes.refused)} refused)"
     )
-
-
-def _values(match: Match) -> dict[str, Any]:
-    track = match.track
-    return {"path": str(track.path), "score": match.score, "seconds": track.seconds, "tags": track.tags}
-
-
-def _title(match: Match) -> str:
-    words = [match.track.tags[name] for name in ("artist", "title") if name in match.track.tags]
-    title = " - ".join(words)
-    return f"  ({title if title.isprintable() else ascii(title)})" if words else ""

@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
-from solfa.cli import about, codec, data, embed, export, library, probe, train
+from solfa.cli import about, codec, data, embed, export, library, probe, search, tag, train
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -28,8 +28,10 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(codec.app, name="codec")
 app.add_typer(export.app, name="export")
+app.add_typer(library.app, name="library")
 for command in (
-    train.train, embed.embed, probe.probe, library.index, library.similar, about.models, about.doctor,
+    train.train, embed.embed, probe.probe, tag.tag, library.index, search.search, search.similar,
+    about.models, about.doctor,
 ):  # fmt: skip
     app.command()(command)
 

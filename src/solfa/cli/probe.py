@@ -1,19 +1,24 @@
 """solfa probe: what frozen encoders know of labels, as a table and as pictures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from solfa.cli.device import chosen_device
 from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.config import override, parse_assignment
 from solfa.data.prepare import Refused, write_refused
+from solfa.models import AudioEncoder
 from solfa.probing import (
+    Baseline,
     Features,
     ProbeConfig,
     ProbeResult,
@@ -21,34 +26,45 @@ from solfa.probing import (
     draw_heat_map,
     draw_layers,
     extract,
+    is_baseline,
+    load_baseline,
     load_results,
     probe_features,
     save_report,
     save_result,
 )
-from solfa.probing.grid import list_heads
-from solfa.probing.probe import check_can_be_probed
+from solfa.probing.probe import heads_of
+from solfa.probing.report import narrow_tables
 from solfa.tasks import TASKS, Item, Presence, Task
 from solfa.tasks import catalogue as tasks
 
 ALL, FEATURES, REFUSED = "all", "features", "refused.jsonl"
 PRESENT, MISSING = "present", "missing"
+TaskNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TASK...", help="Tasks; free: the free benchmark; or all: those present."),
+]
+ModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL",
+        help="As for solfa embed, or a baseline: log-mel, mfcc-chroma, random, untrained:MODEL, musicnn, "
+        "musicnn-mtt. May be repeated, to compare.",
+    ),
+]
 
 
 @examples(
     "solfa probe --list",
+    "solfa probe free --model runs/muq_small --data data",
     "solfa probe gtzan_genre giantsteps_key --model m-a-p/MERT-v1-95M --out probes",
     "solfa probe gtzan_genre --model runs/muq_small --model runs/mert_small --data ~/sets",
+    "solfa probe free_key --model runs/muq_small --model untrained:runs/muq_small --model log-mel",
     "solfa probe magnatagatune --model runs/muq_small --layer 4 --layer 5 --set lrs=[0.001] --seeds 5",
 )
 def probe(
-    names: Annotated[
-        list[str] | None, typer.Argument(metavar="TASK...", help="Tasks, or all: those present.")
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODEL", help="As for solfa embed; may be repeated, to compare."),
-    ] = None,
+    names: TaskNames = None,
+    model: ModelOption = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A folder of data sets; may be repeated. Default: SOLFA_DATA, and data."),
@@ -83,7 +99,7 @@ def probe(
     if not names or not model:
         raise typer.BadParameter("Name at least one task and a --model. solfa probe --list shows the tasks.")
     config = _config(seeds, changes or [])
-    wanted = [(task, _items(task, data)) for task in _named(names, data)]
+    wanted = [(task, _items(task, data), tasks.data_version(task, data)) for task in _named(names, data)]
     out.mkdir(parents=True, exist_ok=True)
     refused = [one for name in model for one in _probe(name, wanted, out, config, layer, device, threads)]
     write_refused(refused, out / REFUSED)
@@ -95,7 +111,7 @@ def probe(
 
 def _probe(
     model: str,
-    wanted: Sequence[tuple[Task, Sequence[Item]]],
+    wanted: Sequence[tuple[Task, Sequence[Item], str]],  # with the version of the data
     out: Path,
     config: ProbeConfig,
     layers: Sequence[int] | None,
@@ -103,19 +119,28 @@ def _probe(
     threads: int,
 ) -> list[Refused]:
     """Run the tasks with one encoder and save the results; gives what was refused."""
-    encoder = load_encoder(model, device, threads)
+    encoder = _load(model, device, threads)
     if layers and max(layers) > encoder.n_layers:
         raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")
     refused: list[Refused] = []
-    for task, items in wanted:
+    for task, items, version in wanted:
         with progress(f"{task.name}: features", len(items)) as tell:
             features = extract(task, items, encoder, out / FEATURES, layers=layers, progress=tell)
         refused += features.refused
-        n_heads = len(list_heads(features.config.layers, config))
+        n_heads = len(heads_of(task, features, config))
         with progress(f"{task.name}: heads", n_heads) as tell:
-            save_result(probe_features(task, features, model, config, tell), out)
+            result = probe_features(task, features, model, config, tell)
+        save_result(replace(result, data_version=version), out)
         typer.echo(_said(task, features))
     return refused
+
+
+def _load(model: str, device: str, threads: int) -> AudioEncoder | Baseline:
+    if not is_baseline(model):
+        return load_encoder(model, device, threads)
+    if threads:
+        torch.set_num_threads(threads)
+    return load_baseline(model, chosen_device(device))
 
 
 def _said(task: Task, features: Features) -> str:
@@ -131,14 +156,26 @@ def _config(seeds: int, changes: Sequence[str]) -> ProbeConfig:
 
 
 def _named(names: Sequence[str], data: Sequence[Path] | None) -> list[Task]:
-    if list(names) != [ALL]:
-        found = [tasks.task(name) for name in names]
-        for task in found:
-            check_can_be_probed(task)
-        return found
-    usable = [seen.task for task in TASKS.values() if (seen := tasks.look_for(task, data)).is_usable]
-    if not usable:
+    if list(names) == [ALL]:
+        found = [seen.task for task in TASKS.values() if (seen := tasks.look_for(task, data)).is_usable]
+    else:
+        found = []
+        for name in names:
+            found += _free(data) if name == tasks.FREE else [tasks.task(name)]
+    if not found:
         raise tasks.TaskError("No task's data are here. solfa probe --list says what to download.")
+    return list({task.name: task for task in found}.values())
+
+
+def _free(data: Sequence[Path] | None) -> list[Task]:
+    """The tasks of the free benchmark that are here; says what the others lack."""
+    usable = []
+    for task in tasks.free_tasks():
+        seen = tasks.look_for(task, data)
+        if seen.is_usable:
+            usable.append(task)
+        else:
+            typer.echo(f"{MISSING} {task.name}: {seen.problem}")
     return usable
 
 
@@ -160,7 +197,8 @@ def _show(seen: Presence) -> None:
     typer.echo(f"{PRESENT if seen.is_usable else MISSING:8} {task.name:22} {task.title}")
     indent = " " * 9
     if seen.is_usable:
-        typer.echo(f"{indent}{counts} items to train, validate and test, in {seen.folder}")
+        shared = f"; {seen.n_shared} groups stand in two splits" if seen.n_shared else ""
+        typer.echo(f"{indent}{counts} items to train, validate and test, in {seen.folder}{shared}")
     else:
         typer.echo(f"{indent}{seen.problem}")
     typer.echo(f"{indent}{', '.join(task.metrics)}; licence: {task.licence}")
@@ -177,12 +215,13 @@ def _report(results: Sequence[ProbeResult], out: Path) -> None:
 
 
 def _show_table(table: Table) -> None:
-    shown = RichTable(box=None, pad_edge=False)
-    for number, name in enumerate(table.columns):
-        shown.add_column(name, justify="left" if number < 2 else "right")
-    for row in table.rows:
-        shown.add_row(*row)
     console = Console(highlight=False, markup=False)
-    console.print(shown)
+    for part in narrow_tables(table):
+        shown = RichTable(box=None, pad_edge=False)
+        for number, name in enumerate(part.columns):
+            shown.add_column(name, justify="left" if number < 2 else "right")
+        for row in part.rows:
+            shown.add_row(*row)
+        console.print(shown)
     for note in table.notes:
         console.print(note, style="dim")

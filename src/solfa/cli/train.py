@@ -12,6 +12,8 @@ from solfa.cli.examples import examples
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe
+from solfa.recipes.labels import with_labels
+from solfa.recipes.towers import with_towers
 from solfa.training import Place, RunConfig, Trainer, draw_curves
 
 
@@ -20,6 +22,9 @@ from solfa.training import Place, RunConfig, Trainer, draw_curves
     "solfa train muq_small --set data.manifest=tracks.jsonl "
     "--set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small",
     "solfa train muq_small --out runs/muq_small --resume",
+    "solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small "
+    "--out runs/mulan_small",
+    "solfa train finetune --set data.labels=labels.csv --set objective.start=runs/muq_small --out runs/mine",
     "torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --out runs/muq_large",
 )
 def train(
@@ -55,7 +60,8 @@ def train(
     place = chosen_device(device)
     with distributed.process_group(place):
         changes = dict(parse_assignment(text) for text in assignments or [])
-        config = override(_config(recipe_or_config, out, resume), changes)
+        config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
+        config = with_towers(config, out)
         where = Place(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
         with training_progress(config.n_steps) as on_step:
             trainer = Trainer(config, where, on_step)
@@ -67,6 +73,16 @@ def train(
 
 def how_to_use(run: Path, config: RunConfig) -> str:
     """What a user does next with a finished run."""
+    if config.objective.kind == "fine_tuning":
+        return (
+            f"Done: {run}. Use it:\n  solfa tag MUSIC --model {run}\n  "
+            f"python -c \"import solfa; tagger = solfa.load('{run}')\"  # .labels, .predict(waveform)"
+        )
+    if config.objective.kind == "music_text":
+        return (
+            f"Done: {run}. Use it:\n  solfa tag MUSIC --model {run} --tags 'piano,guitar'\n  "
+            f"python -c \"import solfa; mulan = solfa.load('{run}')\"  # .embed_audio, .embed_text"
+        )
     if config.objective.kind == "kmeans_fit":
         return (
             f"Done: {run}. Name it for each k-means target of an encoder of the same sample rate:\n"

@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -37,35 +38,48 @@ def find_package(package: str, folder: Path) -> Path | None:
     return debs[-1] if debs else None
 
 
+def list_files(deb: Path) -> list[str]:
+    """Paths of the files in a .deb."""
+    with _opened(deb) as archive:
+        return [str(PurePosixPath(member.name)) for member in archive if member.isfile()]
+
+
 def unpack_files(deb: Path, wanted: Iterable[str], folder: Path) -> dict[str, Path]:
     """Take ``wanted`` files out of a .deb; returns where each one that was found is now.
 
     A name may lead into a zip archive: ``usr/share/game/data.pk3.d/music/a.ogg`` is ``music/a.ogg`` within
     ``usr/share/game/data.pk3``. Nothing else of the package touches the disk.
     """
-    _require("dpkg-deb")
     archives: dict[str, list[str]] = {}  # path in the package -> names within it, if it is a zip archive
     for name in wanted:
         zipped = ZIPPED.match(name)
         outer, inner = zipped.groups() if zipped else (name, "")
         archives.setdefault(outer, []).append(inner)
+    found: dict[str, Path] = {}
+    with _opened(deb) as archive:
+        for member in archive:
+            path = str(PurePosixPath(member.name))
+            if path in archives and (file := archive.extractfile(member)) is not None:
+                found |= _take(path, file, archives[path], folder)
+    return found
+
+
+@contextmanager
+def _opened(deb: Path) -> Iterator[tarfile.TarFile]:
+    """The files of a package, to be read once, one after the other."""
+    _require("dpkg-deb")
     unpacking = subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    found: dict[str, Path] = {}
     try:
         with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
-            for member in archive:
-                path = str(PurePosixPath(member.name))
-                if path in archives and (file := archive.extractfile(member)) is not None:
-                    found |= _take(path, file, archives[path], folder)
+            yield archive
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise PackageError(f"{deb} is damaged ({error}). Delete it and run the command again.") from None
     finally:
         unpacking.communicate()
     if unpacking.returncode:
         raise PackageError(f"{deb} is damaged. Delete it and run the command again.")
-    return found
 
 
 def _take(path: str, file: Any, inner_names: list[str], folder: Path) -> dict[str, Path]:

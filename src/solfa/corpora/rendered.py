@@ -12,6 +12,7 @@ from typing import Any
 
 import soundfile
 
+from solfa.corpora.mma import accompaniments
 from solfa.corpora.pieces import Piece, midi_files, single_notes
 from solfa.corpora.pop909 import read_songs
 from solfa.corpora.rendering import Renderer, RenderingConfig
@@ -49,15 +50,22 @@ class _Order:
     seconds: float | None
 
 
-def find_pieces(corpus: str) -> list[Piece]:
-    """The pieces of a corpus: ``notes``, POP909 as a folder or an archive, or a folder of MIDI files.
+def find_pieces(corpus: str, cache: Path | None = None) -> list[Piece]:
+    """The pieces of ``notes``, of ``mma``, of POP909 as a folder or an archive, or of a folder of MIDI files.
+
+    Args:
+        corpus: one of them.
+        cache: where MMA is kept, and looked for first; as ``fetch_mma`` if None.
 
     Raises:
         FileNotFoundError: there is no such folder or file.
         ScoreError: it holds none.
+        PackageError: MMA cannot be fetched.
     """
     if corpus == "notes":
         return single_notes()
+    if corpus == "mma":
+        return list(accompaniments(cache))
     path = Path(corpus)
     if path.is_file() or any(path.glob("**/beat_midi.txt")):
         return list(read_songs(path))

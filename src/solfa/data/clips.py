@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from solfa.config import Config
 from solfa.data.audio import AudioError, read_padded
-from solfa.data.manifest import Track
+from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
+from solfa.data.manifest import LABEL, Track
 from solfa.data.stored_frames import (
     ClipCodes,
     ClipStates,
@@ -35,7 +36,7 @@ from solfa.frames import samples_to_seconds, seconds_to_samples
 
 log = logging.getLogger(__name__)
 
-CUT, MASK, NOISE, MIX = range(4)  # purposes of randomness: each draws from a stream of its own
+CUT, MASK, NOISE, MIX, CAPTION = range(5)  # purposes of randomness: each draws from a stream of its own
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Clips:
     context_samples: int = 0  # that the surroundings have on each side of a clip
     codes: ClipCodes | None = None  # made beforehand; of the surroundings, where there are any
     hidden: ClipStates | None = None  # made beforehand; the waveform is empty then
+    labels: tuple[str, ...] = ()  # of each clip, as its track's tag has it; none in pre-training
+    texts: tuple[str, ...] = ()  # about each clip; of pairs of music and text only
 
     def __len__(self) -> int:
         return len(self.waveform)
@@ -98,6 +101,9 @@ class ClipsConfig(Config):
     codes: str = ""  # folder of 'solfa data label', whose codes go with the clips
     frames: str = ""  # folder of 'solfa embed --frames', whose hidden states stand in place of audio
     frames_layer: int | None = None  # which of them; may be null where there is one only
+    turns: Literal["by_length", "one_each"] = "by_length"  # of tracks: every second, or track, as likely
+    labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
+    captions: CaptionsConfig | None = None  # of pairs of music and text
 
     def __post_init__(self) -> None:
         if self.context_seconds < 0 or self.start_samples < 1:
@@ -123,8 +129,8 @@ class RandomClips(Dataset[Clip]):
     """Clip number ``n`` of a run: a crop of a track, at a place decided by seed and number.
 
     In one epoch a track comes up once for every ``clip_seconds`` that it lasts, so that every second of music
-    is as likely as every other; each time, ``clips_per_track`` clips are cut from it. Tracks shorter than a
-    clip are left out.
+    is as likely as every other, or once, if turns are one each; each time, ``clips_per_track`` clips are cut
+    from it. Tracks shorter than a clip are left out.
 
     Raises:
         StoredFramesError: stored codes or hidden states of a track are missing, or lie on another grid.
@@ -134,6 +140,8 @@ class RandomClips(Dataset[Clip]):
     def __init__(self, tracks: Sequence[Track], config: ClipsConfig, sample_rate: int, seed: int) -> None:
         self.tracks, self.config, self.sample_rate, self.seed = tracks, config, sample_rate, seed
         shares = np.array([int(track.seconds // config.clip_seconds) for track in tracks], dtype=np.int64)
+        if config.turns == "one_each":
+            shares = shares.clip(max=1)
         self.turns = np.repeat(np.arange(len(tracks)), shares)  # the tracks of an epoch, before shuffling
         if not len(self.turns):
             raise ValueError(
@@ -142,6 +150,8 @@ class RandomClips(Dataset[Clip]):
             )
         self.n_samples = seconds_to_samples(config.clip_seconds, sample_rate)
         self.context_samples = seconds_to_samples(config.context_seconds, sample_rate)
+        if config.captions:
+            check_captions([tracks[i] for i in np.unique(self.turns)], config.captions)
         self.codes = StoredCodeFrames(Path(config.codes)) if config.codes else None
         self.hidden = StoredHiddenStates(Path(config.frames), config.frames_layer) if config.frames else None
         self.start_samples = lcm(config.start_samples, *(s.grid.hop_length for s in self._stored))
@@ -189,6 +199,18 @@ class RandomClips(Dataset[Clip]):
             context_samples=context if has_context else 0,
             codes=self._joined_codes(clips),
             hidden=self._joined_states(clips),
+            labels=tuple(self.tracks[clip.track].tags[LABEL] for clip in clips) if self.config.labels else (),
+            texts=self._texts(clips),
+        )
+
+    def _texts(self, clips: Sequence[Clip]) -> tuple[str, ...]:
+        """What is said of each clip: decided by seed and number, as its place in the track is."""
+        config = self.config.captions
+        if not config:
+            return ()
+        draws = (np.random.default_rng(derived_seed(self.seed, clip.number, CAPTION)) for clip in clips)
+        return tuple(
+            draw_caption(self.tracks[clip.track], config, rng) for clip, rng in zip(clips, draws, strict=True)
         )
 
     def _joined_codes(self, clips: Sequence[Clip]) -> ClipCodes | None:
@@ -212,9 +234,11 @@ class RandomClips(Dataset[Clip]):
         if self.hidden:
             states = self._rows(self.hidden, track, start, 0)
             return clip._replace(hidden=torch.from_numpy(states.astype(np.float32)))
+        begin = seconds_to_samples(track.start_seconds, self.sample_rate)
         wave = read_padded(
-            track.path, sample_rate=self.sample_rate, start=start - context,
-            n_samples=self.n_samples + 2 * context, end=seconds_to_samples(track.seconds, self.sample_rate),
+            track.path, sample_rate=self.sample_rate, start=begin + start - context,
+            n_samples=self.n_samples + 2 * context,
+            end=begin + seconds_to_samples(track.seconds, self.sample_rate),
             channel=None if channel is None else channel % track.n_channels,
         )  # fmt: skip
         clip = clip._replace(waveform=torch.from_numpy(wave))

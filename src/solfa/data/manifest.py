@@ -21,6 +21,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
     "tags": dict,
     "decoder": str,
 }
+LABEL = "label"  # the tag of a track that fine-tuning learns
 CURE = "Correct or delete this line, or write the manifest again with: solfa data prepare MUSIC --out {path}"
 
 
@@ -41,6 +42,8 @@ class Track:
         default_factory=dict
     )  # title, artist, album, genre, year; package and licence
     decoder: str = ""  # library and version that decoded it
+    start_seconds: float = 0.0  # where it begins in its file, if it is a stretch of one
+    captions: tuple[str, ...] = ()  # texts about the music, any of which fits
 
 
 def read_manifest(path: Path) -> list[Track]:
@@ -172,6 +175,8 @@ def track_values(track: Track) -> dict[str, Any]:
         "content_hash": track.content_hash,
         "tags": track.tags,
         "decoder": track.decoder,
+        **({"start_seconds": track.start_seconds} if track.start_seconds else {}),
+        **({"captions": list(track.captions)} if track.captions else {}),
     }
 
 
@@ -208,7 +213,16 @@ def _read_line(line: str, path: Path, number: int) -> Track:
         content_hash=values["content_hash"],
         tags={str(name): str(value) for name, value in values["tags"].items()},
         decoder=values["decoder"],
+        start_seconds=float(values.get("start_seconds", 0.0)),
+        captions=_captions(values, path, number),
     )
+
+
+def _captions(values: dict[str, Any], path: Path, number: int) -> tuple[str, ...]:
+    captions = values.get("captions", [])
+    if not isinstance(captions, list) or not all(isinstance(text, str) and text.strip() for text in captions):
+        raise _broken(path, number, "has 'captions' that are not a list of texts")
+    return tuple(captions)
 
 
 def _broken(path: Path, number: int, what: str) -> ManifestError:

@@ -2,6 +2,7 @@
 
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files, hash_content
 from solfa.embedding.precision import Precision, check_precision
+from solfa.embedding.segments import Segment
 from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (
@@ -23,6 +24,7 @@ __all__ = [
     "FrameStates",
     "Pool",
     "Precision",
+    "Segment",
     "Space",
     "SpaceError",
     "Stamp",

@@ -150,7 +150,7 @@ def _encode_batch(
 def _pieces(
     windows: Sequence[Window], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
 ) -> list[Piece]:
-    device = next(encoder.parameters()).device
+    device = encoder.device
     lengths = torch.tensor([len(window.waveform) for window in windows])
     waveform = torch.zeros(len(windows), int(lengths.max()))
     for row, window in zip(waveform, windows, strict=True):

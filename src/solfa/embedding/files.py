@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Container, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from solfa.data.audio import AudioError
 from solfa.data.manifest import Track
 from solfa.data.prepare import Refused, prepare_files
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.segments import Segment, SegmentMoments
 from solfa.embedding.space import Space
 from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
@@ -45,10 +46,11 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
-    """A track and its vector."""
+    """A track, its vector and those of its segments."""
 
     source: Source
     vector: Float[Tensor, " dim"]
+    segments: tuple[Segment, ...]
     n_frames: int
 
 
@@ -76,6 +78,7 @@ def embed_files(
     *,
     known: Container[str] = (),
     work: Work | None = None,
+    tags: Callable[[Path], Mapping[str, str]] | None = None,
     frame_layers: Sequence[int] = (),
     keep_frames: Callable[[Track, Float[Tensor, "layer frame dim"]], None] | None = None,
 ) -> Generator[Embedded | Copy | Refused, None, None]:
@@ -89,6 +92,7 @@ def embed_files(
         space: how its vectors are made.
         known: content hashes that have a vector already.
         work: how many at once.
+        tags: further tags of a file, over those that it carries itself.
         frame_layers: layers whose hidden states are handed to ``keep_frames``.
         keep_frames: gets the hidden states of a file bit by bit, before its outcome is given.
 
@@ -100,21 +104,23 @@ def embed_files(
     work = work or Work()
     n_windows = work.windows_at_once or default_windows_at_once(encoder)
     n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
-    read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows)
+    read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows, tags=tags)
     with read_ahead(read, paths, n_workers=n_workers, n_ahead=2 * n_windows) as items:
-        moments: dict[Source, Moments] = {}
+        moments: dict[Source, tuple[Moments, SegmentMoments]] = {}
         layers = (space.layer, *frame_layers)
         for key, item in encode(items, encoder, layers, n_windows, space.precision):
             if not isinstance(item, Piece):
                 moments.pop(key, None)
                 yield item if isinstance(item, Copy | Refused) else _refused(key.track.path, item)
                 continue
-            so_far = moments.setdefault(key, Moments())
-            so_far.add(item.states[0])
+            whole, parts = moments.setdefault(key, (Moments(), SegmentMoments(encoder)))
+            whole.add(item.states[0])
+            parts.add(item.states[0])
             if keep_frames:
                 keep_frames(key.track, item.states[1:])
             if item.is_last:
-                yield Embedded(key, moments.pop(key).pooled(space.pool), so_far.n_frames)
+                segments = moments.pop(key)[1].pooled(space.pool, key.track.seconds)
+                yield Embedded(key, whole.pooled(space.pool), segments, whole.n_frames)
 
 
 def hash_content(path: Path) -> str:
@@ -124,7 +130,12 @@ def hash_content(path: Path) -> str:
 
 
 def _examine(
-    path: Path, *, known: Container[str], grid: FrameGrid, windows: WindowConfig
+    path: Path,
+    *,
+    known: Container[str],
+    grid: FrameGrid,
+    windows: WindowConfig,
+    tags: Callable[[Path], Mapping[str, str]] | None,
 ) -> Iterator[tuple[Source | None, Window | Copy | Refused]]:
     """The windows of a file, or why there are none."""
     source = None
@@ -134,7 +145,7 @@ def _examine(
         if content_hash in known:
             yield None, Copy(path, stamp, content_hash)
             return
-        prepared = prepare_files([path], min_seconds=0.0, n_workers=1)
+        prepared = prepare_files([path], min_seconds=0.0, n_workers=1, tags=tags)
         if prepared.refused:
             yield None, prepared.refused[0]
             return

@@ -133,14 +133,14 @@ def default_windows(encoder: AudioEncoder) -> WindowConfig:
 
 def default_windows_at_once(encoder: AudioEncoder) -> int:
     """Windows in one forward pass: one keeps memory low on a CPU, several keep an accelerator busy."""
-    return 1 if next(encoder.parameters()).device.type == "cpu" else 8
+    return 1 if encoder.device.type == "cpu" else 8
 
 
 def check_is_ready(encoder: AudioEncoder, precision: Precision) -> None:
     """Refuse an encoder that would answer at random, or whose device has no use for a precision."""
     if encoder.training:
         raise ValueError("The encoder is in training mode, where it answers at random. Call encoder.eval().")
-    check_precision(precision, next(encoder.parameters()).device)
+    check_precision(precision, encoder.device)
 
 
 def find_tracks(paths: Paths) -> list[Path]:
@@ -166,6 +166,13 @@ class Moments:
         self.n_frames += len(states)
         self.total = self.total + states.sum(0)
         self.squares = self.squares + states.square().sum(0)
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Those of the frames of both."""
+        both = Moments()
+        both.n_frames = self.n_frames + other.n_frames
+        both.total, both.squares = self.total + other.total, self.squares + other.squares
+        return both
 
     def pooled(self, pool: Pool) -> Float[Tensor, " dim"]:
         """The vector of all frames so far, float32."""

@@ -3,6 +3,7 @@
 from solfa.features.chroma import Chroma, ChromaConfig
 from solfa.features.cqt import ConstantQ, ConstantQConfig
 from solfa.features.mel import LogMel, LogMelConfig
+from solfa.features.mfcc import MFCC, MFCCConfig
 from solfa.features.spectral_distance import Distances, SpectralDistance, SpectralDistanceConfig
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "Distances",
     "LogMel",
     "LogMelConfig",
+    "MFCC",
+    "MFCCConfig",
     "SpectralDistance",
     "SpectralDistanceConfig",
 ]

@@ -6,25 +6,41 @@ from solfa.models.finite import NotFiniteError
 from solfa.models.layer_guide import GuidedTask, LayerGuideError, guided_layer
 from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
+from solfa.models.layers.gated_transformer import GatedTransformerConfig
+from solfa.models.layers.low_rank import LoRAConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
-from solfa.models.loading import ModelError, load, load_encoder
+from solfa.models.loading import ModelError, language_folder, load, load_encoder
 from solfa.models.mert import MERT, MERTConfig
-from solfa.models.mulan import ClipEncoder, MuLan, MuLanClipsConfig, MuLanConfig
+from solfa.models.mulan import (
+    AudioTowerConfig,
+    ClipEncoder,
+    MuLan,
+    MuLanClipsConfig,
+    MuLanConfig,
+    TextTowerConfig,
+)
 from solfa.models.muq import MuQ, MuQConfig
 from solfa.models.official import LayoutError, save_official
 from solfa.models.sharing import ModelCard
+from solfa.models.tagger import LabelHeadConfig, LabelsConfig, Tagger, TaggerConfig
+from solfa.models.text import PACKAGED, TextModel, language_dim
 
 __all__ = [
     "AudioEncoder",
+    "AudioTowerConfig",
     "ClipEncoder",
     "ConformerConfig",
     "ConvStemConfig",
     "EncoderConfig",
+    "GatedTransformerConfig",
     "GuidedTask",
     "HiddenStates",
+    "LabelHeadConfig",
+    "LabelsConfig",
     "LayerGuideError",
     "LayoutError",
+    "LoRAConfig",
     "MERT",
     "MERTConfig",
     "ModelCard",
@@ -35,10 +51,17 @@ __all__ = [
     "MuQ",
     "MuQConfig",
     "NotFiniteError",
+    "PACKAGED",
+    "Tagger",
+    "TaggerConfig",
+    "TextModel",
+    "TextTowerConfig",
     "TransformerConfig",
     "WaveformConvolutionsConfig",
     "build_encoder",
     "guided_layer",
+    "language_dim",
+    "language_folder",
     "load",
     "load_encoder",
     "save_official",

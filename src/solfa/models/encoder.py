@@ -1,6 +1,7 @@
 """AudioEncoder = frontend + context; HiddenStates."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -101,6 +102,11 @@ class AudioEncoder(Shareable):
     def frame_rate(self) -> float:
         """Hidden states per second."""
         return self.grid.frame_rate
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(chain(self.parameters(), self.buffers())).device  # features alone have no parameters
 
     @property
     def dim(self) -> int:

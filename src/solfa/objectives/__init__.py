@@ -5,8 +5,22 @@ from typing import assert_never
 from solfa.objectives.agreement import TrackAgreementConfig
 from solfa.objectives.base import Objective, Step
 from solfa.objectives.codec_fit import CodecFit, CodecFitConfig
+from solfa.objectives.contrastive import (
+    DecoupledLossConfig,
+    PairLoss,
+    PairLossConfig,
+    SigmoidLossConfig,
+    SoftmaxLossConfig,
+)
 from solfa.objectives.discriminator import Adversary, AdversaryConfig
 from solfa.objectives.feature_penalty import FeaturePenaltyConfig
+from solfa.objectives.finetuning import (
+    FineTuning,
+    FineTuningConfig,
+    FrozenConfig,
+    FullConfig,
+    LastLayersConfig,
+)
 from solfa.objectives.heads import CosineCodeHeadConfig, HeadConfig, LinearHeadConfig
 from solfa.objectives.kmeans_fit import KMeansFit, KMeansFitConfig
 from solfa.objectives.masked import MaskedPrediction, MaskedPredictionConfig, PredictionConfig
@@ -18,9 +32,17 @@ from solfa.objectives.masking import (
     SpanMaskingConfig,
 )
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
+from solfa.objectives.music_text import MusicText, MusicTextConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 
-ObjectiveConfig = MaskedPredictionConfig | QuantizerFitConfig | CodecFitConfig | KMeansFitConfig
+ObjectiveConfig = (
+    MaskedPredictionConfig
+    | QuantizerFitConfig
+    | CodecFitConfig
+    | KMeansFitConfig
+    | FineTuningConfig
+    | MusicTextConfig
+)
 
 
 def build_objective(config: ObjectiveConfig) -> Objective:
@@ -34,6 +56,10 @@ def build_objective(config: ObjectiveConfig) -> Objective:
             return CodecFit(config)
         case KMeansFitConfig():
             return KMeansFit(config)
+        case FineTuningConfig():
+            return FineTuning(config)
+        case MusicTextConfig():
+            return MusicText(config)
         case _:
             assert_never(config)
 
@@ -48,19 +74,31 @@ __all__ = [
     "CodecFit",
     "CodecFitConfig",
     "CosineCodeHeadConfig",
+    "DecoupledLossConfig",
     "FeaturePenaltyConfig",
+    "FineTuning",
+    "FineTuningConfig",
+    "FrozenConfig",
+    "FullConfig",
     "HeadConfig",
     "KMeansFit",
     "KMeansFitConfig",
+    "LastLayersConfig",
     "LinearHeadConfig",
     "MaskedPrediction",
     "MaskedPredictionConfig",
     "MaskingConfig",
+    "MusicText",
+    "MusicTextConfig",
     "Objective",
     "ObjectiveConfig",
+    "PairLoss",
+    "PairLossConfig",
     "PredictionConfig",
     "QuantizerFit",
     "QuantizerFitConfig",
+    "SigmoidLossConfig",
+    "SoftmaxLossConfig",
     "SpanMasking",
     "SpanMaskingConfig",
     "Step",

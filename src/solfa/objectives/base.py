@@ -34,11 +34,17 @@ class Objective(nn.Module):
 
     sample_rate: int  # Hz, of the clips that it wants
     n_first_clips: int = 8  # that it wants to start with, as far as a step has so many
+    n_compared: int = 0  # clips of all ranks that a pass must hold, because they are compared; 0 if none are
+    clips_at_once: int = 8  # of such a pass, whose gradient fits into memory; the trainer sets it
 
     @property
     def model(self) -> nn.Module:
         """What outlives training."""
         raise NotImplementedError
+
+    def groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """What learns, and the share of the learning rate that it has."""
+        return [([parameter for parameter in self.parameters() if parameter.requires_grad], 1.0)]
 
     def start(self, clips: Clips) -> None:
         """Once, before the first step of a new run: fetch teachers, and refuse those that teach nothing.

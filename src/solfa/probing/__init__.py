@@ -1,5 +1,6 @@
 """What frozen hidden states know of labels."""
 
+from solfa.probing.baselines import Baseline, is_baseline, load_baseline
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import ProbeConfig
 from solfa.probing.pictures import draw_heat_map, draw_layers
@@ -8,9 +9,11 @@ from solfa.probing.published import PUBLISHED
 from solfa.probing.report import (
     Table,
     load_results,
+    load_rows,
     make_table,
     save_report,
     save_result,
+    save_row,
     to_json,
     to_latex,
     to_markdown,
@@ -20,6 +23,7 @@ from solfa.probing.scoring import METRICS, ScoringError, score
 __all__ = [
     "METRICS",
     "PUBLISHED",
+    "Baseline",
     "Features",
     "ProbeConfig",
     "ProbeResult",
@@ -29,12 +33,16 @@ __all__ = [
     "draw_heat_map",
     "draw_layers",
     "extract",
+    "is_baseline",
+    "load_baseline",
     "load_results",
+    "load_rows",
     "make_table",
     "probe",
     "probe_features",
     "save_report",
     "save_result",
+    "save_row",
     "score",
     "to_json",
     "to_latex",

@@ -10,9 +10,21 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from solfa.probing.features import Features
-from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Item, LabelKind, Numbers, Split, Tags, Task
+from solfa.tasks.base import (
+    Classes,
+    FrameClasses,
+    FrameEvents,
+    Item,
+    LabelKind,
+    Numbers,
+    Span,
+    Split,
+    Tags,
+    Task,
+)
 
 IGNORED = -1  # class of a frame that no label covers
+SHORTEST_SECONDS = 10.0  # of a track that is cropped: a tempo must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
 WIDENED = {0: 1.0, 1: 0.5, 2: 0.25}  # targets of frames around an event while training, as in MARBLE v2
 
@@ -64,13 +76,21 @@ class Examples:
         split: the one wanted.
         scale: of numbers, in training.
         stretch_rows: rows that lie in one piece; 1 for clips.
+        n_most_rows: of all tracks together, where labels are in time: the middle of each track, though never
+            less than 10 s of it. All rows if None.
 
     Raises:
         ValueError: nothing of the split is left, or a track has two labels.
     """
 
     def __init__(
-        self, task: Task, features: Features, split: Split, scale: Scale | None, stretch_rows: int
+        self,
+        task: Task,
+        features: Features,
+        split: Split,
+        scale: Scale | None,
+        stretch_rows: int,
+        n_most_rows: int | None = None,
     ) -> None:
         self.kind, self.scale, self.stretch_rows = task.kind, scale, stretch_rows
         self.averages = task.averages
@@ -83,6 +103,9 @@ class Examples:
         self.arrays = [features.array(key) for _, key in kept]
         self.is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
         self.times = [features.frame_times(len(rows)) for rows in self.arrays] if self.is_timed else []
+        if self.is_timed and n_most_rows is not None:
+            seconds = features.config.grid.seconds_to_frames(SHORTEST_SECONDS)
+            self._crop(max(seconds, n_most_rows // len(kept)))
         self.targets = [self._targets(n) for n in range(len(self.items))]
         self.n_rows = [len(rows) for rows in self.arrays]
         if not self.is_timed:  # small, and drawn row by row: one array
@@ -117,7 +140,7 @@ class Examples:
         for rows in self.arrays:
             for start in range(0, len(rows), BLOCK_ROWS):
                 block = rows[start : start + BLOCK_ROWS].swapaxes(0, 1)
-                yield torch.from_numpy(np.ascontiguousarray(block, np.float32))
+                yield torch.from_numpy(np.array(block, np.float32, order="C"))
 
     def answers(self, logits: Float[np.ndarray, "row output"]) -> Answers:
         """What a head said of all rows, beside the truth about tracks."""
@@ -131,6 +154,16 @@ class Examples:
         """Names of the tracks, in the order of the answers."""
         named = (item.path.stem for item in self.items) if self.is_timed else self._names
         return list(named)
+
+    def _crop(self, n_rows: int) -> None:
+        """Keep the middle of each track, and what its label says of that."""
+        for n, (item, rows, times) in enumerate(zip(self.items, self.arrays, self.times, strict=True)):
+            if len(rows) > n_rows:
+                first = (len(rows) - n_rows) // 2
+                end = times[first + n_rows]
+                self.arrays[n] = rows[first : first + n_rows]
+                self.times[n] = times[first : first + n_rows]
+                self.items[n] = replace(item, label=_label_within(item.label, self.times[n][0], end))  # type: ignore[arg-type]
 
     def _averaged(self, logits: Float[np.ndarray, "row output"]) -> list[np.ndarray]:
         """Mean over the rows of each track."""
@@ -193,6 +226,17 @@ def classes_at(spans: Sequence[Any], times: Float[np.ndarray, " frame"]) -> Int[
     for span in spans:
         classes[(times >= span.start) & (times < span.end)] = span.label
     return classes
+
+
+def _label_within(label: Sequence[Any], start: float, end: float) -> tuple[Any, ...]:
+    """The spans, or moments of each kind, of a stretch of time."""
+    if label and isinstance(label[0], Span):
+        return tuple(
+            Span(max(span.start, start), min(span.end, end), span.label)
+            for span in label
+            if span.start < end and span.end > start
+        )
+    return tuple(tuple(moment for moment in moments if start <= moment < end) for moments in label)
 
 
 def _events_at(

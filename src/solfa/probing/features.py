@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -28,12 +28,14 @@ from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
 from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.growing import append_lines, mend_lines, read_lines
+from solfa.embedding.space import Pool
 from solfa.embedding.vectors import check_is_ready, default_windows_at_once
 from solfa.embedding.windows import Window, cut_waveform
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
-from solfa.tasks.base import ClipRule, FrameClasses, FrameEvents, Item, Task
+from solfa.probing.baselines import Baseline
+from solfa.tasks.base import ClipRule, FrameClasses, FrameEvents, Item, Stems, Task
 
 Rows = Literal["clips", "frames"]
 DESCRIPTION, FILES, ITEMS, PARTIAL = "features.json", "files.jsonl", "items", ".partial"
@@ -58,6 +60,8 @@ class FeaturesConfig(Config):
     context_seconds: float
     wraps: bool
     precision: Precision
+    pool: Pool = "mean"  # of the frames of a clip; the other one makes rows twice as wide
+    is_raw: bool = False  # of no common scale: standardised before a head reads them
 
     @property
     def id(self) -> str:
@@ -106,7 +110,7 @@ class Features:
 def extract(
     task: Task,
     items: Sequence[Item],
-    encoder: AudioEncoder,
+    encoder: AudioEncoder | Baseline,
     folder: Path,
     *,
     layers: Sequence[int] | None = None,
@@ -118,7 +122,7 @@ def extract(
     Args:
         task: says how items are cut, and whether frames are wanted.
         items: of any split.
-        encoder: it is put into eval mode.
+        encoder: it is put into eval mode. A baseline has features of its own for clips and for frames.
         folder: features of each encoder and clip rule get a folder of their own in it.
         layers: numbers of the layers, as in ``HiddenStates``; all if omitted.
         precision: of the forward pass.
@@ -127,10 +131,16 @@ def extract(
     Raises:
         NotFiniteError: the encoder answers with NaN, and no file is to blame.
     """
+    pool: Pool = "mean"
+    is_raw = False
+    if isinstance(encoder, Baseline):
+        pool, is_raw = encoder.pool if _rows(task) == "clips" else "mean", encoder.is_raw
+        encoder = encoder.clips if _rows(task) == "clips" else encoder.frames
     encoder.eval()
     check_is_ready(encoder, precision)
-    config = _describe(task, encoder, tuple(layers or range(encoder.n_layers + 1)), precision)
-    place = folder / f"{task.name}-{config.id}"
+    described = _describe(task, encoder, tuple(layers or range(encoder.n_layers + 1)), precision)
+    config = replace(described, pool=pool, is_raw=is_raw)
+    place = folder / config.id  # tasks that cut the same recordings in the same way share it
     _begin(place, config)
     keys, refused = _keys(place, items)
     wanted = {key: item for item, key in keys.items() if not _path(place, key).exists()}
@@ -164,10 +174,11 @@ def _describe(
 ) -> FeaturesConfig:
     windows, seconds = default_windows(encoder), task.clips.seconds
     if seconds is not None and not isinstance(encoder, ClipEncoder):
-        windows = WindowConfig(window_seconds=seconds + CLIP_MARGIN_SECONDS, context_seconds=0.0)
+        margin = max(CLIP_MARGIN_SECONDS, 1 / encoder.frame_rate)
+        windows = WindowConfig(window_seconds=seconds + margin, context_seconds=0.0)
     return FeaturesConfig(
         weights=fingerprint(encoder),
-        rows="frames" if isinstance(task.kind, FrameClasses | FrameEvents) else "clips",
+        rows=_rows(task),
         layers=layers,
         sample_rate=encoder.sample_rate,
         hop_length=encoder.grid.hop_length,
@@ -181,6 +192,10 @@ def _describe(
         wraps=windows.wraps,
         precision=precision,
     )
+
+
+def _rows(task: Task) -> Rows:
+    return "frames" if isinstance(task.kind, FrameClasses | FrameEvents | Stems) else "clips"
 
 
 def _n_frames(encoder: AudioEncoder, seconds: float) -> int:
@@ -242,16 +257,26 @@ class _Growing:
     total: Float[Tensor, "layer dim"] | None = None
     n_frames: int = 0
 
-    def add(self, piece: Piece, rows: Rows) -> None:
+    def add(self, piece: Piece, rows: Rows, pool: Pool) -> None:
         if rows == "frames":
             self.rows.append(piece.states.transpose(0, 1).half())
             return
         summed = piece.states.sum(1, dtype=torch.float64)
+        if pool == "mean+std":
+            summed = torch.cat([summed, piece.states.double().square().sum(1)], -1)
         self.total = summed if self.total is None else self.total + summed
         self.n_frames += piece.states.shape[1]
         if piece.is_last:
-            self.rows.append((self.total / self.n_frames).float()[None])
+            self.rows.append(_pooled(self.total / self.n_frames, pool)[None])
             self.total, self.n_frames = None, 0
+
+
+def _pooled(means: Float[Tensor, "layer mean"], pool: Pool) -> Float[Tensor, "layer dim"]:
+    """Means over time; or these and deviations, of means of frames and of their squares."""
+    if pool == "mean":
+        return means.float()
+    mean, square = means.chunk(2, -1)
+    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], -1).float()
 
 
 def _compute(
@@ -273,7 +298,7 @@ def _compute(
                 yield clip.key, Refused(path=wanted[clip.key].path, reason=_reason(item))
                 continue
             so_far = growing.setdefault(clip.key, _Growing())
-            so_far.add(item, config.rows)
+            so_far.add(item, config.rows, config.pool)
             if item.is_last and clip.is_last:
                 yield clip.key, torch.cat(growing.pop(clip.key).rows).numpy()
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -23,10 +23,12 @@ from solfa.probing.heads import (
     n_weights,
 )
 from solfa.probing.scoring import score_for_choice
+from solfa.probing.separation import SeparationConfig
 from solfa.tasks.base import LabelKind
 
 N_COPIES = 5  # of a head's weights while it trains: themselves, gradient, two moments, best epoch
 DROPOUT_SEED = 7919  # so that dropout and weights do not come from the same draws
+Scored = Callable[[np.ndarray], float]  # logits of all rows of validation -> score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +43,19 @@ class ProbeConfig(Config):
     has_weighted_sum: bool = True
     has_concatenation: bool = True
     batch: int = 64  # clips, or stretches of frames
-    stretch_frames: int = 16  # that are drawn in one piece where labels are in time
+    stretch_frames: int = 4  # that are drawn in one piece where labels are in time
+    n_stretches: int = 2048  # of all, in one epoch; each epoch draws others
+    valid_frames: int = 2**15  # that choose epoch, layer and rate where labels are in time; tracks share them
     n_epochs: int = 100  # at most
     lr_factor: float = 0.5  # of the rate, after lr_patience epochs without a better score on validation
     lr_patience: int = 5
     stop_patience: int = 15  # epochs without a better score, after which a head stops
+    # Epochs after which only the better half of the rates of a layer goes on; none is the protocol.
+    halvings: tuple[int, ...] = ()
     is_standardised: bool = False  # each layer's dimensions by their mean and deviation in training
     n_resamples: int = 500  # of the test tracks, for the interval
     numbers_at_once: int = 2**28  # in memory, at four bytes each; it changes nothing but the speed
+    separation: SeparationConfig = field(default_factory=SeparationConfig)  # instead, for sources
 
 
 @dataclass(frozen=True)
@@ -121,34 +128,40 @@ def chosen(fits: Sequence[Fit]) -> tuple[int | str, float]:
 
 
 @torch.no_grad()
-def all_logits(heads: Heads, examples: Examples) -> Float[np.ndarray, "head row output"]:
-    """What heads say of all rows, dropout off; 0 where a head has diverged."""
-    seeds = {head.seed for head in heads.heads}
-    logits = [heads.logits(dict.fromkeys(seeds, block)) for block in examples.blocks()]
-    return torch.cat(logits, 1).nan_to_num(0.0, 0.0, 0.0).numpy()
+def all_logits(stacks: Sequence[Heads], examples: Examples) -> Float[np.ndarray, "head row output"]:
+    """What heads say of all rows, one stack after the other, dropout off; 0 where a head has diverged."""
+    said = [torch.cat([heads.logits(block) for heads in stacks]) for block in examples.blocks()]
+    return torch.cat(said, 1).nan_to_num(0.0, 0.0, 0.0).numpy()
 
 
-def stack(heads: Sequence[Head], shape: Shape, config: ProbeConfig) -> Heads:
-    """Heads of one kind, as they begin."""
-    return Heads(
-        heads, shape.layers, shape.dim,
-        hidden_dim=config.hidden_dim, n_outputs=shape.n_outputs, dropout=config.dropout,
-    )  # fmt: skip
+def stack(heads: Sequence[Head], shape: Shape, config: ProbeConfig) -> list[Heads]:
+    """Heads as they begin; those of a layer and a seed stand together, in the order of their first."""
+    choices = dict.fromkeys((head.layer, head.seed) for head in heads)
+    return [
+        Heads(
+            [head for head in heads if (head.layer, head.seed) == choice], shape.layers, shape.dim,
+            hidden_dim=config.hidden_dim, n_outputs=shape.n_outputs, dropout=config.dropout,
+        )
+        for choice in choices
+    ]  # fmt: skip
 
 
-def restore(fits: Sequence[Fit], shape: Shape, config: ProbeConfig) -> Heads:
-    """Heads as they were at their best epochs."""
-    heads = stack([fit.head for fit in fits], shape, config)
-    kept = [fit.weights for fit in fits if fit.weights is not None]
-    heads.weights = {name: torch.stack([weights[name] for weights in kept]) for name in heads.weights}
-    return heads
+def restore(fits: Sequence[Fit], shape: Shape, config: ProbeConfig) -> list[Heads]:
+    """Heads as they were at their best epochs, one after the other."""
+    restored = []
+    for fit in fits:
+        [heads] = stack([fit.head], shape, config)
+        if fit.weights is not None:
+            heads.weights = {name: weight[None] for name, weight in fit.weights.items()}
+        restored.append(heads)
+    return restored
 
 
-class _Course:
+class Course:
     """How a head gets on: its rate, its best epoch, and whether it is over."""
 
     def __init__(self, head: Head) -> None:
-        self.head, self.lr = head, head.lr
+        self.head, self.lr, self.is_over = head, head.lr, False
         self.best, self.epoch, self.n_waited, self.n_at_rate = -math.inf, 0, 0, 0
         self.weights: dict[str, Tensor] | None = None
 
@@ -158,82 +171,118 @@ class _Course:
             self.best, self.epoch, self.n_waited, self.n_at_rate = score, epoch, 0, 0
             return True
         self.n_waited, self.n_at_rate = self.n_waited + 1, self.n_at_rate + 1
+        self.is_over = self.n_waited >= config.stop_patience
         if self.n_at_rate > config.lr_patience:
             self.lr, self.n_at_rate = self.lr * config.lr_factor, 0
         return False
 
 
+class _Running:
+    """Stacked heads that still train, and how each of them gets on."""
+
+    def __init__(self, heads: Heads, config: ProbeConfig) -> None:
+        self.heads, self.config = heads, config
+        self.courses = [Course(head) for head in heads.heads]
+        self.adam = StackedAdam(heads.weights)
+
+    def step(self, features: Tensor, targets: Tensor, kept: Tensor, kind: LabelKind) -> None:
+        """One update of all heads."""
+        shared = targets.expand(len(self.heads), *targets.shape)
+        head_losses(self.heads.logits(features, kept), shared, kind).sum().backward()
+        self.adam.step(self.heads.weights, [course.lr for course in self.courses])
+
+    def see(self, logits: Float[np.ndarray, "head row output"], score: Scored, epoch: int) -> None:
+        """Take note of what the heads say of validation. One that has diverged is over."""
+        for n, course in enumerate(self.courses):
+            if course.see(score(logits[n]), epoch, self.config):
+                course.weights = {name: w[n].detach().clone() for name, w in self.heads.weights.items()}
+            if not torch.isfinite(self.heads.weights["out_bias"][n]).all():
+                course.is_over = True
+
+    def drop(self) -> None:
+        """Go on without the heads whose course is over."""
+        going = [n for n, course in enumerate(self.courses) if not course.is_over]
+        if len(going) < len(self.courses):
+            self.heads.keep(torch.tensor(going, dtype=torch.long))
+            self.adam.keep(torch.tensor(going, dtype=torch.long))
+            self.courses = [self.courses[n] for n in going]
+
+
 def _fit_part(
     part: Sequence[Head], train: Examples, valid: Examples, shape: Shape, config: ProbeConfig
 ) -> list[Fit]:
-    courses = [_Course(head) for head in part]
-    heads = stack(part, shape, config)
-    adam, running = StackedAdam(heads.weights), list(courses)
+    running = [_Running(heads, config) for heads in stack(part, shape, config)]
+    courses = {course.head: course for one in running for course in one.courses}
     dropout = {head.seed: torch.Generator().manual_seed(head.seed + DROPOUT_SEED) for head in part}
     for epoch in range(1, config.n_epochs + 1):
-        rates = torch.tensor([course.lr for course in running])
-        for features, targets in _batches(train, heads, epoch, config):
-            _step(heads, adam, rates, features, targets, dropout, shape.kind)
-        logits = all_logits(heads, valid)
-        for n, course in enumerate(running):
-            score = score_for_choice(shape.metric, valid.answers(logits[n]))
-            if course.see(score, epoch, config):
-                course.weights = {name: w[n].detach().clone() for name, w in heads.weights.items()}
-        going = [n for n, course in enumerate(running) if course.n_waited < config.stop_patience]
-        if not going:
+        _train_epoch(running, train, shape, dropout, epoch)
+        logits = iter(np.split(all_logits([one.heads for one in running], valid), _bounds(running)))
+        for one in running:
+            one.see(next(logits), lambda said: score_for_choice(shape.metric, valid.answers(said)), epoch)
+        if epoch in config.halvings:
+            _halve(list(courses.values()))
+        for one in running:
+            one.drop()
+        running = [one for one in running if one.courses]
+        if not running:
             break
-        if len(going) < len(running):
-            heads.keep(torch.tensor(going))
-            adam.keep(torch.tensor(going))
-            running = [running[n] for n in going]
-    return [Fit(course.head, course.best, course.epoch, course.weights) for course in courses]
+    ends = [courses[head] for head in part]
+    return [Fit(course.head, course.best, course.epoch, course.weights) for course in ends]
 
 
-def _step(
-    heads: Heads,
-    adam: StackedAdam,
-    rates: Float[Tensor, " head"],
-    features: dict[int, Tensor],
-    targets: dict[int, Tensor],
+def _bounds(running: Sequence[_Running]) -> list[int]:
+    """Where the heads of the second and all later stacks begin."""
+    return np.cumsum([len(one.heads) for one in running])[:-1].tolist()
+
+
+def _train_epoch(
+    running: Sequence[_Running],
+    train: Examples,
+    shape: Shape,
     dropout: dict[int, torch.Generator],
-    kind: LabelKind,
+    epoch: int,
 ) -> None:
-    """One update of all heads."""
-    hidden_dim = heads.weights["hidden"].shape[2]
-    kept = {
-        seed: (torch.rand(rows.shape[1], hidden_dim, generator=dropout[seed]) >= heads.dropout)
-        / (1 - heads.dropout)
-        for seed, rows in features.items()
-    }
-    losses = head_losses(
-        heads.logits(features, kept), torch.stack([targets[h.seed] for h in heads.heads]), kind
-    )
-    losses.sum().backward()
-    adam.step(heads.weights, rates)
+    """Show all heads the rows of their seeds, in an order that depends on seed and epoch alone."""
+    config = running[0].config
+    for seed in dict.fromkeys(one.heads.seed for one in running):
+        of_seed = [one for one in running if one.heads.seed == seed]
+        order = np.random.default_rng((seed, epoch)).permutation(len(train))
+        if train.is_timed:
+            order = order[: config.n_stretches]
+        for start in range(0, len(order), config.batch):
+            features, targets = train.take(order[start : start + config.batch])
+            drawn = torch.rand(features.shape[1], config.hidden_dim, generator=dropout[seed])
+            kept = (drawn >= config.dropout) / (1 - config.dropout)
+            for one in of_seed:
+                one.step(features, targets, kept, shape.kind)
 
 
-def _batches(
-    train: Examples, heads: Heads, epoch: int, config: ProbeConfig
-) -> Iterator[tuple[dict[int, Tensor], dict[int, Tensor]]]:
-    """The rows of each seed, in an order that depends on seed and epoch alone."""
-    seeds = sorted({head.seed for head in heads.heads})
-    orders = {seed: np.random.default_rng((seed, epoch)).permutation(len(train)) for seed in seeds}
-    for start in range(0, len(train), config.batch):
-        taken = {seed: train.take(orders[seed][start : start + config.batch]) for seed in seeds}
-        yield {s: rows for s, (rows, _) in taken.items()}, {s: wanted for s, (_, wanted) in taken.items()}
+def _halve(courses: Sequence[Course]) -> None:
+    """End the worse half of the rates of each layer that still run, by the mean over seeds."""
+    for layer in dict.fromkeys(course.head.layer for course in courses):
+        rates: dict[float, list[Course]] = {}
+        for course in courses:
+            if course.head.layer == layer:
+                rates.setdefault(course.head.lr, []).append(course)
+        ranked = sorted(rates.values(), key=lambda same: -float(np.mean([one.best for one in same])))
+        going = [same for same in ranked if not all(one.is_over for one in same)]
+        for same in going[-(-len(going) // 2) :]:
+            for course in same:
+                course.is_over = True
 
 
 def _parts(
     heads: Sequence[Head], train: Examples, valid: Examples, shape: Shape, config: ProbeConfig
 ) -> Iterator[list[Head]]:
-    """Heads of one kind that fit into memory together; the seeds of a choice are never parted."""
+    """Heads of one kind that fit into memory together: whole layers, or else some rates with all seeds."""
     sizes = (shape.dim, config.hidden_dim, shape.n_outputs)
     batch_rows = config.batch * train.stretch_rows
     for kind in dict.fromkeys(map(head_kind, heads)):
         of_kind = [head for head in heads if head_kind(head) == kind]
-        n_seeds = len({head.seed for head in of_kind})
-        needed = N_COPIES * n_weights(kind, len(shape.layers), sizes)
-        needed += 3 * batch_rows * (shape.dim + config.hidden_dim) + sum(valid.n_rows) * shape.n_outputs
+        n_seeds, n_rates = (len({getattr(head, name) for head in of_kind}) for name in ("seed", "lr"))
+        needed = N_COPIES * n_weights(kind, len(shape.layers), sizes) + sum(valid.n_rows) * shape.n_outputs
+        needed += 3 * batch_rows * config.hidden_dim // n_rates  # one stack at a time is at work
         n_choices = max(1, config.numbers_at_once // (needed * n_seeds))
+        n_choices = n_choices // n_rates * n_rates or n_choices
         for start in range(0, len(of_kind), n_choices * n_seeds):
             yield of_kind[start : start + n_choices * n_seeds]

@@ -13,27 +13,38 @@ from solfa.probing.scoring import metric
 
 INK, FAINT, MIX = "#22303c", "#d5dce2", "#7d8a94"
 COLOURS = ("#2a6f97", "#d1495b", "#3a7d44", "#b36a1e", "#6a4c93", "#1b8a8f")
-STYLES: dict[int | str, str] = {WEIGHTED: "--", CONCATENATED: ":"}
+MIXES = {WEIGHTED: ("D", "sum"), CONCATENATED: ("s", "all")}  # marker, and name below it
 PANEL_INCHES, MOST_IN_ROW = (4.2, 3.1), 3
+MIX_GAP = 1.4  # layers between the last one and the first mix
+BENCHMARK = "Free benchmark: "  # left out of titles: it stands in front of every one
 
 
 def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
     """Draw a panel for each task: validation against layer for each encoder, its best layer marked.
 
-    Mixes of all layers are lines across: dashed the weighted sum, dotted the concatenation.
+    Mixes of all layers stand behind the layers: a diamond the weighted sum, a square the concatenation. What
+    has one layer only, as most baselines, is a line across.
     """
-    figure, panels = _panels(len({result.task for result in results}))
-    for axes, task in zip(panels, dict.fromkeys(result.task for result in results), strict=True):
+    tasks, models = (list(dict.fromkeys(getattr(r, name) for r in results)) for name in ("task", "model"))
+    figure, panels = _panels(len(tasks))
+    for axes, task in zip(panels, tasks, strict=True):
         of_task = [result for result in results if result.task == task]
-        for number, result in enumerate(of_task):
-            _draw_curve(axes, result, COLOURS[number % len(COLOURS)])
-        axes.set_title(of_task[0].title, color=INK, fontsize=11, loc="left")
-        axes.set_ylabel(f"{metric(of_task[0].scores[0].metric).title}, validation")
+        last = max((int(entry.layer) for result in of_task for entry in _single(result)), default=0)
+        for result in of_task:
+            _draw_curve(axes, result, COLOURS[models.index(result.model) % len(COLOURS)], last)
+        _name_columns(axes, of_task, last)
         axes.set_xlabel("layer")
+        axes.set_title(_title(of_task[0]), color=INK, fontsize=11, loc="left", pad=18)
+        told = f"{metric(of_task[0].scores[0].metric).title}, validation"
+        axes.text(0, 1.02, told, transform=axes.transAxes, color=MIX, fontsize=8.5, va="bottom")
         _tidy(axes)
-    for mix in (mix for mix in STYLES if any(mix == e.layer for r in results for e in r.layers)):
-        panels[0].plot([], [], color=MIX, ls=STYLES[mix], lw=1.0, label=f"all layers, {mix}")
-    panels[0].legend(frameon=False, fontsize=8)
+    named: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(
+        named.values(), named.keys(), loc="outside lower center", ncols=6, frameon=False, fontsize=9
+    )
     figure.savefig(out, dpi=120)
     return out
 
@@ -62,7 +73,7 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
                 color="white" if shades[row, column] > 0.75 else INK, weight="bold" if is_best else "normal",
             )  # fmt: skip
     axes.set_xticks(range(len(layers)), layers)
-    axes.set_yticks(range(len(results)), [result.title for result in results])
+    axes.set_yticks(range(len(results)), [_title(result) for result in results])
     axes.set_xlabel("layer")
     axes.set_title(f"{results[0].model}: score on validation (x 100)", color=INK, fontsize=11, loc="left")
     axes.tick_params(length=0, colors=INK, labelsize=9)
@@ -72,19 +83,40 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
     return out
 
 
-def _draw_curve(axes: Any, result: ProbeResult, colour: str) -> None:
+def _draw_curve(axes: Any, result: ProbeResult, colour: str, last: int) -> None:
     single = sorted(_single(result), key=lambda entry: entry.layer)
-    if single:
-        layers, means = [entry.layer for entry in single], np.array([entry.mean for entry in single])
-        spread = np.array([np.std(entry.by_seed) for entry in single])
+    layers, means = [entry.layer for entry in single], np.array([entry.mean for entry in single])
+    spread = np.array([np.std(entry.by_seed) for entry in single])
+    if len(single) == 1:
+        axes.axhline(means[0], color=colour, ls=(0, (6, 2)), lw=1.3, label=result.model)
+    elif single:
         best = int(means.argmax())
         axes.fill_between(layers, means - spread, means + spread, color=colour, alpha=0.15, lw=0)
         axes.plot(layers, means, "o-", color=colour, ms=3.5, lw=1.6, label=result.model)
         axes.plot(layers[best], means[best], "*", color=colour, ms=15, mec="white", mew=1.0, zorder=5)
-        axes.xaxis.get_major_locator().set_params(integer=True)
     for entry in result.layers:
         if isinstance(entry.layer, str):
-            axes.axhline(entry.mean, color=colour, ls=STYLES[entry.layer], lw=1.0, alpha=0.8)
+            marker, _ = MIXES[entry.layer]
+            place = _place_of_mix(entry.layer, last)
+            axes.plot(place, entry.mean, marker, color=colour, ms=6, mec="white", mew=0.8, zorder=4)
+
+
+def _place_of_mix(layer: str, last: int) -> float:
+    return last + MIX_GAP + 1.2 * list(MIXES).index(layer)
+
+
+def _name_columns(axes: Any, results: Sequence[ProbeResult], last: int) -> None:
+    """Some of the layers by their numbers, and the mixes."""
+    step = max(1, round(last / 8))
+    ticks: dict[float, str] = {layer: str(layer) for layer in range(0, last + 1, step)}
+    mixes = {entry.layer for result in results for entry in result.layers if isinstance(entry.layer, str)}
+    ticks |= {_place_of_mix(mix, last): MIXES[mix][1] for mix in MIXES if mix in mixes}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+
+
+def _title(result: ProbeResult) -> str:
+    title = result.title.removeprefix(BENCHMARK)
+    return title[:1].upper() + title[1:]
 
 
 def _single(result: ProbeResult) -> list[LayerScore]:

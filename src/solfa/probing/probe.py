@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ import numpy as np
 
 from solfa.config import Config
 from solfa.models import AudioEncoder
+from solfa.probing.baselines import Baseline
 from solfa.probing.examples import Answers, Examples, Scale
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
-from solfa.probing.scoring import metric_names, score_seeds, tags_left_out
-from solfa.tasks.base import FrameClasses, FrameEvents, Item, Numbers, Stems, Tags, Task
+from solfa.probing.heads import WEIGHTED, Head
+from solfa.probing.scoring import metric_names, score, score_seeds, tags_left_out
+from solfa.probing.separation import SeparationData, fit_separation
+from solfa.tasks.base import SPLITS, FrameClasses, FrameEvents, Item, Numbers, Stems, Tags, Task
 
 Progress = Callable[[int, str], None]
 SURE = 0.95  # probability of the intervals
@@ -79,12 +83,13 @@ class ProbeResult(Config):
     faults: str  # of the data
     probe: ProbeConfig
     seconds: float  # of fitting, without features
+    data_version: str = ""  # of data that are made anew; empty of published ones
 
 
 def probe(
     task: Task,
     items: Sequence[Item],
-    encoder: AudioEncoder,
+    encoder: AudioEncoder | Baseline,
     model: str,
     folder: Path,
     config: ProbeConfig,
@@ -107,9 +112,8 @@ def probe(
         fitting: is told how many heads are done.
 
     Raises:
-        ValueError: a kind of label that has no probe, or a split without items.
+        ValueError: a split without items.
     """
-    check_can_be_probed(task)
     features = extract(task, items, encoder, folder, layers=layers, progress=encoding)
     return probe_features(task, features, model, config, fitting)
 
@@ -118,36 +122,77 @@ def probe_features(
     task: Task, features: Features, model: str, config: ProbeConfig, fitting: Progress
 ) -> ProbeResult:
     """As ``probe``, on features that are there already."""
-    check_can_be_probed(task)
     begun = time.monotonic()
+    ask = _separate if isinstance(task.kind, Stems) else _fit_heads
+    found = ask(task, features, config, fitting)
+    counts = Counter(item.split for item, _ in features.kept)
+    return ProbeResult(
+        task=task.name, title=task.title, model=model, weights=features.config.weights,
+        layer=found.layer, lr=found.lr, epochs=found.epochs,
+        scores=tuple(
+            _scored(name, found.answers, config) for name in metric_names(task.metrics, task.kind)
+        ),
+        layers=found.layers,
+        n_items=(counts["train"], counts["valid"], counts["test"]),
+        n_test_tracks=len(found.answers[0].reference),
+        n_refused=len(features.refused),
+        left_out=tuple(tags_left_out(found.answers[0])) if isinstance(task.kind, Tags) else (),
+        faults=task.faults, probe=config, seconds=time.monotonic() - begun,
+    )  # fmt: skip
+
+
+def heads_of(task: Task, features: Features, config: ProbeConfig) -> list[Head]:
+    """The heads that a probe fits: the grid, or for sources one for each seed."""
+    layers = features.config.layers
+    if not isinstance(task.kind, Stems):
+        return list_heads(layers, config)
+    layer = WEIGHTED if len(layers) > 1 else layers[0]
+    return [Head(layer, config.separation.lr, seed) for seed in config.seeds]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The heads that were chosen, and their answers on test, for each seed."""
+
+    layer: int | str
+    lr: float
+    epochs: tuple[int, ...]
+    layers: tuple[LayerScore, ...]
+    answers: tuple[Answers, ...]
+
+
+def _fit_heads(task: Task, features: Features, config: ProbeConfig, fitting: Progress) -> _Found:
     scale = _scale(task, features)
-    stretch = config.stretch_frames if isinstance(task.kind, FrameClasses | FrameEvents) else 1
+    is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
+    stretch = config.stretch_frames if is_timed else 1
     train, valid, test = (
-        Examples(task, features, split, scale, stretch) for split in ("train", "valid", "test")
+        Examples(task, features, split, scale, stretch, config.valid_frames if split == "valid" else None)
+        for split in SPLITS
     )
-    if config.is_standardised:
+    if config.is_standardised or features.config.is_raw:
         standardise(train, (train, valid, test))
     shape = Shape(
         features.config.layers, train.arrays[0].shape[2], len(task.kind.names), task.kind, task.metrics[0]
     )
-    fits = fit_grid(list_heads(shape.layers, config), train, valid, shape, config, fitting)
+    fits = fit_grid(heads_of(task, features, config), train, valid, shape, config, fitting)
     layer, lr = chosen(fits)
     best = [fit for fit in fits if (fit.head.layer, fit.head.lr) == (layer, lr)]
     answers = [test.answers(logits) for logits in all_logits(restore(best, shape, config), test)]
-    is_tags = isinstance(task.kind, Tags)
-    return ProbeResult(
-        task=task.name, title=task.title, model=model, weights=features.config.weights,
-        layer=layer, lr=lr, epochs=tuple(fit.epoch for fit in best),
-        scores=tuple(
-            _scored(name, answers, config) for name in metric_names(task.metrics, task.kind)
-        ),
-        layers=tuple(layer_scores(fits)),
-        n_items=(len(train.items), len(valid.items), len(test.items)),
-        n_test_tracks=len(answers[0].reference),
-        n_refused=len(features.refused),
-        left_out=tuple(tags_left_out(answers[0])) if is_tags else (),
-        faults=task.faults, probe=config, seconds=time.monotonic() - begun,
-    )  # fmt: skip
+    epochs = tuple(fit.epoch for fit in best)
+    return _Found(layer, lr, epochs, tuple(layer_scores(fits)), tuple(answers))
+
+
+def _separate(task: Task, features: Features, config: ProbeConfig, fitting: Progress) -> _Found:
+    """One head for each seed, on the learned sum of all layers."""
+    data, found = SeparationData(task, features, config.separation), []
+    heads = heads_of(task, features, config)
+    for n, head in enumerate(heads, 1):
+        found.append(fit_separation(data, head.seed))
+        fitting(n, f"epoch {found[-1].epoch} was best")
+    layer, lr = heads[0].layer, heads[0].lr
+    by_seed = tuple(score(task.metrics[0], one.valid) for one in found)
+    layers = (LayerScore(layer=layer, lr=lr, by_seed=by_seed),)
+    return _Found(layer, lr, tuple(one.epoch for one in found), layers, tuple(one.test for one in found))
 
 
 def layer_scores(fits: Sequence[Fit]) -> list[LayerScore]:
@@ -159,12 +204,6 @@ def layer_scores(fits: Sequence[Fit]) -> list[LayerScore]:
         by_seed = tuple(fit.score for fit in of_layer if fit.head.lr == lr)
         scores.append(LayerScore(layer=layer, lr=lr, by_seed=by_seed))
     return scores
-
-
-def check_can_be_probed(task: Task) -> None:
-    """Refuse a kind of label for which there is no head."""
-    if isinstance(task.kind, Stems):
-        raise ValueError(f"{task.name} needs a head that separates sources, and there is none. Leave it out.")
 
 
 def standardise(train: Examples, splits: Sequence[Examples]) -> None:

@@ -56,6 +56,10 @@ TASK_COLUMNS: dict[str, Column] = {
     "top50 AP": ("mtg_top50", "pr_auc"),
     "chords": ("chords1217", "frame_accuracy"),
     "HR.5F": ("harmonix_structure", "hr5f"),
+    "SDR vocals": ("musdb18", "sdr_vocals"),
+    "SDR drums": ("musdb18", "sdr_drums"),
+    "SDR bass": ("musdb18", "sdr_bass"),
+    "SDR other": ("musdb18", "sdr_other"),
 }
 
 # What a line leaves out was not published: "-".
@@ -84,6 +88,15 @@ _TABLES = (
         Music2Vec|76.1|19.2|76.7|14.3|87.1|18.8|83.0|29.2
         MERT-v1-95M|77.5|19.4|76.4|13.4|87.1|18.8|83.0|29.0
         MERT-v1-330M|78.1|19.8|76.5|14.0|86.7|18.6|83.4|29.9
+        """,
+    ),
+    (
+        MARBLE,
+        """
+        model|SDR vocals|SDR drums|SDR bass|SDR other
+        Music2Vec|5.5|5.5|4.1|3.0
+        MERT-v1-95M|5.5|5.5|3.8|3.1
+        MERT-v1-330M|5.3|5.6|3.6|3.0
         """,
     ),
     (

@@ -9,11 +9,12 @@ from pathlib import Path
 from solfa.checkpoint import write_text
 from solfa.config import from_dict, to_dict
 from solfa.probing.probe import ProbeResult, Score
-from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column
+from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column, PublishedRow
 from solfa.probing.scoring import metric
 
-NOT_RUN, NOT_PUBLISHED = "not run", "-"
-SUFFIX = ".result.json"
+NOT_RUN, NOT_PUBLISHED, THIS_RUN = "not run", "-", "this run"
+WIDTH = 4  # columns of scores that stand side by side on a page
+SUFFIX, ROW_SUFFIX = ".result.json", ".row.json"
 LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "~": r"\~{}"})
 
 
@@ -26,7 +27,9 @@ class Table:
     notes: tuple[str, ...]
 
 
-def make_table(results: Sequence[ProbeResult], *, has_published: bool = True) -> Table:
+def make_table(
+    results: Sequence[ProbeResult], *, has_published: bool = True, others: Sequence[PublishedRow] = ()
+) -> Table:
     """A row for each encoder, a column for each task and metric.
 
     A score is the mean over seeds; behind it half of its 95 % interval over seeds, then in brackets the 95 %
@@ -35,6 +38,7 @@ def make_table(results: Sequence[ProbeResult], *, has_published: bool = True) ->
     Args:
         results: of any encoders and tasks; of the same encoder and task the last one counts.
         has_published: whether rows of papers follow that have one of the tasks.
+        others: rows of programs that are no encoders; those that have one of the tasks follow ours.
     """
     columns = list(dict.fromkeys((r.task, s.metric) for r in results for s in r.scores))
     titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}
@@ -42,18 +46,32 @@ def make_table(results: Sequence[ProbeResult], *, has_published: bool = True) ->
     for model in dict.fromkeys(result.model for result in results):
         found = {(r.task, s.metric): s for r in results if r.model == model for s in r.scores}
         cells = (_cell(found[column]) if column in found else NOT_RUN for column in columns)
-        rows.append((model, "this run", *cells))
+        rows.append((model, THIS_RUN, *cells))
+    rows += _other_rows(others, columns)
     if has_published:
-        rows += _published_rows(columns)
+        rows += _other_rows(PUBLISHED, columns)
     return Table(
         ("model", "source", *(titles[c] for c in columns)), tuple(rows), tuple(_notes(results, rows))
     )
 
 
 def to_markdown(table: Table) -> str:
-    """The table for a page."""
-    lines = [_line(table.columns), _line(["---"] * len(table.columns)), *map(_line, table.rows)]
-    return "\n".join([*lines, "", *(f"- {note}" for note in table.notes)]) + "\n"
+    """The table for a page, in parts that fit its width."""
+    lines = []
+    for part in narrow_tables(table):
+        lines += [_line(part.columns), _line(["---"] * len(part.columns)), *map(_line, part.rows), ""]
+    return "\n".join([*lines, *(f"- {note}" for note in table.notes)]) + "\n"
+
+
+def narrow_tables(table: Table) -> list[Table]:
+    """Parts with few columns of scores each, without rows of others that say nothing there; no notes."""
+    parts = []
+    for start in range(2, len(table.columns), WIDTH):
+        end = start + WIDTH
+        rows = [(*row[:2], *row[start:end]) for row in table.rows]
+        told = [row for row in rows if row[1] == THIS_RUN or set(row[2:]) != {NOT_PUBLISHED}]
+        parts.append(Table((*table.columns[:2], *table.columns[start:end]), tuple(told), ()))
+    return parts
 
 
 def to_latex(table: Table) -> str:
@@ -103,9 +121,29 @@ def load_results(folder: Path) -> list[ProbeResult]:
     return [from_dict(ProbeResult, json.loads(path.read_text())) for path in paths]
 
 
+def save_row(row: PublishedRow, folder: Path) -> Path:
+    """Write the row of a program that is no encoder where ``save_report`` finds it for its table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{row.model}{ROW_SUFFIX}"
+    scores = [{"task": task, "metric": name, "score": value} for (task, name), value in row.scores.items()]
+    values = {"model": row.model, "source": row.source, "scores": scores}
+    write_text(path, json.dumps(values, indent=2) + "\n")
+    return path
+
+
+def load_rows(folder: Path) -> list[PublishedRow]:
+    """All rows that were saved in a folder, by name."""
+    rows = []
+    for path in sorted(folder.glob(f"*{ROW_SUFFIX}")):
+        values = json.loads(path.read_text())
+        scores = {(one["task"], one["metric"]): one["score"] for one in values["scores"]}
+        rows.append(PublishedRow(values["model"], values["source"], scores))
+    return rows
+
+
 def save_report(results: Sequence[ProbeResult], folder: Path) -> Table:
     """Write the table as table.md, table.tex and results.json, and give it back."""
-    table = make_table(results)
+    table = make_table(results, others=load_rows(folder))
     write_text(folder / "table.md", to_markdown(table))
     write_text(folder / "table.tex", to_latex(table))
     write_text(folder / "results.json", to_json(results))
@@ -124,10 +162,10 @@ def _printed(value: float | None) -> str:
     return NOT_PUBLISHED if value is None else f"{value:.1f}"
 
 
-def _published_rows(columns: Sequence[Column]) -> list[tuple[str, ...]]:
+def _other_rows(others: Sequence[PublishedRow], columns: Sequence[Column]) -> list[tuple[str, ...]]:
     return [
         (row.model, row.source, *(_printed(row.scores.get(column)) for column in columns))
-        for row in PUBLISHED
+        for row in others
         if row.scores.keys() & set(columns)
     ]
 
@@ -151,13 +189,26 @@ def _notes(results: Sequence[ProbeResult], rows: Sequence[tuple[str, ...]]) -> I
             names = ", ".join(result.left_out)
             words += f" Left out of the mean over tags, since no or every test track has them: {names}."
         yield words
+    yield from _version_notes(results)
     for title, faults in dict.fromkeys((r.title, r.faults) for r in results):
         yield f"{title}: {faults}"
-    sources = {row[1] for row in rows} - {"this run"}
+    sources = {row[1] for row in rows} & {row.source for row in PUBLISHED}
     if sources:
         yield SOURCE_NOTE
     if MUSICFM in sources:
         yield MUSICFM_NOTE
+
+
+def _version_notes(results: Sequence[ProbeResult]) -> Iterable[str]:
+    """Which data made here were used, and which results do not compare."""
+    versions = sorted({r.data_version for r in results if r.data_version})
+    if versions:
+        yield f"Version of the free benchmark, a hash over its audio and labels: {', '.join(versions)}."
+    if len(versions) > 1:
+        for result in results:
+            if result.data_version:
+                yield f"{result.model}, {result.title}: version {result.data_version}."
+        yield "Rows of different versions do not compare. Probe again, or give each version its own --out."
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Names of metrics -> functions of what is true and what a head says, by mir_eval and scikit-learn.
+"""Names of metrics -> functions of what is true and what a head says, equal to mir_eval and scikit-learn.
 
 A metric is a ratio of sums over tracks (accuracy, F-measures), or looks at all tracks at once (areas under
 curves, R2). The first kind says what each track adds, so that tracks can be drawn again in no time.
@@ -7,20 +7,24 @@ curves, R2). The first kind says what each track adds, so that tracks can be dra
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import mir_eval
 import numpy as np
 from jaxtyping import Bool, Float
-from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
+from sklearn.metrics import r2_score
 
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks
 from solfa.probing.examples import Answers, classes_at
-from solfa.tasks.base import LabelKind, Numbers
+from solfa.tasks.base import LabelKind, Numbers, Stems
 
 Parts = Float[np.ndarray, "track 2"]  # numerator and denominator of each track
+Curve = Callable[[np.ndarray, np.ndarray], float]  # scores of tracks with a tag and of the others -> area
 Decoder = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # logits, times and which kind -> moments
 BEAT_TOLERANCE_SECONDS = 0.07
 BOUNDARY_TOLERANCE_SECONDS = 0.5
+TEMPO_TOLERANCE = 0.04  # of the true tempo
+OCTAVE_ERRORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)  # the tempi of half, of all or of a third of the beats
 SILENCE = 1e-7  # energy below which there is nothing to separate
 
 
@@ -35,26 +39,31 @@ class Metric:
     title: str
     parts: Callable[[Answers], Parts] | None = None
     whole: Callable[[Answers], float] | None = None
-    quick: str = ""  # a cheaper metric that stands for it where epochs are chosen
+    quick: str = ""  # a cheaper or a finer metric that stands for it where epochs are chosen
     scale: float = 100.0  # as the field prints it
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; ``r2_NAME`` is R2 of one number.
+    """The metric of that name; ``r2_NAME`` is R2 of one number, ``sdr_NAME`` the ratio of one source.
 
     Raises:
         ScoringError: there is none.
     """
     if name.startswith("r2_"):
         return Metric(title=f"R2 {name.removeprefix('r2_')}", whole=lambda answers: _one_r2(answers, name))
+    if name.startswith("sdr_"):
+        title = f"SDR {name.removeprefix('sdr_')} (dB)"
+        return Metric(title=title, whole=lambda answers: _one_sdr(answers, name), scale=1.0)
     if name not in METRICS:
-        raise ScoringError(f"There is no metric {name}. Known are {', '.join(METRICS)} and r2_NAME.")
+        known = ", ".join(METRICS)
+        raise ScoringError(f"There is no metric {name}. Known are {known}, r2_NAME and sdr_NAME.")
     return METRICS[name]
 
 
 def metric_names(names: Sequence[str], kind: LabelKind) -> list[str]:
-    """The metrics of a task as they are reported: after ``r2``, R2 of each number."""
-    each = [f"r2_{name}" for name in kind.names] if isinstance(kind, Numbers) and "r2" in names else []
+    """The metrics of a task as they are reported: after ``r2`` and ``sdr`` that of each number or source."""
+    single = {Numbers: "r2", Stems: "sdr"}.get(type(kind))
+    each = [f"{single}_{name}" for name in kind.names] if single in names else []
     return list(dict.fromkeys([*names, *each]))
 
 
@@ -116,21 +125,36 @@ def tags_left_out(answers: Answers) -> list[str]:
 
 
 def _is_right(answers: Answers) -> Parts:
-    right = [float(np.argmax(said) == label) for label, said in zip(*_pairs(answers), strict=True)]
-    return _per_track(right)
+    return _per_track(np.stack(list(answers.estimated)).argmax(1) == np.array(answers.reference))
 
 
 def _key_scores(answers: Answers) -> Parts:
-    names = answers.kind.names
-    return _per_track(
-        mir_eval.key.weighted_score(_key(names[label]), _key(names[int(np.argmax(said))]))
-        for label, said in zip(*_pairs(answers), strict=True)
-    )
+    table = _table_of_keys(answers.kind.names)
+    return _per_track(table[np.array(answers.reference), np.stack(list(answers.estimated)).argmax(1)])
+
+
+@cache
+def _table_of_keys(names: tuple[str, ...]) -> Float[np.ndarray, "key key"]:
+    """The score of each key (second axis) where another is true."""
+    keys = [_key(name) for name in names]
+    return np.array([[mir_eval.key.weighted_score(true, said) for said in keys] for true in keys])
 
 
 def _key(name: str) -> str:
     tonic, mode = name.split()
     return f"{tonic} {mode.lower()}"
+
+
+def _tempo_parts(factors: Sequence[float]) -> Callable[[Answers], Parts]:
+    """Whether a tempo, told by its logarithm to base 2, is within 4% of such a multiple of the true one."""
+
+    def parts(answers: Answers) -> Parts:
+        said = np.stack(list(answers.estimated))[:, 0]
+        ratios = 2.0 ** (said - np.array(answers.reference)[:, 0])
+        off = np.abs(ratios[:, None] / np.array(factors) - 1).min(1)
+        return _per_track(off <= TEMPO_TOLERANCE)
+
+    return parts
 
 
 def _frames_right(answers: Answers) -> Parts:
@@ -143,18 +167,21 @@ def _frames_right(answers: Answers) -> Parts:
 
 
 def _boundary_scores(answers: Answers) -> Parts:
-    """F-measure of boundaries within 0.5 s (HR.5F)."""
-    scores = []
+    """F-measure of boundaries within 0.5 s (HR.5F); a track without spans does not count."""
+    parts = []
     for spans, said, times in zip(answers.reference, answers.estimated, answers.times, strict=True):
+        if not spans:
+            parts.append((0.0, 0.0))
+            continue
         reference = np.array([(span.start, span.end) for span in spans])
         changes = np.flatnonzero(np.diff(said.argmax(1))) + 1
         end = max(reference.max(), times[-1] + 1e-3)
-        edges = np.concatenate([[0.0], times[changes], [end]])
+        edges = np.concatenate([times[:1], times[changes], [end]])
         estimated = np.stack([edges[:-1], edges[1:]], 1)
         estimated = estimated[estimated[:, 1] > estimated[:, 0]]
         f_measure = mir_eval.segment.detection(reference, estimated, window=BOUNDARY_TOLERANCE_SECONDS)[2]
-        scores.append(f_measure)
-    return _per_track(scores)
+        parts.append((f_measure, 1.0))
+    return np.array(parts)
 
 
 def _beat_parts(kind: str, decode: Decoder) -> Callable[[Answers], Parts]:
@@ -165,11 +192,30 @@ def _beat_parts(kind: str, decode: Decoder) -> Callable[[Answers], Parts]:
         counted = []
         for events, said, times in zip(answers.reference, answers.estimated, answers.times, strict=True):
             reference, estimated = np.sort(np.array(events[column])), decode(said, times, column)
-            hits = mir_eval.util.match_events(reference, estimated, BEAT_TOLERANCE_SECONDS)
-            counted.append((2.0 * len(hits), float(len(reference) + len(estimated))))
+            hits = count_hits(reference, estimated, BEAT_TOLERANCE_SECONDS)
+            counted.append((2.0 * hits, float(len(reference) + len(estimated))))
         return np.array(counted)
 
     return parts
+
+
+def count_hits(
+    reference: Float[np.ndarray, " event"], estimated: Float[np.ndarray, " found"], tolerance: float
+) -> int:
+    """The most pairs of moments within ``tolerance`` seconds of each other, none of them used twice.
+
+    Both must be sorted: then the earliest pair that is left always belongs to a best matching.
+    """
+    n_hits = first = second = 0
+    true, said = reference.tolist(), estimated.tolist()
+    while first < len(true) and second < len(said):
+        if abs(true[first] - said[second]) <= tolerance:
+            n_hits, first, second = n_hits + 1, first + 1, second + 1
+        elif true[first] < said[second]:
+            first += 1
+        else:
+            second += 1
+    return n_hits
 
 
 def _peaks(said: np.ndarray, times: np.ndarray, column: int) -> np.ndarray:
@@ -189,17 +235,33 @@ def _probability(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
-def _over_tags(curve: Callable[..., float]) -> Callable[[Answers], float]:
+def _over_tags(curve: Curve) -> Callable[[Answers], float]:
     """Mean over the tags for which the area under a curve is defined."""
 
     def area(answers: Answers) -> float:
         is_tagged, said = _is_tagged(answers), np.stack(list(answers.estimated))
-        defined = is_tagged.any(0) & ~is_tagged.all(0)
-        if not defined.any():
+        areas = [
+            curve(np.sort(scores[carry]), np.sort(scores[~carry]))
+            for carry, scores in zip(is_tagged.T, said.T, strict=True)
+            if carry.any() and not carry.all()
+        ]
+        if not areas:
             raise ScoringError("No tag is on some tracks and not on others. Check the labels of the split.")
-        return float(curve(is_tagged[:, defined], said[:, defined], average="macro"))
+        return float(np.mean(areas))
 
     return area
+
+
+def area_under_roc(carrying: Float[np.ndarray, " track"], others: Float[np.ndarray, " other"]) -> float:
+    """Share of pairs in which the track with a tag scores higher; scores are sorted, a tie is half."""
+    below, not_above = (np.searchsorted(others, carrying, side=side) for side in ("left", "right"))
+    return float((below + not_above).mean() / (2 * len(others)))
+
+
+def average_precision(carrying: Float[np.ndarray, " track"], others: Float[np.ndarray, " other"]) -> float:
+    """Precision at the score of each track that carries a tag, in the mean; scores are sorted."""
+    n_right = len(carrying) - np.searchsorted(carrying, carrying)
+    return float((n_right / (n_right + len(others) - np.searchsorted(others, carrying))).mean())
 
 
 def _is_tagged(answers: Answers) -> Bool[np.ndarray, "track tag"]:
@@ -232,23 +294,52 @@ def signal_to_distortion(
 ) -> float:
     """Energy of a source over that of what is wrong in its estimate, in dB; NaN for a silent source.
 
-    The plain ratio over a whole track, without the filters that BSSEval allows.
-
     Source:
-        Music Demixing Challenge 2021, arXiv:2108.13559.
+        SDR of BSS Eval version 4 (Stoeter, Liutkus, Ito: The 2018 Signal Separation Evaluation Campaign). Its
+        filters part the error into interference and artefacts; the sum, which SDR counts, is the same.
     """
     energy, wrong = float(np.square(reference).sum()), float(np.square(reference - estimated).sum())
     return float("nan") if energy < SILENCE else 10 * float(np.log10(energy / max(wrong, SILENCE)))
 
 
-def _sdr(answers: Answers) -> Parts:
-    """Mean over the sources of a track that are not silent."""
-    parts = []
-    for reference, estimated in zip(answers.reference, answers.estimated, strict=True):
-        ratios = np.array([signal_to_distortion(*pair) for pair in zip(reference, estimated, strict=True)])
-        heard = ratios[np.isfinite(ratios)]
-        parts.append((float(heard.sum()), float(len(heard))))
-    return np.array(parts)
+def separation_ratios(
+    reference: Float[np.ndarray, "source sample"], estimated: Float[np.ndarray, "source sample"], window: int
+) -> Float[np.ndarray, "source window"]:
+    """``signal_to_distortion`` in windows side by side; what is left at the end is not counted.
+
+    As in museval, which has windows of one second, a window has no ratio (NaN) where any source or estimate
+    is silent. A track shorter than a window is one.
+    """
+    n_windows = max(1, reference.shape[1] // window)
+    pairs = [
+        (reference[:, start : start + window], estimated[:, start : start + window])
+        for start in range(0, n_windows * window, window)
+    ]
+    return np.array([_ratios(true, said) for true, said in pairs]).T
+
+
+def _ratios(reference: np.ndarray, estimated: np.ndarray) -> list[float]:
+    if min(np.square(one).sum(1).min() for one in (reference, estimated)) < SILENCE:
+        return [float("nan")] * len(reference)
+    return [signal_to_distortion(true, said) for true, said in zip(reference, estimated, strict=True)]
+
+
+def _sdr_of_sources(answers: Answers) -> Float[np.ndarray, " source"]:
+    """Median over tracks of the median over windows."""
+    by_track = np.array([[_median(row) for row in ratios] for ratios in answers.estimated])
+    found = np.array([_median(row) for row in by_track.T])
+    if np.isnan(found).any():
+        raise ScoringError("A source is silent wherever sdr could count it. Check the stems of the split.")
+    return found
+
+
+def _one_sdr(answers: Answers, name: str) -> float:
+    return float(_sdr_of_sources(answers)[answers.kind.names.index(name.removeprefix("sdr_"))])
+
+
+def _median(values: Float[np.ndarray, " value"]) -> float:
+    heard = values[np.isfinite(values)]
+    return float(np.median(heard)) if len(heard) else float("nan")
 
 
 def _per_track(scores: object) -> Parts:
@@ -256,16 +347,16 @@ def _per_track(scores: object) -> Parts:
     return np.stack([values, np.ones_like(values)], 1)
 
 
-def _pairs(answers: Answers) -> tuple[Sequence, Sequence]:
-    return answers.reference, answers.estimated
-
-
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(title="accuracy", parts=_is_right),
     "key_score": Metric(title="weighted key score", parts=_key_scores),
-    "roc_auc": Metric(title="ROC-AUC", whole=_over_tags(roc_auc_score)),
-    "pr_auc": Metric(title="PR-AUC", whole=_over_tags(average_precision_score)),
+    "roc_auc": Metric(title="ROC-AUC", whole=_over_tags(area_under_roc)),
+    "pr_auc": Metric(title="PR-AUC", whole=_over_tags(average_precision)),
     "r2": Metric(title="R2", whole=_mean_r2),
+    "tempo_accuracy_1": Metric(title="tempo within 4%", parts=_tempo_parts(OCTAVE_ERRORS[:1]), quick="r2"),
+    "tempo_accuracy_2": Metric(
+        title="tempo or its double, third ... within 4%", parts=_tempo_parts(OCTAVE_ERRORS), quick="r2"
+    ),
     "frame_accuracy": Metric(title="accuracy of frames", parts=_frames_right),
     "hr5f": Metric(title="boundaries within 0.5 s, F", parts=_boundary_scores),
     "beat_f1": Metric(title="beat F1", parts=_beat_parts("beat", _beats), quick="beat_peaks_f1"),
@@ -274,5 +365,9 @@ METRICS: dict[str, Metric] = {
     ),
     "beat_peaks_f1": Metric(title="beat F1 of peaks", parts=_beat_parts("beat", _peaks)),
     "downbeat_peaks_f1": Metric(title="downbeat F1 of peaks", parts=_beat_parts("downbeat", _peaks)),
-    "sdr": Metric(title="SDR (dB)", parts=_sdr, scale=1.0),
+    "sdr": Metric(
+        title="SDR (dB), mean over sources",
+        whole=lambda answers: float(_sdr_of_sources(answers).mean()),
+        scale=1.0,
+    ),
 }

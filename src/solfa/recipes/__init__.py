@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from solfa.config import ConfigError
 from solfa.recipes.codec import rvq_vae, rvq_vae_adversarial, rvq_vae_tiny
+from solfa.recipes.finetuning import finetune, finetune_lora
 from solfa.recipes.mert import (
     kmeans_75hz,
     kmeans_v0,
@@ -15,6 +16,7 @@ from solfa.recipes.mert import (
     mert_tiny,
     mert_v0,
 )
+from solfa.recipes.mulan import mulan_large, mulan_small, mulan_tiny
 from solfa.recipes.muq import (
     hidden_rvq,
     mel_rvq,
@@ -49,6 +51,11 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
         mert_v0,
         mert_small,
         mert_tiny,
+        finetune,
+        finetune_lora,
+        mulan_large,
+        mulan_small,
+        mulan_tiny,
     )
 }
 
@@ -70,6 +77,8 @@ def recipe(name: str) -> RunConfig:
 
 __all__ = [
     "RECIPES",
+    "finetune",
+    "finetune_lora",
     "hidden_rvq",
     "kmeans_75hz",
     "kmeans_v0",
@@ -80,6 +89,9 @@ __all__ = [
     "mert_small",
     "mert_tiny",
     "mert_v0",
+    "mulan_large",
+    "mulan_small",
+    "mulan_tiny",
     "muq_base",
     "muq_iter2",
     "muq_large",

@@ -138,13 +138,14 @@ def hidden_rvq() -> RunConfig:
     """The quantizer of a second iteration, fitted to stored hidden states: 8 codebooks of 1024.
 
     It sees as many frames in a step as mel_rvq, from five times as many tracks: they need not be decoded.
+    At ten times the rate of mel_rvq a tenth of its steps are enough (docs/experiments.md).
     Sizes are those of muq_large; of another encoder, set ``objective.target.quantizer.dim`` to its width.
     Where the folder holds several layers, ``data.frames_layer`` chooses one.
 
     Command:  solfa train hidden_rvq --set data.manifest=tracks.jsonl --set data.frames=hidden
               --out runs/hidden_rvq
-    Takes:    untested
-    Reaches:  untested
+    Takes:    3 to 5 minutes on one busy core, for a width of 192
+    Reaches:  of hidden states of muq_small on other tracks, 95 % of the variance explained for layer 5
     """
     return override(
         mel_rvq(),
@@ -153,6 +154,10 @@ def hidden_rvq() -> RunConfig:
             "data.clip_seconds": 1.0,
             "data.clips_per_step": 160,
             "data.channel": "mean",
+            "optim.lr": 1e-3,
+            "n_steps": 600,
+            "validate_every": 200,
+            "checkpoint_every": 200,
         },
     )
 

@@ -1,114 +1,290 @@
-"""Exact search: a query vector against all vectors of a library, by one matrix product."""
+"""Searcher: a library that answers queries by words, tracks, segments, files and sums of these."""
 
-from collections.abc import Container, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from solfa.checkpoint import CheckpointError
-from solfa.data.manifest import Track
-from solfa.embedding import describe_space, embed, hash_content
-from solfa.models import AudioEncoder, ModelError
-from solfa.models import load_encoder as load
-from solfa.retrieval.library import Library, LibraryError
+from solfa.embedding import Space, describe_space, embed, hash_content
+from solfa.models import AudioEncoder, ClipEncoder, ModelError, MuLan, load
+from solfa.retrieval.expression import QueryError, Term, TrackNumber, Words, parse_query
+from solfa.retrieval.filters import Filters
+from solfa.retrieval.index import ExactIndex, Index, units
+from solfa.retrieval.library import Library, LibraryError, LibrarySegment, LibraryTrack
+from solfa.retrieval.projection import project
+
+Point = tuple[int, float, float]  # number of a track, x, y
 
 
 @dataclass(frozen=True)
 class Match:
-    """A track that was found."""
+    """A track that was found, and where in it the query fits best."""
 
-    track: Track
-    score: float  # cosine similarity, in [-1, 1]
+    track: LibraryTrack
+    score: float  # cosine similarity of the whole track, in [-1, 1]
+    start: float  # of the best segment, in seconds
+    end: float
 
 
-class VectorIndex:
-    """The vectors of a library in memory, ready to be compared.
+class Searcher:
+    """Answers queries about a library, and follows what others change in it. May be used by several threads.
 
     Args:
-        tracks: what the vectors are of.
-        vectors: one for each track.
-        centred: take the mean of all ``vectors`` from each vector and from each query before comparing. Mean
-            hidden states of music all point to one side; what is left says in what tracks differ. The scores
-            then depend on what else is in the library.
+        path: the library.
+        encoder: the model that made it, for queries by words and by unknown files; loaded by the name in the
+            library when it is needed, if None.
+        index: what finds the nearest vectors; exact if None.
+        reads_files: whether a query may name any file. If not, as is wise where strangers ask, only files of
+            the library are known, and no other is looked at.
+
+    Raises:
+        LibraryError: there is no library, or it is damaged.
     """
 
     def __init__(
-        self, tracks: Sequence[Track], vectors: Float[np.ndarray, "track dim"], centred: bool = False
+        self,
+        path: Path,
+        encoder: AudioEncoder | MuLan | None = None,
+        *,
+        index: Index | None = None,
+        reads_files: bool = True,
     ) -> None:
-        self.tracks = tracks
-        self.centre = vectors.mean(0, dtype=np.float64).astype(np.float32) if centred else np.float32(0)
-        self.units = _units(vectors - self.centre)
+        self.path, self.reads_files = Path(path), reads_files
+        self._index = index or ExactIndex()
+        self._library = Library(self.path)
+        self._state: tuple[int, ...] = ()  # of the library when the index last followed it
+        self._n_tracks = 0
+        self._model, self._checked = encoder, False
+        self._lock, self._map_lock = threading.RLock(), threading.Lock()
 
-    @classmethod
-    def of(cls, library: Library, centred: bool = False) -> "VectorIndex":
-        """The vectors of a library as it is now."""
-        tracks = library.tracks()
-        if not tracks:
-            raise LibraryError(
-                f"{library.path} holds no tracks yet. Fill it: solfa index MUSIC --library {library.path}"
-            )
-        return cls(tracks, library.vectors(tracks), centred)
+    def __enter__(self) -> "Searcher":
+        return self
 
-    def nearest(self, vector: Float[np.ndarray, " dim"], n: int, without: Container[str] = ()) -> list[Match]:
-        """The ``n`` most similar tracks, best first; equal scores in the order of tracks.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the library."""
+        with self._lock:
+            self._library.close()
+
+    @property
+    def space(self) -> Space:
+        """Of the library's vectors."""
+        return self._library.space
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many tracks pass the filters."""
+        with self._open() as library:
+            return len(library.ids(filters or Filters()))
+
+    def tracks(
+        self, offset: int = 0, n: int | None = None, filters: Filters | None = None
+    ) -> list[LibraryTrack]:
+        """Tracks by path: ``n`` of those that pass the filters, after ``offset`` others."""
+        with self._open() as library:
+            return library.tracks(filters, n=n, offset=offset)
+
+    def track(self, id: int) -> LibraryTrack:
+        """The track of a number. Raises LibraryError if there is none."""
+        with self._open() as library:
+            return library.track(id)
+
+    def segments(self, track_id: int) -> list[LibrarySegment]:
+        """The segments of a track, in the order of time."""
+        with self._open() as library:
+            return library.segments(library.track(track_id))
+
+    def search(self, query: str, n: int = 10, filters: Filters | None = None) -> list[Match]:
+        """The tracks that fit a query best, best first; those that it names are left out.
 
         Args:
-            vector: what to look for.
+            query: words, or terms with signs and weights as ``expression`` describes them.
             n: at most so many.
-            without: content hashes that are left out.
+            filters: only tracks that pass are considered.
+
+        Raises:
+            QueryError: the query cannot be understood, or the model of the library knows no words.
+            LibraryError: it names a track that is not there, the library is empty, or its model is gone.
+            AudioError, FileNotFoundError: it names a file that cannot be read.
+            SpaceError: the model is not the one that made the library.
         """
-        scores = self.units @ _units((vector - self.centre)[None])[0]
-        found: list[Match] = []
-        for row in np.argsort(-scores, kind="stable"):
-            if len(found) == n:
-                break
-            if self.tracks[row].content_hash not in without:
-                found.append(Match(self.tracks[row], float(scores[row])))
-        return found
+        return self._find(parse_query(query), n, filters)
+
+    def similar(
+        self, track_id: int, segment: int | None = None, n: int = 10, filters: Filters | None = None
+    ) -> list[Match]:
+        """Tracks that sound like a track or one of its segments; the track and its copies are left out."""
+        if segment is None:
+            return self._find([Term(1.0, TrackNumber(track_id))], n, filters)
+        segments = self.segments(track_id)
+        if not 0 <= segment < len(segments):
+            raise QueryError(
+                f"Track {track_id} has segments 0 to {len(segments) - 1}, and no segment {segment}."
+            )
+        return self._find([Term(1.0, TrackNumber(track_id, segments[segment].start))], n, filters)
+
+    def similar_to_file(self, path: Path, n: int = 10, filters: Filters | None = None) -> list[Match]:
+        """Tracks that sound like a file, in the library or not; the file and its copies are left out."""
+        return self._find([Term(1.0, Path(path))], n, filters)
+
+    def map(self) -> list[Point]:
+        """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``project``.
+
+        Made when tracks have come since the last time, which takes seconds for some thousands, and kept in
+        the library.
+        """
+        with self._map_lock:
+            with self._open() as library, library.snapshot():
+                contents = library.contents()
+                ids = {id for id, _ in contents}
+                points = [point for point in library.map() if point[0] in ids]
+                if len(points) == len(ids):
+                    return points
+                vectors = library.vectors_of([hash_ for _, hash_ in contents])
+            places = project(vectors)  # others may search meanwhile
+            points = [(id, float(x), float(y)) for (id, _), (x, y) in zip(contents, places, strict=True)]
+            with self._open() as library:
+                library.store_map(points)
+        return points
+
+    def _find(self, terms: Sequence[Term], n: int, filters: Filters | None) -> list[Match]:
+        with self._open() as library, library.snapshot():
+            self._refresh(library)
+            direction, named = self._direction(library, terms)
+            among = library.ids(filters) if filters else None
+            found = self._index.nearest(direction, n, among=among, without=library.ids_of(named))
+            tracks = library.tracks_of([id for id, _ in found])
+            return [
+                self._match(library, track, score, direction)
+                for track, (_, score) in zip(tracks, found, strict=True)
+            ]
+
+    def _direction(
+        self, library: Library, terms: Iterable[Term]
+    ) -> tuple[Float[np.ndarray, " dim"], list[str]]:
+        """Where the sum of the terms points, and the content hashes of tracks that it asks for."""
+        total, named = np.zeros(library.space.dim, np.float32), []
+        for term in terms:
+            content_hash, vector = self._vector(library, term.meaning)
+            if content_hash is None:  # the mean of music is not the mean of words
+                total += term.weight * units(vector[None])[0]
+                continue
+            total += term.weight * units((vector - self._index.centre)[None])[0]
+            if term.weight > 0:
+                named.append(content_hash)
+        return units(total[None])[0], named
+
+    def _vector(
+        self, library: Library, meaning: Words | TrackNumber | Path
+    ) -> tuple[str | None, Float[np.ndarray, " dim"]]:
+        """What a term means as a vector, and the content hash of what sounds like that."""
+        match meaning:
+            case Words():
+                return None, self._words(meaning.text)
+            case TrackNumber():
+                track = library.track(meaning.id)
+                if meaning.seconds is None:
+                    return track.content_hash, library.vectors([track])[0]
+                return track.content_hash, _segment_at(library, track, meaning.seconds).vector
+        return self._file(library, meaning)
+
+    def _file(self, library: Library, path: Path) -> tuple[str, Float[np.ndarray, " dim"]]:
+        """Content hash and vector of a file: from the library if it is known there, else by its model."""
+        if not self.reads_files:
+            track = library.at(path)
+            if track is None:
+                raise QueryError(f"{str(path)!r} is not in the library. Ask for one of its tracks.")
+            return track.content_hash, library.vectors([track])[0]
+        known = library.find(path)
+        content_hash = known.content_hash if known else hash_content(path)
+        vector = library.vector_of(content_hash)
+        return content_hash, self._embedded(path) if vector is None else vector
+
+    def _embedded(self, path: Path) -> Float[np.ndarray, " dim"]:
+        space, encoder = self.space, _audio_side(self._loaded())
+        vectors = embed(
+            path, encoder, layer=space.layer, pool=space.pool, windows=space.windows,
+            precision=space.precision,
+        )  # fmt: skip
+        return vectors[0].numpy()
+
+    def _words(self, text: str) -> Float[np.ndarray, " dim"]:
+        model = self._loaded()
+        mulan = model.frontend.mulan if isinstance(model, ClipEncoder) else model
+        if not isinstance(mulan, MuLan) or self.space.pool != "mean":
+            raise QueryError(
+                f"{self.path} was made by {self.space.model}, which knows no words. Ask for a track or "
+                "a file, or make one with a music-text model: solfa index MUSIC --library NEW --model MODEL"
+            )
+        with torch.no_grad():
+            return mulan.embed_text([text])[0].cpu().numpy()
+
+    def _loaded(self) -> AudioEncoder | MuLan:
+        """The model that made the library; checked once."""
+        if self._model is None:
+            self._model = _load_model(self._library)
+        if not self._checked:
+            space = self.space
+            same = describe_space(
+                _audio_side(self._model), space.model, layer=space.layer, pool=space.pool,
+                windows=space.windows, precision=space.precision,
+            )  # fmt: skip
+            space.check_same(same, self.path)
+            self._checked = True
+        return self._model
+
+    def _match(
+        self, library: Library, track: LibraryTrack, score: float, direction: Float[np.ndarray, " dim"]
+    ) -> Match:
+        segments = library.segments(track)
+        vectors = np.stack([segment.vector for segment in segments]) - self._index.centre
+        best = segments[int(np.argmax(units(vectors) @ direction))]
+        return Match(track, score, best.start, best.end)
+
+    def _refresh(self, library: Library) -> None:
+        state = library.state()
+        if state != self._state:
+            self._index.follow(library)
+            self._state, self._n_tracks = state, len(library)
+        if not self._n_tracks:
+            raise LibraryError(
+                f"{self.path} holds no tracks yet. Fill it: solfa index MUSIC --library {self.path}"
+            )
+
+    @contextmanager
+    def _open(self) -> Iterator[Library]:
+        """The library as it is now, for one thread; opened again if another file has taken its place."""
+        with self._lock:
+            state = self._library.state()
+            if self._state and state[:2] != self._state[:2]:
+                self._library.close()
+                self._library, self._state, self._checked = Library(self.path), (), False
+            yield self._library
 
 
-def similar(
-    library: Library,
-    path: Path,
-    *,
-    n: int = 10,
-    centred: bool = False,
-    encoder: AudioEncoder | None = None,
-) -> list[Match]:
-    """Tracks of a library that sound like a file, best first; the file itself and its copies are left out.
-
-    Args:
-        library: where to look.
-        path: audio file, in the library or not; its vector is taken from there if it is known.
-        n: at most so many.
-        centred: see ``VectorIndex``.
-        encoder: makes the vector of an unknown file; loaded by the name in the library if None.
-
-    Raises:
-        AudioError, FileNotFoundError: the file cannot be read.
-        LibraryError: the library is empty, or its model cannot be loaded.
-        SpaceError: the model is not the one that made the library.
-    """
-    content_hash, vector = query_of(library, path, encoder)
-    return VectorIndex.of(library, centred).nearest(vector, n, without={content_hash})
+def _segment_at(library: Library, track: LibraryTrack, seconds: float) -> LibrarySegment:
+    """The segment of a track that is heard at a time."""
+    for segment in library.segments(track):
+        if segment.start <= seconds < segment.end:
+            return segment
+    raise QueryError(f"Track {track.id} lasts {track.seconds:.1f} s; there is nothing at {seconds:g} s.")
 
 
-def query_of(
-    library: Library, path: Path, encoder: AudioEncoder | None = None
-) -> tuple[str, Float[np.ndarray, " dim"]]:
-    """Content hash and vector of a file: from the library if it is known there, else by its model."""
-    track = library.find(path)
-    content_hash = track.content_hash if track else hash_content(path)
-    vector = library.vector_of(content_hash)
-    if vector is None:
-        vector = _embed_into(library, path, encoder or load_encoder(library))
-    return content_hash, vector
+def _audio_side(model: AudioEncoder | MuLan) -> AudioEncoder:
+    return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
 
 
-def load_encoder(library: Library) -> AudioEncoder:
-    """The encoder that made the vectors of a library."""
+def _load_model(library: Library) -> AudioEncoder | MuLan:
     try:
         return load(library.space.model)
     except (ModelError, CheckpointError) as error:
@@ -116,22 +292,3 @@ def load_encoder(library: Library) -> AudioEncoder:
             f"The model of {library.path} cannot be loaded: {error} "
             "If it is in another place now, name that with --model."
         ) from error
-
-
-def _embed_into(library: Library, path: Path, encoder: AudioEncoder) -> Float[np.ndarray, " dim"]:
-    space = library.space
-    same = describe_space(
-        encoder, space.model, layer=space.layer, pool=space.pool, windows=space.windows,
-        precision=space.precision,
-    )  # fmt: skip
-    space.check_same(same, library.path)
-    vectors = embed(
-        path, encoder, layer=space.layer, pool=space.pool, windows=space.windows, precision=space.precision
-    )
-    return vectors[0].numpy()
-
-
-def _units(vectors: Float[np.ndarray, "track dim"]) -> Float[np.ndarray, "track dim"]:
-    """Vectors of length one; a vector of zeros stays what it is, and is similar to nothing."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)

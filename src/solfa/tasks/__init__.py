@@ -17,7 +17,8 @@ from solfa.tasks.base import (
     Task,
     TaskError,
 )
-from solfa.tasks.catalogue import TASKS, Presence, find_data, load_items, look_for, shared_groups, task
+from solfa.tasks.catalogue import TASKS, Presence, find_data, load_items, look_for, task
+from solfa.tasks.leaks import find_leaks, shared_groups
 
 __all__ = [
     "SPLITS",
@@ -38,6 +39,7 @@ __all__ = [
     "Task",
     "TaskError",
     "find_data",
+    "find_leaks",
     "load_items",
     "look_for",
     "shared_groups",

@@ -84,6 +84,8 @@ class Item:
     group: str  # artist, piece, kit: what must not stand in two splits
     start: float = 0.0  # seconds
     seconds: float | None = None  # to the end of the file if None
+    content: str = ""  # hash of the audio where it is known: must not stand in two splits
+    soundfont: str = ""  # of rendered audio: what plays in test must not play elsewhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ class Task:
         [Path], Sequence[Item]
     ]  # folder -> items; TaskError if it is not there or not as it must be
     averages: Literal["logits", "probabilities"] = "logits"  # of the clips and items of a track
+    version: Callable[[Path], str] | None = None  # of the data: scores compare if it is equal
     folders: tuple[str, ...] = ()  # names its folder may have below a root of data; its own name if empty
 
 

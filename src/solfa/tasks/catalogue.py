@@ -11,16 +11,19 @@ from solfa.tasks.base import SPLITS, Item, Split, Task, TaskError
 from solfa.tasks.chords1217 import CHORDS1217
 from solfa.tasks.emomusic import EMOMUSIC
 from solfa.tasks.free import FREE_TASKS
+from solfa.tasks.free_real import REAL_TASKS
 from solfa.tasks.giantsteps import GIANTSTEPS_KEY
 from solfa.tasks.gtzan import GTZAN_BEATS, GTZAN_GENRE
 from solfa.tasks.harmonix import HARMONIX_STRUCTURE
 from solfa.tasks.hooktheory import HOOKTHEORY_KEY, HOOKTHEORY_STRUCTURE
+from solfa.tasks.leaks import shared_groups
 from solfa.tasks.magnatagatune import MAGNATAGATUNE
 from solfa.tasks.mtg_jamendo import MTG_GENRE, MTG_INSTRUMENT, MTG_MOOD, MTG_TOP50
 from solfa.tasks.musdb18 import MUSDB18
 from solfa.tasks.nsynth import NSYNTH_INSTRUMENT, NSYNTH_PITCH
 from solfa.tasks.vocalset import VOCALSET_SINGER, VOCALSET_TECHNIQUE
 
+FREE = "free"  # stands for all tasks of the free benchmark
 ROOTS_VARIABLE = "SOLFA_DATA"  # folders of data sets, separated as in PATH
 
 TASKS: dict[str, Task] = {
@@ -45,6 +48,7 @@ TASKS: dict[str, Task] = {
         HOOKTHEORY_STRUCTURE,
         HARMONIX_STRUCTURE,
         *FREE_TASKS,
+        *REAL_TASKS,
     )
 }
 
@@ -63,6 +67,11 @@ class Presence:
     def is_usable(self) -> bool:
         """Whether the task can be run."""
         return not self.problem
+
+
+def free_tasks() -> list[Task]:
+    """The tasks of the free benchmark."""
+    return [*FREE_TASKS, *REAL_TASKS]
 
 
 def task(name: str) -> Task:
@@ -99,6 +108,12 @@ def load_items(name: str, roots: Sequence[Path] | None = None) -> Sequence[Item]
     return task(name).load(folder)
 
 
+def data_version(wanted: Task, roots: Sequence[Path] | None = None) -> str:
+    """The version of a task's data; empty if they have none, or are not there."""
+    folder = _find(wanted, default_roots() if roots is None else roots)
+    return wanted.version(folder) if wanted.version and folder else ""
+
+
 def look_for(wanted: Task, roots: Sequence[Path] | None = None) -> Presence:
     """Where a task's data lie, how many items there are, and what is missing. Reads all its lists."""
     roots = default_roots() if roots is None else roots
@@ -120,14 +135,6 @@ def look_for(wanted: Task, roots: Sequence[Path] | None = None) -> Presence:
         n_shared=len(shared_groups(items)),
         problem=problem,
     )
-
-
-def shared_groups(items: Sequence[Item]) -> dict[str, set[Split]]:
-    """The groups that stand in more than one split, with these splits; none in a clean data set."""
-    splits: dict[str, set[Split]] = {}
-    for item in items:
-        splits.setdefault(item.group, set()).add(item.split)
-    return {group: found for group, found in splits.items() if len(found) > 1}
 
 
 def _find(wanted: Task, roots: Sequence[Path]) -> Path | None:

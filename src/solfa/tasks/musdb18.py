@@ -74,7 +74,8 @@ MUSDB18 = Task(
     size="150 tracks, about 10 h: 86 to train, 14 to validate, 50 to test",
     split_source="the data set's own; 14 tracks to validate as in its reader musdb",
     faults=(
-        "Artists of several tracks may stand on two sides: a group is a track. Silent stems have no SDR."
+        "Artists of several tracks may stand on two sides: a group is a track. Silent windows have no SDR. "
+        "Separated and scored in mono at the encoder's rate, on which published rows say nothing."
     ),
     download=DOWNLOAD,
     source="Rafii et al., MUSDB18-HQ, 2019; protocol: MARBLE v1, arXiv:2306.10548",

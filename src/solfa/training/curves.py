@@ -32,7 +32,7 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     figure = Figure(figsize=(13, 3.9), layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)
-    if "accuracy" in lines[-1]:
+    if {"accuracy", "unigram_accuracy"} <= lines[-1].keys():
         _draw(left, lines, "code_loss", "loss of a hidden code (nats)")
         _draw(left, lines, "unigram_loss", "loss of a hidden code (nats)", baseline="code frequencies alone")
         _draw(middle, lines, "accuracy", "masked accuracy (%)", scale=100.0)
@@ -97,6 +97,8 @@ def _draw_what_was_learned(axes: Any, lines: list[Line]) -> None:
     elif "log_mel" in lines[-1]:
         _draw(axes, lines, "log_mel", "distance of mel bands (dB)", scale=20 / math.log(10))
         axes.set_ylim(bottom=0)
+    elif "accuracy" in lines[-1]:
+        _draw(axes, lines, "accuracy", "clips whose likeliest label is right (%)", scale=100.0)
     elif "squared_error" in lines[-1]:
         _draw(axes, lines, "squared_error", "squared error")
         _draw(axes, lines, "squared_error_of_mean", "squared error", baseline="mean of every value")

@@ -50,14 +50,20 @@ OptimConfig = AdamWConfig | MuonConfig
 
 def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.optim.Optimizer]:
     """Optimisers over all parameters that learn; each group keeps its highest rate as ``peak_lr``."""
-    learning = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    groups = objective.groups()
     if isinstance(config, AdamWConfig):
-        return [_adamw(learning, config.lr, config)]
+        return [_adamw(groups, config.lr, config)]
     if not hasattr(torch.optim, "Muon"):
         raise ValueError(
             f"PyTorch {torch.__version__} has no Muon. Install 2.9 or newer, or choose AdamW: "
             '--set optim=\'{"kind": "adamw"}\'.'
         )
+    if any(share != 1 for _, share in groups):
+        raise ValueError(
+            "Muon knows no rate of its own for a part. Set objective.encoder_rate to 1, or choose AdamW: "
+            '--set optim=\'{"kind": "adamw"}\'.'
+        )
+    learning = [parameter for parameters, _ in groups for parameter in parameters]
     matrices = [p for p in objective.model.parameters() if p.requires_grad and p.ndim == 2]
     taken = {id(parameter) for parameter in matrices}
     muon = torch.optim.Muon(
@@ -67,7 +73,8 @@ def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.op
         weight_decay=config.weight_decay,
         adjust_lr_fn="match_rms_adamw",
     )
-    return [muon, _adamw([p for p in learning if id(p) not in taken], config.adam_lr, config)]
+    others = [p for p in learning if id(p) not in taken]
+    return [muon, _adamw([(others, 1.0)], config.adam_lr, config)]
 
 
 def set_learning_rates(
@@ -90,10 +97,12 @@ def rate_share(config: OptimConfig, step: int, n_steps: int) -> float:
     return max(0, n_steps - step) / max(1, n_steps - config.warmup_steps)
 
 
-def _adamw(parameters: list[nn.Parameter], lr: float, config: OptimConfig) -> torch.optim.AdamW:
-    """One group, as the published runs have it."""
+def _adamw(
+    groups: list[tuple[list[nn.Parameter], float]], lr: float, config: OptimConfig
+) -> torch.optim.AdamW:
+    """Groups with shares of the rate; in pre-training there is one, as the published runs have it."""
     return torch.optim.AdamW(
-        [{"params": parameters, "peak_lr": lr}],
+        [{"params": parameters, "peak_lr": share * lr} for parameters, share in groups],
         lr=lr,
         betas=config.betas,
         eps=config.eps,

@@ -73,6 +73,7 @@ class Trainer:
         self._check()
         torch.manual_seed(config.seed)
         self.objective = build_objective(config.objective).to(place.device)
+        self.objective.clips_at_once = place.clips_per_device
         self.clips = self._clips(config.data.manifest)
         self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
         self.optimizers = build_optimizers(config.optim, self.objective)
@@ -313,7 +314,8 @@ class Trainer:
 
     @property
     def _clips_per_forward(self) -> int:
-        return min(self.place.clips_per_device, self.config.data.clips_per_step // distributed.world_size())
+        wanted = self.objective.n_compared // distributed.world_size() or self.place.clips_per_device
+        return min(wanted, self.config.data.clips_per_step // distributed.world_size())
 
     @property
     def _n_accumulated(self) -> int:

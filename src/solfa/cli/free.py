@@ -1,0 +1,57 @@
+"""solfa data render free: all parts of the free benchmark in one folder, counted and checked for leaks."""
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from solfa.cli.progress import progress
+from solfa.corpora.free_benchmark import Sources, make_benchmark
+from solfa.tasks import SPLITS, TaskError, find_leaks
+from solfa.tasks.catalogue import free_tasks
+from solfa.tasks.free import free_version
+
+SHOWN = 20  # failures on the screen
+results = Console()
+
+
+def render_free(out: Path, sources: Sources) -> None:
+    """Make the benchmark in ``out``, say what is in it, and leave with 1 if anything is missing or leaks."""
+    with progress("making", None) as tell:
+        done = make_benchmark(
+            out, sources, progress=lambda folder, n_done, n: tell(n_done, f"{folder}, {n} in all")
+        )
+    for name, why in done.left_out.items():
+        _say(f"[yellow]left out[/yellow] {escape(name)}: {escape(why)}")
+    for name, why in list(done.failures.items())[:SHOWN]:
+        _say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
+    n_leaks = _show_tasks(out)
+    _say(f"{len(done.failures)} pieces and recordings are not there; {n_leaks} leaks")
+    _say(f"Version {free_version(out)} in {escape(str(out))}. Probe it with: solfa probe free --model MODEL")
+    raise typer.Exit(1 if done.left_out or n_leaks else 0)
+
+
+def _show_tasks(out: Path) -> int:
+    """A line for every task; gives the number of leaks in all of them."""
+    table = Table("task", "train", "valid", "test", "leaks")
+    n_leaks = 0
+    for task in free_tasks():
+        try:
+            items = task.load(out)
+        except TaskError:  # its part was left out, which is said above
+            items = []
+        leaks = find_leaks(items)
+        n_leaks += len(leaks)
+        for name, splits in list(leaks.items())[:SHOWN]:
+            _say(f"[red]leak[/red] {task.name}: {escape(name)} stands in {', '.join(sorted(splits))}")
+        counts = Counter(item.split for item in items)
+        table.add_row(task.name, *(str(counts[split]) for split in SPLITS), str(len(leaks)))
+    results.print(table)
+    return n_leaks
+
+
+def _say(line: str) -> None:
+    results.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,139 @@
+"""solfa search and solfa similar: what in a library fits words, tracks and files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder, shown
+from solfa.cli.examples import examples
+from solfa.cli.library import LibraryOption, OptionalModelOption
+from solfa.retrieval import ExactIndex, Filters, Index, Match, Searcher
+from solfa.retrieval.export import write_playlist
+from solfa.retrieval.filters import FORMS
+from solfa.retrieval.lance import LanceIndex
+
+IndexKind = Literal["exact", "lance"]
+NumberOption = Annotated[int, typer.Option("--n", min=1, help="At most so many tracks.")]
+FilterOption = Annotated[
+    list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help=f"May be repeated: {FORMS}.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PlaylistOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a playlist besides.")]
+IndexOption = Annotated[
+    IndexKind,
+    typer.Option(help="lance: for more than a million tracks; keeps a folder LIBRARY.lance. Extra 'search'."),
+]
+CentredOption = Annotated[
+    bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
+]
+
+
+@examples(
+    "solfa search 'calm solo piano' --library music.sqlite",
+    "solfa search '\"calm piano\" + 0.5 * 12 - loud.mp3' --library music.sqlite --n 20",
+    "solfa search '12@1:35' --library music.sqlite --filter year=1990-1999 --filter artist=bach",
+    "solfa search 'music for rain' --library music.sqlite --m3u rain.m3u8",
+)
+def search(
+    query: Annotated[str, typer.Argument(help="Words, or terms joined by + and -; see above.")],
+    library: LibraryOption,
+    n: NumberOption = 10,
+    filters: FilterOption = None,
+    as_json: JsonOption = False,
+    m3u: PlaylistOption = None,
+    centred: CentredOption = False,
+    index: IndexOption = "exact",
+    model: OptionalModelOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Find the tracks of a library that fit words, tracks, files or a sum of them.
+
+    A query is words, which takes a library made by a music-text model, or terms with + and - between spaces:
+    words in quotes, the number of a track (12), its segment at a time (12@1:35), an audio file; each with a
+    weight if wanted (0.5 * 12). Printed are the score, the number of the track, the time of the segment that
+    fits best, and the file. The score is the cosine similarity of the vectors, at most 1. Tracks that the
+    query names are left out. Filters apply first: --n counts what passes them.
+    """
+    with _searcher(library, _index(library, index, centred), model, device, threads) as searcher:
+        found = searcher.search(query, n, Filters.parse(filters or []))
+    _show(found, as_json, m3u)
+    if not found and not as_json:
+        typer.echo("No track passes the filters." if filters else "There is nothing else in it.")
+
+
+@examples(
+    "solfa similar song.mp3 --library music.sqlite",
+    "solfa similar song.mp3 --library music.sqlite --n 3 --json",
+)
+def similar(
+    file: Annotated[Path, typer.Argument(help="An audio file, in the library or not.")],
+    library: LibraryOption,
+    n: NumberOption = 10,
+    filters: FilterOption = None,
+    as_json: JsonOption = False,
+    m3u: PlaylistOption = None,
+    centred: CentredOption = False,
+    index: IndexOption = "exact",
+    model: OptionalModelOption = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Find the tracks of a library that sound most like a file.
+
+    The score is the cosine similarity of the vectors, at most 1; the time is that of the segment that is most
+    like the file. The file itself and copies of it are left out. A file that is not in the library is
+    embedded first, by the model that made the library.
+    """
+    with _searcher(library, _index(library, index, centred), model, device, threads) as searcher:
+        found = searcher.similar_to_file(file, n, Filters.parse(filters or []))
+    _show(found, as_json, m3u)
+    if not found and not as_json:
+        missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {library}"
+        typer.echo("No track passes the filters." if filters else missing)
+
+
+def _searcher(library: Path, index: Index, model: str | None, device: str, threads: int) -> Searcher:
+    encoder = load_encoder(model, device, threads) if model else None
+    return Searcher(library, encoder, index=index)
+
+
+def _index(library: Path, kind: IndexKind, centred: bool) -> Index:
+    if kind == "exact":
+        return ExactIndex(centred)
+    if centred:
+        raise typer.BadParameter("--centred takes --index exact: the other keeps vectors as they are.")
+    return LanceIndex(library.with_name(f"{library.name}.lance"))
+
+
+def _show(found: Sequence[Match], as_json: bool, m3u: Path | None) -> None:
+    if m3u:
+        write_playlist([match.track for match in found], m3u)
+    if as_json:
+        typer.echo(json.dumps([_values(match) for match in found], indent=2))
+        return
+    for match in found:
+        time = f"{_clock(match.start)}-{_clock(match.end)}"
+        track = match.track
+        typer.echo(f"{match.score:6.3f}  {track.id:>4}  {time:>11}  {shown(track.path)}{_title(match)}")
+
+
+def _values(match: Match) -> dict[str, Any]:
+    track = match.track
+    return {
+        "id": track.id, "path": str(track.path), "score": match.score, "start": match.start, "end": match.end,
+        "seconds": track.seconds, "tags": track.tags,
+    }  # fmt: skip
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _title(match: Match) -> str:
+    words = [match.track.tags[name] for name in ("artist", "title") if name in match.track.tags]
+    title = " - ".join(words)
+    return f"  ({title if title.isprintable() else ascii(title)})" if words else ""

@@ -1,0 +1,160 @@
+"""solfa tag: files -> labels, by a model that was fine-tuned on them, or any tags by a music-text model."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from solfa import models
+from solfa.cli.device import chosen_device
+from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption, show_refused, shown
+from solfa.cli.examples import examples
+from solfa.cli.progress import progress
+from solfa.data.manifest import write_json_lines
+from solfa.data.prepare import Refused
+from solfa.embedding import find_tracks
+from solfa.embedding.tagging import Tagged, tag_files
+from solfa.models import AudioEncoder, MuLan, Tagger
+from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
+
+COLUMNS = ("path", "start", "end", "label", "value")
+
+
+@examples(
+    "solfa tag ~/Music --model runs/mine",
+    "solfa tag ~/Music --model runs/mine --top 3 --out tags.csv",
+    "solfa tag song.mp3 --model runs/mine --over-time 10 --out tags.jsonl",
+    "solfa tag ~/Music --model runs/mulan_small --tags 'piano,guitar,choir'",
+)
+def tag(
+    paths: Annotated[list[Path], typer.Argument(help="Audio files, folders or manifests.")],
+    model: ModelOption,
+    top: Annotated[int, typer.Option(min=1, help="Labels for each line, the most probable first.")] = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="Write a .jsonl or a .csv besides; relative paths as they are.")
+    ] = None,
+    over_time: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="A line for every stretch so long.")
+    ] = None,
+    tags: Annotated[
+        str | None, typer.Option(help="Any words, between commas; for a music-text model.")
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="How tags are said, {} being the tag; several are averaged.", show_default="five"),
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Tag tracks with the labels that a model has learned, by solfa train finetune.
+
+    A track is cut into clips as long as those that the model learned from, and what it says of them is
+    averaged. Classes sum to 1; tags stand alone; of numbers the values are shown. A music-text model knows no
+    labels and tags with any words of --tags: their values are cosines, good for comparing tracks.
+
+    Exit code: 0 if all tracks are tagged, 1 if some were refused, 2 for a usage error.
+    """
+    if out and out.suffix not in (".jsonl", ".csv"):
+        raise typer.BadParameter(f"--out ends in .jsonl or .csv, not {out.name}.")
+    if threads:
+        torch.set_num_threads(threads)
+    tracks = find_tracks(paths)
+    tagger = _tagger(models.load(model, chosen_device(device)), str(model), tags, prompt)
+    rows: list[dict[str, Any]] = []
+    refused: list[Refused] = []
+    with progress("tagging", len(tracks)) as tell:
+        for done, outcome in enumerate(_outcomes(tracks, tagger, over_time), 1):
+            if isinstance(outcome, Refused):
+                refused.append(outcome)
+            else:
+                rows += _rows(outcome, tagger, top, over_time is not None)
+            tell(done, "")
+    if out:
+        _write(rows, out)
+    _show(rows, over_time is not None)
+    show_refused(refused)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _tagger(
+    model: AudioEncoder | MuLan, name: str, tags: str | None, prompts: list[str] | None
+) -> Tagger | ZeroShotTagger:
+    """What answers: labels that were learned, or tags that are only named."""
+    if isinstance(model, MuLan):
+        if tags is None:
+            raise typer.BadParameter(f"{name} tags with any words. Name them: --tags 'piano,guitar'.")
+        return ZeroShotTagger(model, tags.split(","), prompts or PROMPTS)
+    if not isinstance(model, Tagger):
+        raise typer.BadParameter(
+            f"{name} has learned no labels. Make a model that has: solfa train finetune."
+        )
+    if tags is not None or prompts:
+        raise typer.BadParameter(
+            f"{name} has labels of its own: {', '.join(model.labels)}. Leave out --tags and --prompt, or "
+            "name a music-text model."
+        )
+    return model
+
+
+def _outcomes(
+    tracks: Sequence[Path], tagger: Tagger | ZeroShotTagger, clip_seconds: float | None
+) -> Iterator[Tagged | Refused]:
+    if isinstance(tagger, Tagger):
+        return tag_files(tracks, tagger, clip_seconds=clip_seconds)
+    return tagger.tag_files(tracks, clip_seconds=clip_seconds)
+
+
+def _rows(
+    tagged: Tagged, tagger: Tagger | ZeroShotTagger, top: int, is_over_time: bool
+) -> list[dict[str, Any]]:
+    """A line for the track, or one for each stretch."""
+    if not is_over_time:
+        return [{"path": str(tagged.path), "labels": _best(tagged.answers, tagger, top)}]
+    return [
+        {
+            "path": str(tagged.path), "start": round(stretch.start, 3), "end": round(stretch.end, 3),
+            "labels": _best(stretch.answers, tagger, top),
+        }
+        for stretch in tagged.stretches
+    ]  # fmt: skip
+
+
+def _best(answers: torch.Tensor, tagger: Tagger | ZeroShotTagger, top: int) -> dict[str, float]:
+    """The highest answers by name; numbers stay as they are, in the order of their names."""
+    named = dict(zip(tagger.labels, (round(value, 4) for value in answers.tolist()), strict=True))
+    if isinstance(tagger, Tagger) and tagger.config.labels.kind == "numbers":
+        return named
+    return dict(sorted(named.items(), key=lambda pair: -pair[1])[:top])
+
+
+def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    if out.suffix == ".jsonl":
+        write_json_lines(rows, out)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for row in rows:
+            for label, value in row["labels"].items():
+                table.writerow([row["path"], row.get("start", ""), row.get("end", ""), label, value])
+
+
+def _show(rows: Sequence[dict[str, Any]], is_over_time: bool) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("file", *(("seconds",) if is_over_time else ()), "labels"):
+        table.add_column(name)
+    for row in rows:
+        time = [f"{row['start']:g}-{row['end']:g}"] if is_over_time else []
+        table.add_row(shown(Path(row["path"])), *time, _words(row["labels"]))
+    console = Console(highlight=False, markup=False)
+    console.print(table, soft_wrap=not console.is_terminal)
+
+
+def _words(labels: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in labels.items())

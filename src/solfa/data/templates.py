@@ -1,0 +1,78 @@
+"""Sentences around tags, and Chinese words for the commonest of them."""
+# ruff: noqa: RUF001
+
+# {} stands for one tag or several, such as "piano, calm and slow".
+ENGLISH = (
+    "Music that one would call {}.",
+    "What you hear is {}.",
+    "A recording marked by {}.",
+    "{}: that is what this piece is about.",
+    "Think of {} and you have this track.",
+    "This clip could be filed under {}.",
+    "If somebody asked for {}, I would play this.",
+    "Some seconds of {}.",
+    "A listener noted: {}.",
+    "The sound here is {}.",
+    "It all comes down to {}.",
+    "An excerpt with {}.",
+    "Here the music brings {}.",
+    "Put this on when you want {}.",
+    "You may expect {} from this one.",
+    "A short passage, mostly {}.",
+    "Keywords for this recording are {}.",
+    "In a few words, {}.",
+    "The player's shelf says {}.",
+    "From beginning to end, {}.",
+    "There is {} in these bars.",
+    "Nothing fits this tune better than {}.",
+    "A fine example of {}.",
+    "Listen for {}.",
+    "The ear finds {} in it.",
+    "My notes on this music read {}.",
+    "It belongs on a playlist of {}.",
+    "Something with {} is playing.",
+)
+CHINESE = (
+    "听起来是{}的音乐。",
+    "这段录音里有{}。",
+    "如果你想听{}，就放这一首。",
+    "可以用{}来形容它。",
+    "这首曲子给人的印象是{}。",
+    "几秒钟的{}。",
+    "听众写下的词是{}。",
+    "把它归到{}这一类吧。",
+    "旋律里透着{}。",
+    "耳边传来{}。",
+    "一句话概括：{}。",
+    "从头到尾都是{}。",
+    "适合收进{}的歌单。",
+    "这里能听到{}。",
+    "音乐的关键词是{}。",
+    "说到{}，就会想起这一段。",
+    "正在播放的是{}。",
+    "它的声音属于{}。",
+    "留心听，其中有{}。",
+    "有人在找{}，这首正好。",
+    "这一小节充满了{}。",
+    "笔记上写着：{}。",
+    "一个典型的例子：{}。",
+    "没有比{}更贴切的说法了。",
+)
+TEMPLATES = {"en": ENGLISH, "zh": CHINESE}
+COMMA = {"en": ", ", "zh": "、"}
+AND = {"en": " and ", "zh": "和"}
+
+CHINESE_WORDS = {
+    "acoustic": "原声", "ambient": "氛围音乐", "bass": "贝斯", "bossa nova": "巴萨诺瓦", "brass": "铜管",
+    "bright": "明亮", "calm": "平静", "cello": "大提琴", "choir": "合唱", "classical": "古典",
+    "country": "乡村", "dance": "舞曲", "dark": "阴暗", "drums": "鼓", "electronic": "电子",
+    "energetic": "有活力", "epic": "史诗", "fast": "快速", "flute": "长笛", "folk": "民谣", "funk": "放克",
+    "guitar": "吉他", "happy": "欢快", "harp": "竖琴", "hip hop": "嘻哈", "house": "浩室",
+    "instrumental": "器乐", "jazz": "爵士", "latin": "拉丁", "loud": "响亮", "major": "大调",
+    "metal": "金属", "minor": "小调", "moderate": "中速", "organ": "风琴", "percussion": "打击乐",
+    "piano": "钢琴", "pop": "流行", "quiet": "安静", "reggae": "雷鬼", "relaxing": "放松", "rock": "摇滚",
+    "romantic": "浪漫", "sad": "悲伤", "samba": "桑巴", "saxophone": "萨克斯", "slow": "慢速",
+    "soft": "柔和", "soul": "灵魂乐", "soundtrack": "配乐", "strings": "弦乐", "swing": "摇摆乐",
+    "synth": "合成器", "tango": "探戈", "techno": "科技舞曲", "trumpet": "小号", "violin": "小提琴",
+    "voice": "人声", "waltz": "圆舞曲", "winds": "管乐",
+}  # fmt: skip

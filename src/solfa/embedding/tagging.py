@@ -1,0 +1,86 @@
+"""Files -> probabilities of a tagger's labels, over the track and over time; a bad file is refused."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from solfa.data.audio import AudioError
+from solfa.data.prepare import Refused
+from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.frames import samples_to_seconds
+from solfa.models.finite import NotFiniteError
+from solfa.models.tagger import Tagger
+
+CLIPS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What a tagger says of a stretch of a track."""
+
+    start: float  # seconds
+    end: float
+    answers: Float[Tensor, " label"]  # as ``Tagger.predict`` gives them
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What a tagger says of a track: the mean over its clips, and each stretch."""
+
+    path: Path
+    answers: Float[Tensor, " label"]
+    stretches: tuple[Stretch, ...]
+
+
+def tag_files(
+    paths: Sequence[Path], tagger: Tagger, *, clip_seconds: float | None = None
+) -> Iterator[Tagged | Refused]:
+    """What becomes of each file, in order.
+
+    Args:
+        paths: audio files.
+        tagger: in eval mode.
+        clip_seconds: length of the stretches that a track is cut into; that of the clips that it learned
+            from if omitted. The last one ends with the track and is as long, so that it may overlap.
+
+    Raises:
+        NotFiniteError: the tagger answers with NaN, and no file is to blame.
+    """
+    for path in paths:
+        try:
+            yield _tag(path, tagger, clip_seconds or tagger.config.clip_seconds)
+        except NotFiniteError:
+            raise
+        except AudioError as error:
+            yield Refused(path=path, reason=error.reason)
+        except (OSError, ValueError) as error:
+            yield Refused(path=path, reason=str(error))
+
+
+def _tag(path: Path, tagger: Tagger, clip_seconds: float) -> Tagged:
+    windows = cut_windows(path, tagger.grid, WindowConfig(window_seconds=clip_seconds, context_seconds=0.0))
+    stretches: list[Stretch] = []
+    while batch := list(islice(windows, CLIPS_AT_ONCE)):
+        for window, answers in zip(batch, _answers(batch, tagger), strict=True):
+            stretches.append(_stretch(window, answers, stretches, tagger))
+    joint = torch.stack([stretch.answers for stretch in stretches]).mean(0)
+    return Tagged(path, joint, tuple(stretches))
+
+
+def _answers(windows: Sequence[Window], tagger: Tagger) -> Float[Tensor, "window label"]:
+    """Windows of a track are of one length: a shorter one is its only one."""
+    device = next(tagger.parameters()).device
+    waveform = torch.stack([torch.from_numpy(window.waveform) for window in windows])
+    return tagger.predict(waveform.to(device)).cpu()
+
+
+def _stretch(window: Window, answers: Tensor, before: Sequence[Stretch], tagger: Tagger) -> Stretch:
+    """Where a window lies: it begins where the last one ended, less the frames that are not taken again."""
+    overlap = samples_to_seconds((window.taken.start or 0) * tagger.grid.hop_length, tagger.sample_rate)
+    start = (before[-1].end if before else 0.0) - overlap
+    return Stretch(start, start + samples_to_seconds(len(window.waveform), tagger.sample_rate), answers)

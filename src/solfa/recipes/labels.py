@@ -1,0 +1,175 @@
+"""Labels of a table or a task -> the manifests, sizes and names of a fine-tuning.
+
+RUN/train.jsonl, RUN/valid.jsonl, RUN/test.jsonl    tracks with their labels, as the run sees them
+RUN/refused.jsonl                                   files that cannot be read, with reasons
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solfa import checkpoint, distributed
+from solfa.config import override
+from solfa.data.audio import AudioError, probe_audio
+from solfa.data.manifest import LABEL, Track, write_manifest
+from solfa.data.prepare import Refused, write_refused
+from solfa.models import LabelsConfig, MuLan, Tagger, load
+from solfa.models.tagger import SEPARATOR
+from solfa.objectives import FineTuningConfig
+from solfa.tasks import TASKS, Classes, Item, LabelKind, Numbers, Tags, TaskError, load_items, task
+from solfa.tasks.own import read_labelled_files
+from solfa.training import RunConfig, TrainingError
+
+log = logging.getLogger(__name__)
+
+REFUSED, N_READERS = "refused.jsonl", 4
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What can be learned from, and what the labels are called."""
+
+    labels: LabelsConfig
+    tracks: dict[str, list[Track]]  # by split
+    refused: list[Refused]
+
+
+def with_labels(config: RunConfig, run: Path) -> RunConfig:
+    """A fine-tuning with everything that its data and its encoder decide: complete, as config.json keeps it.
+
+    Writes the lists of tracks into the run folder. A configuration that is complete is given back as it is.
+
+    Raises:
+        TaskError: labels that cannot be used; the message names the line, if there is one, and the cure.
+        TrainingError: the folder holds a run already.
+        ModelError: nothing of the name in ``objective.start``.
+        ValueError: no encoder is named, or it is none that can be fine-tuned.
+    """
+    objective = config.objective
+    if not isinstance(objective, FineTuningConfig) or objective.tagger.labels.names:
+        return config
+    if (run / checkpoint.CONFIG).exists():
+        raise TrainingError(f"{run} holds a run already. Continue it with --resume, or choose another --out.")
+    if not config.data.labels or not objective.start:
+        raise ValueError(
+            "Fine-tuning needs labels and an encoder. Name them with --set data.labels=labels.csv (a table "
+            "with the columns path and label, or the name of a task) and --set objective.start=MODEL."
+        )
+    kind, items = _labelled_items(config.data.labels)
+    labelled = _readable(kind, items, config.data.clip_seconds, config.data.labels)
+    encoder = load(objective.start)
+    if isinstance(encoder, MuLan):
+        raise ValueError(f"{objective.start} is a music-text model. Name an encoder: a MuQ or a MERT.")
+    if distributed.is_first():
+        write_refused(labelled.refused, _made(run) / REFUSED)
+        for split, tracks in labelled.tracks.items():
+            if tracks:
+                write_manifest(tracks, run / f"{split}.jsonl")
+    distributed.barrier()
+    n_valid = len(labelled.tracks["valid"])
+    return override(
+        config,
+        {
+            "data.manifest": str(run / "train.jsonl"),
+            "data.valid_manifest": str(run / "valid.jsonl") if n_valid else "",
+            "data.n_valid_clips": max(n_valid, config.data.n_valid_clips),
+            "objective.license": encoder.license,
+            "objective.tagger.encoder": encoder.config.encoder
+            if isinstance(encoder, Tagger)
+            else encoder.config,
+            "objective.tagger.labels": labelled.labels,
+            "objective.tagger.clip_seconds": config.data.clip_seconds,
+        },
+    )
+
+
+def _labelled_items(name: str) -> tuple[LabelKind, Sequence[Item]]:
+    """Those of a table, if it is a file, else of a task."""
+    if name.endswith(".csv") or Path(name).is_file():
+        own = read_labelled_files(Path(name))
+        return own.kind, own.items
+    kind = task(name).kind
+    if not isinstance(kind, Classes | Tags | Numbers):
+        possible = [t.name for t in TASKS.values() if isinstance(t.kind, Classes | Tags | Numbers)]
+        raise TaskError(
+            f"{name} has labels in time or parts to be separated, and fine-tuning learns classes, tags or "
+            f"numbers of whole tracks. Possible are {', '.join(possible)}; or a CSV of paths and labels."
+        )
+    return kind, load_items(name)
+
+
+def _readable(kind: LabelKind, items: Sequence[Item], clip_seconds: float, source: str) -> Labelled:
+    """Items as tracks; those that cannot be read, or are shorter than a clip, are left out and named."""
+    assert isinstance(kind, Classes | Tags | Numbers)
+    with ThreadPoolExecutor(N_READERS) as pool:
+        found = list(pool.map(lambda item: _track(item, kind, clip_seconds), items))
+    refused = [one for one in found if isinstance(one, Refused)]
+    for bad in refused:
+        log.warning("%s is left out: %s", bad.path, bad.reason)
+    tracks: dict[str, list[Track]] = {"train": [], "valid": [], "test": []}
+    lost: set[str] = set()
+    for item, one in zip(items, found, strict=True):
+        if isinstance(one, Track):
+            tracks[item.split].append(one)
+        elif item.split == "train":
+            lost |= set(_text(item, kind).split(SEPARATOR))
+    if not tracks["train"]:
+        raise TaskError(f"None of the files of {source} can be learned from. The warnings above say why.")
+    names = tuple(name.replace(SEPARATOR, ",") for name in kind.names)
+    lost -= {label for track in tracks["train"] for label in track.tags[LABEL].split(SEPARATOR)}
+    if lost and not isinstance(kind, Numbers):
+        raise TaskError(
+            f"{source} has no file left in train with the label {', '.join(sorted(lost))}. The warnings "
+            "above name the files that are left out: repair them, lower data.clip_seconds, or remove the "
+            "label."
+        )
+    return Labelled(_labels(kind, names, tracks["train"]), tracks, refused)
+
+
+def _track(item: Item, kind: LabelKind, clip_seconds: float) -> Track | Refused:
+    try:
+        info = probe_audio(item.path)
+    except (AudioError, OSError) as error:
+        return Refused(path=item.path, reason=str(error))
+    rest = info.seconds - item.start
+    seconds = rest if item.seconds is None else min(item.seconds, rest)
+    if seconds < clip_seconds:
+        reason = f"{seconds:.1f} s are less than a clip. Lower data.clip_seconds, which is {clip_seconds:g}"
+        return Refused(path=item.path, reason=reason)
+    return Track(
+        path=item.path, seconds=seconds, start_seconds=item.start, sample_rate=info.sample_rate,
+        n_channels=info.n_channels, decoder=info.decoder, tags={LABEL: _text(item, kind)},
+        content_hash="",  # asked for by stored frames only, and the whole file would have to be read
+    )  # fmt: skip
+
+
+def _text(item: Item, kind: LabelKind) -> str:
+    """A label as it stands in a manifest."""
+    if isinstance(kind, Numbers):
+        return SEPARATOR.join(repr(float(number)) for number in item.label)  # type: ignore[union-attr,arg-type]
+    numbers = (item.label,) if isinstance(item.label, int) else item.label
+    return SEPARATOR.join(kind.names[number].replace(SEPARATOR, ",") for number in numbers)  # type: ignore[index,misc]
+
+
+def _labels(kind: LabelKind, names: tuple[str, ...], train: Sequence[Track]) -> LabelsConfig:
+    if isinstance(kind, Classes):
+        return LabelsConfig(kind="classes", names=names)
+    if isinstance(kind, Tags):
+        return LabelsConfig(kind="tags", names=names)
+    written = np.array([[float(part) for part in track.tags[LABEL].split(SEPARATOR)] for track in train])
+    deviations = np.where(written.std(0) > 0, written.std(0), 1.0)
+    return LabelsConfig(
+        kind="numbers",
+        names=names,
+        means=tuple(written.mean(0).tolist()),
+        deviations=tuple(deviations.tolist()),
+    )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,115 @@
+"""A library, or what was found in it, for other programs: JSON lines, Parquet, playlists."""
+
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from solfa.data.manifest import write_json_lines
+from solfa.retrieval.library import Library, LibraryTrack
+
+ROWS_AT_ONCE = 10_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+
+
+class ExportError(ValueError):
+    """An export that cannot be made; the message names the cure."""
+
+
+def export_json(library: Library, out: Path) -> int:
+    """One JSON object for each track, by path: what is known of it, and its vector; gives how many."""
+    tracks = library.tracks()
+    write_json_lines(_rows(library, tracks), out)
+    return len(tracks)
+
+
+def export_parquet(library: Library, out: Path) -> int:
+    """As ``export_json``, as a table; it takes pyarrow. The space stands in the metadata as ``solfa_space``.
+
+    The column ``path`` is readable text, and ``path_bytes`` the name as the file system has it.
+    """
+    arrow, parquet = _pyarrow()
+    tracks = library.tracks()
+    schema = arrow.schema(
+        {
+            "id": arrow.int64(), "path": arrow.string(), "path_bytes": arrow.binary(),
+            "seconds": arrow.float64(), "sample_rate": arrow.int32(), "channels": arrow.int32(),
+            "content_hash": arrow.string(), "tags": arrow.map_(arrow.string(), arrow.string()),
+            "space": arrow.string(), "vector": arrow.list_(arrow.float32(), library.space.dim),
+        },
+        metadata={"solfa_space": json.dumps(asdict(library.space))},
+    )  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
+    try:
+        with parquet.ParquetWriter(unfinished, schema) as writer:
+            for n in range(0, len(tracks), ROWS_AT_ONCE):
+                rows = [_readable(row) for row in _rows(library, tracks[n : n + ROWS_AT_ONCE])]
+                writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return len(tracks)
+
+
+def write_playlist(tracks: Iterable[LibraryTrack], out: Path) -> None:
+    """An extended M3U in UTF-8, whole or not at all.
+
+    Paths are absolute. One that a line of text cannot hold is written as a file:// address.
+    """
+    lines = ["#EXTM3U"]
+    for track in tracks:
+        name = " - ".join(word for word in (track.artist, track.title) if word)
+        lines += [f"#EXTINF:{round(track.seconds)},{CONTROL.sub(' ', _shown(name))}", _address(track.path)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _rows(library: Library, tracks: Sequence[LibraryTrack]) -> Iterator[dict[str, Any]]:
+    for n in range(0, len(tracks), ROWS_AT_ONCE):
+        part = tracks[n : n + ROWS_AT_ONCE]
+        for track, vector in zip(part, library.vectors(part), strict=True):
+            yield {
+                "id": track.id, "path": str(track.path), "seconds": track.seconds,
+                "sample_rate": track.sample_rate, "channels": track.n_channels,
+                "content_hash": track.content_hash, "tags": track.tags, "space": library.space.id,
+                "vector": vector.tolist(),
+            }  # fmt: skip
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    path = row["path"]
+    return row | {"path": _shown(path), "path_bytes": os.fsencode(path), "tags": list(row["tags"].items())}
+
+
+def _shown(name: str) -> str:
+    """A file name as text: what is no text in it becomes an escape."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _address(path: Path) -> str:
+    name = str(path)
+    is_plain = not CONTROL.search(name) and _shown(name) == name and name == name.strip()
+    return name if is_plain else "file://" + urllib.parse.quote(os.fsencode(name))
+
+
+def _pyarrow() -> tuple[ModuleType, ModuleType]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ExportError(
+            "Parquet needs pyarrow. Install it: pip install 'solfa[search]'. "
+            "Or write JSON lines, which need nothing: --out FILE.jsonl"
+        ) from error
+    return pyarrow, pyarrow.parquet

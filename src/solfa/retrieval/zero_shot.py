@@ -1,0 +1,168 @@
+"""ZeroShotTagger: tags that are only named, by prompts; scores on a task, and of texts that find tracks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from solfa.data.audio import AudioError, read_audio
+from solfa.data.manifest import Track
+from solfa.data.prepare import Refused
+from solfa.embedding.tagging import Stretch, Tagged
+from solfa.frames import samples_to_seconds, seconds_to_samples
+from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
+from solfa.models import MuLan, NotFiniteError
+from solfa.tasks import Classes, Item, Tags, Task, TaskError
+
+CLIPS_AT_ONCE = 8
+# Ways to say a tag; its vector is the mean over them. None is a sentence of the training.
+PROMPTS = ("{}", "{} music", "a recording of {}", "this track is {}", "the sound of {}")
+
+
+class ZeroShotTagger:
+    """Compares music with tags that nobody taught: the vector of a tag is the mean of those of its prompts.
+
+    Args:
+        mulan: in eval mode.
+        tags: their names.
+        prompts: each with one ``{}`` for the tag.
+
+    Raises:
+        ValueError: no tags, or a prompt without a place for one.
+    """
+
+    def __init__(self, mulan: MuLan, tags: Sequence[str], prompts: Sequence[str] = PROMPTS) -> None:
+        self.labels = tuple(tag.strip() for tag in tags)
+        if not self.labels or not all(self.labels):
+            raise ValueError("There are no tags, or empty ones. Name some, such as --tags 'piano,guitar'.")
+        if not prompts or not all(prompt.count("{}") == 1 for prompt in prompts):
+            raise ValueError("Every prompt has one {} in the place of the tag, as in 'the sound of {}'.")
+        self.mulan = mulan
+        texts = [prompt.replace("{}", tag) for tag in self.labels for prompt in prompts]
+        with torch.no_grad():
+            vectors = mulan.embed_text(texts).unflatten(0, (len(self.labels), len(prompts)))
+        self.vectors: Float[Tensor, "tag dim"] = F.normalize(vectors.mean(1), dim=-1)
+
+    @torch.no_grad()
+    def scores(self, audio: Float[Tensor, "track dim"]) -> Float[Tensor, "track tag"]:
+        """Cosines in [-1, 1] of vectors of the shared space with every tag."""
+        return (F.normalize(audio.to(self.vectors.device), dim=-1) @ self.vectors.T).cpu()
+
+    @torch.no_grad()
+    def tag(self, path: Path, clip_seconds: float | None = None) -> Tagged:
+        """Scores of a track, by the mean vector of its clips, and of each clip.
+
+        Args:
+            path: audio file; it is never in memory as a whole.
+            clip_seconds: length of a clip; the model's own if omitted. The last one ends with the track.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+        rate = self.mulan.sample_rate
+        device = next(self.mulan.parameters()).device
+        clips = _clips(path, rate, seconds_to_samples(clip_seconds or self.mulan.config.clips.seconds, rate))
+        vectors, stretches = [], []
+        while batch := list(islice(clips, CLIPS_AT_ONCE)):
+            vectors.append(self.mulan.embed_clips(torch.stack([clip for _, clip in batch]).to(device)))
+            for (start, clip), scores in zip(batch, self.scores(vectors[-1]), strict=True):
+                end = samples_to_seconds(start + len(clip), rate)
+                stretches.append(Stretch(samples_to_seconds(start, rate), end, scores))
+        whole = self.scores(torch.cat(vectors).mean(0)[None])[0]
+        return Tagged(path, whole, tuple(stretches))
+
+    def tag_files(
+        self, paths: Sequence[Path], *, clip_seconds: float | None = None
+    ) -> Iterator[Tagged | Refused]:
+        """What becomes of each file, in order; a bad one is refused, and the rest goes on."""
+        for path in paths:
+            try:
+                yield self.tag(path, clip_seconds)
+            except NotFiniteError:
+                raise
+            except (AudioError, OSError, ValueError) as error:
+                yield Refused(path=path, reason=getattr(error, "reason", str(error)))
+
+
+def score_task(
+    mulan: MuLan,
+    task: Task,
+    items: Sequence[Item],
+    *,
+    prompts: Sequence[str] = PROMPTS,
+    progress: Callable[[int, str], None] | None = None,
+) -> TagAreas:
+    """Areas under the curves of a task's tags or classes over its test tracks, without any training.
+
+    As published for MagnaTagATune: every tag of the task against every track of its test split, the mean over
+    tags. A recording's vector is the one of ``MuLan.embed_audio``; those of a track's items are averaged.
+
+    Raises:
+        TaskError: a task without tags or classes, or without test tracks.
+        AudioError: a file of the task cannot be read.
+
+    Source:
+        MuLan, arXiv:2208.12415, and MuQ-MuLan, arXiv:2501.01108, table 5.
+    """
+    if not isinstance(task.kind, Tags | Classes):
+        raise TaskError(f"{task.name} has neither tags nor classes. Choose a task that has.")
+    wanted = [item for item in items if item.split == "test"]
+    if not wanted:
+        raise TaskError(f"{task.name} has no test tracks. {task.download}")
+    tagger = ZeroShotTagger(mulan, task.kind.names, prompts)
+    sums: dict[str, Tensor] = {}
+    said: dict[str, set[int]] = {}
+    for n_done, item in enumerate(wanted, start=1):
+        vector = _embed(mulan, item.path, item.start, item.seconds)
+        sums[item.track] = sums[item.track] + vector if item.track in sums else vector
+        labels = (item.label,) if isinstance(item.label, int) else item.label
+        said.setdefault(item.track, set()).update(labels)  # type: ignore[arg-type]  # of tags they are numbers
+        if progress:
+            progress(n_done, item.path.name)
+    reference = np.array([[n in labels for n in range(len(task.kind.names))] for labels in said.values()])
+    return tag_areas(reference, tagger.scores(torch.stack(list(sums.values()))).numpy())
+
+
+def score_retrieval(mulan: MuLan, tracks: Sequence[Track], texts: Sequence[str]) -> TextRetrieval:
+    """How well each text finds its track among all; the texts are in the order of the tracks.
+
+    Raises:
+        AudioError: a track cannot be read.
+    """
+    vectors = torch.stack([_embed(mulan, track.path, track.start_seconds, track.seconds) for track in tracks])
+    with torch.no_grad():
+        words = mulan.embed_text(texts)
+    return text_retrieval((words @ F.normalize(vectors, dim=-1).T).cpu().numpy())
+
+
+@torch.no_grad()
+def _embed(mulan: MuLan, path: Path, start: float, seconds: float | None) -> Float[Tensor, " dim"]:
+    """The vector of a recording as the model makes it."""
+    rate = mulan.sample_rate
+    waveform = read_audio(
+        path,
+        sample_rate=rate,
+        start=seconds_to_samples(start, rate),
+        n_samples=None if seconds is None else seconds_to_samples(seconds, rate),
+    )
+    device = next(mulan.parameters()).device
+    return mulan.embed_audio(torch.from_numpy(waveform)[None].to(device))[0]
+
+
+def _clips(path: Path, sample_rate: int, size: int) -> Iterator[tuple[int, Float[Tensor, " sample"]]]:
+    """Where each clip begins, in samples, and the clip; the last one ends with the track."""
+    start, n_samples = 0, size
+    while n_samples == size:
+        clip = read_audio(path, sample_rate=sample_rate, start=start, n_samples=size)
+        n_samples = len(clip)
+        if start and 0 < n_samples < size:
+            start -= size - n_samples
+            clip = read_audio(path, sample_rate=sample_rate, start=start, n_samples=size)
+        if n_samples:
+            yield start, torch.from_numpy(clip)
+        start += size

@@ -1,0 +1,78 @@
+"""solfa search and solfa library: what they print, and what they write."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner, Result
+
+from golden_data import GOLDEN
+from solfa.cli.main import app
+from solfa.retrieval import FilterError, QueryError
+from synth import chord, melody, noise
+
+
+def solfa(*arguments: object, exit_code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of three tracks, made by a music-text model."""
+    folder = tmp_path_factory.mktemp("music")
+    sounds = {"chord": chord(60, "maj", 2.0), "tune": melody(12.0, seed=3), "hiss": noise(2.0)}
+    for name, waveform in sounds.items():
+        (folder / "music" / name).mkdir(parents=True)
+        soundfile.write(folder / "music" / name / f"{name}.wav", waveform, 24_000)
+    solfa("index", folder / "music", "--library", folder / "library.sqlite", "--model", GOLDEN / "muq_mulan")
+    return folder / "library.sqlite"
+
+
+def test_search_answers_words_with_numbers_times_and_files(library: Path) -> None:
+    lines = solfa("search", "calm piano", "--library", library).stdout.splitlines()
+    assert len(lines) == 3
+    tune = next(line for line in lines if line.endswith("tune.wav"))
+    assert re.search(r" 0:\d\d-0:\d\d ", tune)
+
+
+def test_search_prints_json_of_what_passes_the_filters(library: Path) -> None:
+    options = ["--filter", "seconds=10-", "--filter", "folder=tune", "--json"]
+    found = json.loads(solfa("search", "calm piano", "--library", library, *options).stdout)
+    assert [Path(match["path"]).name for match in found] == ["tune.wav"]
+    assert found[0]["end"] - found[0]["start"] <= 10
+
+
+def test_search_adds_and_takes_away(library: Path) -> None:
+    path = library.parent / "music" / "hiss" / "hiss.wav"
+    lines = solfa("search", f'1 + 0.5 * "piano" - {path}', "--library", library, "--n", 2).stdout
+    assert "chord.wav" not in lines and len(lines.splitlines()) == 2
+
+
+def test_search_writes_a_playlist(library: Path, tmp_path: Path) -> None:
+    solfa("search", "calm piano", "--library", library, "--m3u", tmp_path / "calm.m3u8", "--n", 2)
+    lines = (tmp_path / "calm.m3u8").read_text().splitlines()
+    assert lines[0] == "#EXTM3U" and len(lines) == 5
+    assert all(Path(line).is_file() for line in lines[2::2])
+
+
+def test_search_says_when_nothing_passes(library: Path) -> None:
+    assert "No track passes" in solfa("search", "x", "--library", library, "--filter", "seconds=99-").stdout
+
+
+def test_a_query_or_filter_that_is_wrong_says_what_is_right(library: Path) -> None:
+    with pytest.raises(QueryError, match="calm piano"):
+        solfa("search", "drum + bass", "--library", library)
+    with pytest.raises(FilterError, match="year=1990-1999"):
+        solfa("search", "bass", "--library", library, "--filter", "year")
+
+
+def test_a_library_is_exported_and_mapped(library: Path, tmp_path: Path) -> None:
+    assert "3 tracks" in solfa("library", "export", library, "--out", tmp_path / "out.jsonl").stdout
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3
+    assert "3 tracks are on the map" in solfa("library", "map", library).stdout
+    result = solfa("library", "export", library, "--out", tmp_path / "out.csv", exit_code=2)
+    assert ".parquet" in result.stderr

@@ -1,0 +1,44 @@
+"""One process of a group that compares unequal numbers of pairs; run by test_unequal_pairs.py.
+
+python unequal_pairs.py KIND OUT COUNT COUNT ...
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from solfa import distributed
+from solfa.objectives.contrastive import (
+    DecoupledLossConfig,
+    PairLoss,
+    SigmoidLossConfig,
+    SoftmaxLossConfig,
+)
+
+KINDS = {"softmax": SoftmaxLossConfig, "decoupled": DecoupledLossConfig, "sigmoid": SigmoidLossConfig}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    kind, out, counts = sys.argv[1], Path(sys.argv[2]), [int(n) for n in sys.argv[3:]]
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(2, sum(counts), 6, generator=generator), dim=-1)
+    with distributed.process_group(torch.device("cpu")):
+        loss = PairLoss(KINDS[kind](pairs_at_once=3))
+        counts = counts if distributed.world_size() > 1 else [sum(counts)]
+        audio, text = (side.split(counts)[distributed.rank()].clone().requires_grad_() for side in vectors)
+        value = loss(audio, text)[0].sum()
+        value.backward()
+        results = {
+            "loss": distributed.total(value),
+            "audio": distributed.gather_rows(audio.grad),
+            "text": distributed.gather_rows(text.grad),
+        }
+        results |= {f"loss.{n}": distributed.total(p.grad) for n, p in loss.named_parameters()}
+        if distributed.is_first():
+            save_file({name: tensor.contiguous() for name, tensor in results.items()}, out)
+
+
+main()
