@@ -114,6 +114,15 @@ def test_the_version_changes_with_any_label_and_not_with_the_place(folder: Path,
     assert free_version(folder) != before
 
 
+def test_a_part_may_be_a_link_to_where_it_lies(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for part in folder.iterdir():
+        (linked / part.name).symlink_to(part)
+    assert free_version(linked) == free_version(folder)
+    assert len(load(linked, "pitch")) == len(load(folder, "pitch"))
+
+
 def test_an_unknown_label_is_refused_by_file_and_line(folder: Path) -> None:
     path = folder / "pop909-fluidr3" / "labels.jsonl"
     path.write_text(path.read_text().replace("C major", "H major"))

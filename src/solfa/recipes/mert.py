@@ -178,7 +178,7 @@ def mert_small() -> RunConfig:
     Command:  solfa train mert_small --set data.manifest=train.jsonl
               --set objective.predictions.0.target.fitted=runs/rvq_vae --out runs/mert_small
     Takes:    1,250 of its steps: 75 minutes on one busy core (docs/experiments.md)
-    Reaches:  after these, on other tracks, 2.3 % of the first codebook and 0.7 % of all (commonest code 0.4 %),
+    Reaches:  after these, on other tracks, 2.3 % of the first codebook and 0.7 % of all (commonest 0.4 %),
               constant-Q frames 3.4 % better than their mean
     """
     return override(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from solfa.corpora.real_sounds import DRUMS, GAMES, SCENES, SOUNDS
 from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, Label, LabelKind, Split, Tags, Task, TaskError
-from solfa.tasks.free import DOWNLOAD, LISTS, free_version
+from solfa.tasks.free import DOWNLOAD, free_version, label_lists
 from solfa.tasks.reading import Row, class_number, find_audio, numbered, read_json_lines, tag_numbers
 
 Tagged = dict[str, str]
@@ -38,7 +38,7 @@ def _loader(corpus: str, label: Callable[[Row, Tagged], Labelled | None]) -> Cal
 
 
 def _rows(folder: Path, corpus: str) -> Iterator[tuple[Row, Tagged]]:
-    for path in sorted(folder.glob(LISTS)):
+    for path in label_lists(folder):
         for row in read_json_lines(path, DOWNLOAD):
             tags = row.values.get("tags")
             if not isinstance(tags, dict):
