@@ -77,25 +77,35 @@ def _loader(corpus: str, label: Callable[[Row], Iterator[Labelled]]) -> Callable
                     Item(audio, split, value, track, row.text("group"), start, seconds,
                          content=row.text("content_hash"), soundfont=row.text("soundfont"))
                 )  # fmt: skip
-        missing = set(SPLITS) - {item.split for item in items}
-        if missing:
-            raise TaskError(f"{folder} holds nothing to {', '.join(sorted(missing))} with. {DOWNLOAD}")
-        return items
+        return check_splits(items, folder)
 
     return load
 
 
-def _rows(folder: Path, corpus: str) -> Iterator[tuple[Row, Split]]:
+def corpus_rows(folder: Path, corpus: str) -> Iterator[tuple[Row, dict[str, str]]]:
+    """What the lists of labels below a folder say of a corpus, and the tags of each row."""
     for path in label_lists(folder):
         for row in read_json_lines(path, DOWNLOAD):
             tags = row.values.get("tags")
             if not isinstance(tags, dict):
-                raise row.broken("has no 'tags'", "Render it again.")
-            if tags.get("corpus") != corpus:
-                continue
-            for split in SOUNDFONTS.get(row.text("soundfont"), ()):
-                if split == row.text("split"):
-                    yield row, split
+                raise row.broken("has no 'tags'", "Delete its folder, and make it again.")
+            if tags.get("corpus") == corpus:
+                yield row, tags
+
+
+def check_splits(items: list[Item], folder: Path) -> list[Item]:
+    """The items, if every split has some."""
+    missing = set(SPLITS) - {item.split for item in items}
+    if missing:
+        raise TaskError(f"{folder} holds nothing to {', '.join(sorted(missing))} with. {DOWNLOAD}")
+    return items
+
+
+def _rows(folder: Path, corpus: str) -> Iterator[tuple[Row, Split]]:
+    for row, _ in corpus_rows(folder, corpus):
+        for split in SOUNDFONTS.get(row.text("soundfont"), ()):
+            if split == row.text("split"):
+                yield row, split
 
 
 def _stretches(row: Row, name: str) -> Iterator[tuple[float, float, str]]:

@@ -4,13 +4,13 @@ Drums are split by kit, sounds and scenes by package. The game of a track is spl
 games apart are their composers, instruments and mixes, and these stand on all sides.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from solfa.corpora.real_sounds import DRUMS, GAMES, SCENES, SOUNDS
-from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, Label, LabelKind, Split, Tags, Task, TaskError
-from solfa.tasks.free import DOWNLOAD, free_version, label_lists
-from solfa.tasks.reading import Row, class_number, find_audio, numbered, read_json_lines, tag_numbers
+from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, Label, LabelKind, Split, Tags, Task
+from solfa.tasks.free import DOWNLOAD, check_splits, corpus_rows, free_version
+from solfa.tasks.reading import Row, class_number, find_audio, numbered, tag_numbers
 
 Tagged = dict[str, str]
 Labelled = tuple[Label, Split, str]  # a label, where it stands, and what must not stand elsewhere
@@ -21,7 +21,7 @@ def _loader(corpus: str, label: Callable[[Row, Tagged], Labelled | None]) -> Cal
 
     def load(folder: Path) -> list[Item]:
         items = []
-        for row, tags in _rows(folder, corpus):
+        for row, tags in corpus_rows(folder, corpus):
             labelled = label(row, tags)
             if labelled is not None:
                 value, split, group = labelled
@@ -29,22 +29,9 @@ def _loader(corpus: str, label: Callable[[Row, Tagged], Labelled | None]) -> Cal
                 items.append(
                     Item(audio, split, value, row.text("piece"), group, content=row.text("content_hash"))
                 )
-        missing = set(SPLITS) - {item.split for item in items}
-        if missing:
-            raise TaskError(f"{folder} holds nothing to {', '.join(sorted(missing))} with. {DOWNLOAD}")
-        return items
+        return check_splits(items, folder)
 
     return load
-
-
-def _rows(folder: Path, corpus: str) -> Iterator[tuple[Row, Tagged]]:
-    for path in label_lists(folder):
-        for row in read_json_lines(path, DOWNLOAD):
-            tags = row.values.get("tags")
-            if not isinstance(tags, dict):
-                raise row.broken("has no 'tags'", "Delete its folder, and make it again.")
-            if tags.get("corpus") == corpus:
-                yield row, tags
 
 
 def _kind(names: tuple[str, ...]) -> Callable[[Row, Tagged], Labelled]:
