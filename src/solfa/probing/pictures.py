@@ -12,7 +12,11 @@ from solfa.probing.probe import LayerScore, ProbeResult
 from solfa.probing.scoring import metric
 
 INK, FAINT, MIX = "#22303c", "#d5dce2", "#7d8a94"
-COLOURS = ("#2a6f97", "#d1495b", "#3a7d44", "#b36a1e", "#6a4c93", "#1b8a8f")
+COLOURS = (
+    "#2a6f97", "#d1495b", "#3a7d44", "#b36a1e", "#6a4c93", "#1b8a8f",
+    "#c74b9b", "#7f8c1f", "#5b4636", "#8a9299",
+)  # fmt: skip
+LETTER_INCHES, HANDLE_INCHES, LINE_INCHES = 0.075, 0.65, 0.2  # of a legend, at its size of letters
 MIXES = {WEIGHTED: ("D", "sum"), CONCATENATED: ("s", "all")}  # marker, and name below it
 PANEL_INCHES, MOST_IN_ROW = (4.2, 3.1), 3
 MIX_GAP = 1.4  # layers between the last one and the first mix
@@ -42,8 +46,11 @@ def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
+    width, height = figure.get_size_inches()
+    n_columns = max(1, int(width / (HANDLE_INCHES + LETTER_INCHES * max(map(len, named), default=0))))
+    figure.set_size_inches(width, height + LINE_INCHES * -(-len(named) // n_columns))
     figure.legend(
-        named.values(), named.keys(), loc="outside lower center", ncols=6, frameon=False, fontsize=9
+        named.values(), named.keys(), loc="outside lower center", ncols=n_columns, frameon=False, fontsize=9
     )
     figure.savefig(out, dpi=120)
     return out
