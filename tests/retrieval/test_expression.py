@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from solfa.retrieval import QueryError, parse_query
@@ -54,6 +54,7 @@ def test_a_query_that_is_not_understood_comes_with_an_example(query: str, named:
 
 
 @given(st.text(max_size=40))
+@example("~0")  # the home of a user that is not there
 def test_any_text_is_read_or_refused(query: str) -> None:
     with suppress(QueryError):
         assert parse_query(query)

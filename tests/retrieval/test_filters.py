@@ -61,3 +61,7 @@ def test_a_filter_is_no_code(tagged_library: Path, tmp_path: Path) -> None:
     own = Path(shutil.copy(tagged_library, tmp_path / "library.sqlite"))
     assert names(own, "artist='; DROP TABLE tracks; --") == []
     assert len(names(own)) == 4
+
+
+def test_a_tilde_that_names_no_user_is_a_folder_like_any_other(tagged_library: Path) -> None:
+    assert names(tagged_library, "folder=~0") == []

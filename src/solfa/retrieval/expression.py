@@ -109,5 +109,5 @@ def _meaning(part: str) -> Meaning | None:
         return TrackNumber(int(match[1]), to_seconds(match[2]) if match[2] else None)
     path = Path(part)
     if path.suffix.lower() in AUDIO_SUFFIXES or (part and part.startswith((os.sep, f".{os.sep}", "~"))):
-        return path.expanduser()
+        return Path(os.path.expanduser(part))  # noqa: PTH111  # Path's own raises for a user that is not there
     return None
