@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "src" / "solfa"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = [  # ground floor first; rooms of one floor do not know each other
-    {"frames", "config", "checkpoint", "distributed", "metrics"},
+    {"frames", "config", "checkpoint", "distributed", "metrics", "scenes"},
     {"features", "data", "corpora"},
     {"targets", "models", "tasks"},
     {"objectives", "embedding"},

@@ -29,6 +29,7 @@ def text_of(track: Track, labels: dict[str, Any], without: tuple[str, ...] = ())
 def test_a_real_track_is_described_by_its_title_folder_and_tags() -> None:
     assert known_facts(TRACK, {}) == {
         "genre": ("Soundtrack",), "title": ("Forest World Map",), "folder": ("forest",),
+        "scene": ("forest",),
     }  # fmt: skip
     nameless = replace(TRACK, tags={}, path=Path("/music/audio/track12.ogg"))
     assert known_facts(nameless, {}) == {}

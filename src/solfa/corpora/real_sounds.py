@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from solfa.corpora.debian import PackageError
 from solfa.corpora.free_music import CORE, FreeTrack, list_tracks
 from solfa.corpora.recordings import Files, Recording, is_audio
+from solfa.scenes import scenes_in
 
 DRUM_PACKAGES = ("hydrogen-drumkits", "lmms-common", "sonic-pi-samples")
 DRUMS = {  # kind -> what its names hold; the first that fits counts
@@ -84,17 +85,6 @@ TRACK_PACKAGES = (  # 2.2 GB to download, of which 1.5 GB are those of solfa dat
     "openclonk-data",
     "lordsawar-data",
 )
-SCENES = {  # word -> what names hold
-    "battle": r"battle|combat|fight|boss|war\b|attack|assault|skirmish|action",
-    "menu": r"menu|title|intro\b|opening",
-    "calm": r"ambient|peace|calm|quiet|relax|dream",
-    "space": r"space|galax|nebula|cosm|orbit|planet|moon",
-    "town": r"town|city|village|castle|tavern",
-    "water": r"water|sea\b|ocean|pirate|ship|beach|river|underwater|fish\b",
-    "forest": r"forest|jungle|tree|nature",
-    "cave": r"cave|dungeon|underground|crypt|cavern",
-    "winter": r"winter|snow|ice\b|icy|antarctic|arctic|frost|cold|christmas",
-}
 SCENE_SPLITS = {  # package -> split; the others train
     "wesnoth-1.16-music": "test",
     "hedgewars-data": "test",
@@ -196,8 +186,7 @@ def choose_tracks(package: str, files: Files) -> list[Recording]:
 def scenes_of(track: FreeTrack) -> list[str]:
     """The scenes whose words stand in the last folder, the name or the title of a track."""
     place = PurePosixPath(track.path)
-    words = re.sub(r"[^a-z0-9]+", " ", f"{place.parent.name} {place.stem} {track.title}".lower())
-    return [scene for scene, pattern in SCENES.items() if re.search(rf"\b(?:{pattern})", words)]
+    return scenes_in(f"{place.parent.name} {place.stem} {track.title}")
 
 
 def game_of(package: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from solfa.data.captions import tag_words
 from solfa.data.clips import derived_seed
 from solfa.data.manifest import ManifestError, Track
+from solfa.scenes import scenes_in
 
 FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode")
 FACTS = ("title", "folder", *FROM_TAGS)
@@ -103,6 +104,8 @@ def known_facts(track: Track, labels: Mapping[str, Any], root: Path | None = Non
         folder = track.path.parent
         below = folder.relative_to(root) if root and folder.is_relative_to(root) else folder
         facts["folder"] = tuple(word for part in below.parts[-2:] for word in _words(part))[-1:]
+        named = scenes_in(" ".join((*facts["folder"], track.path.stem, track.tags.get("title", ""))))
+        facts["scene"] = tuple(dict.fromkeys((*facts["scene"], *named)))
     if labels.get("tempo_bpm"):
         facts["tempo"] = (next(word for limit, word in TEMPI if labels["tempo_bpm"] < limit),)
     keys = {key for _, _, key in labels.get("keys", [])}

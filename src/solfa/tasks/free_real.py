@@ -7,7 +7,8 @@ games apart are their composers, instruments and mixes, and these stand on all s
 from collections.abc import Callable
 from pathlib import Path
 
-from solfa.corpora.real_sounds import DRUMS, GAMES, SCENES, SOUNDS
+from solfa.corpora.real_sounds import DRUMS, GAMES, SOUNDS
+from solfa.scenes import SCENES
 from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, Label, LabelKind, Split, Tags, Task
 from solfa.tasks.free import DOWNLOAD, check_splits, corpus_rows, free_version
 from solfa.tasks.reading import Row, class_number, find_audio, numbered, tag_numbers
