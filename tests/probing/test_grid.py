@@ -9,8 +9,19 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from probing_data import CONFIG, classes_task, write_features
+from solfa.config import override
 from solfa.probing.examples import Examples
-from solfa.probing.grid import Course, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
+from solfa.probing.grid import (
+    Course,
+    ProbeConfig,
+    Shape,
+    all_logits,
+    best_rates,
+    chosen,
+    fit_grid,
+    list_heads,
+    restore,
+)
 from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam, head_losses
 from solfa.probing.probe import layer_scores
 from solfa.tasks.base import Classes, Numbers, Tags
@@ -171,6 +182,23 @@ def test_halving_goes_on_with_the_better_rates_of_each_layer(
     assert [seen.count(epoch) for epoch in range(1, 5)] == [24, 16, 16, 8]
     single = {fit.head.lr: fit.epoch for fit in fits if fit.head.layer == 1}
     assert single == {0.1: 1, 0.2: 3, 0.3: 4}
+
+
+def test_the_first_seed_may_choose_the_rates_of_all(splits: tuple[Examples, Examples]) -> None:
+    whole = ProbeConfig(**CONFIG, lrs=(1e-5, 1e-3, 1e-2), seeds=(3, 4, 5), n_epochs=6)
+    fits = fit_grid(heads := list_heads(SHAPE.layers, whole), *splits, SHAPE, whole)
+    cheap = override(whole, {"first_seed_chooses": True})
+    told: list[int] = []
+    chosen_first = fit_grid(heads, *splits, SHAPE, cheap, lambda n, note: told.append(n))
+    rates = best_rates([fit for fit in fits if fit.head.seed == 3])
+    assert len(rates) == len(SHAPE.layers) + 2
+    expected = [fit for fit in fits if (fit.head.layer, fit.head.lr) in rates]
+    assert [(f.head, f.epoch) for f in chosen_first] == [(f.head, f.epoch) for f in expected]
+    assert [f.score for f in chosen_first] == pytest.approx([f.score for f in expected])
+    assert told[-1] == len(heads)
+    best = [fit.head for fit in chosen_first if fit.weights is not None]
+    layer, lr = chosen(expected)
+    assert best == [Head(layer, lr, seed) for seed in whole.seeds]
 
 
 def test_an_epoch_of_frames_has_a_most_and_each_draws_others(

@@ -28,6 +28,7 @@ from solfa.tasks.base import LabelKind
 
 N_COPIES = 5  # of a head's weights while it trains: themselves, gradient, two moments, best epoch
 DROPOUT_SEED = 7919  # so that dropout and weights do not come from the same draws
+Choice = tuple[int | str, float]  # layer and rate
 Scored = Callable[[np.ndarray], float]  # logits of all rows of validation -> score
 
 
@@ -52,6 +53,7 @@ class ProbeConfig(Config):
     stop_patience: int = 15  # epochs without a better score, after which a head stops
     # Epochs after which only the better half of the rates of a layer goes on; none is the protocol.
     halvings: tuple[int, ...] = ()
+    first_seed_chooses: bool = False  # the rate of each layer, and the other seeds have that one only
     is_standardised: bool = False  # each layer's dimensions by their mean and deviation in training
     n_resamples: int = 500  # of the test tracks, for the interval
     numbers_at_once: int = 2**28  # in memory, at four bytes each; it changes nothing but the speed
@@ -107,21 +109,30 @@ def fit_grid(
         config: how.
         progress: is told how many heads are done.
     """
-    fits: list[Fit] = []
-    for part in _parts(heads, train, valid, shape, config):
-        fits += _fit_part(part, train, valid, shape, config)
-        layer, lr = chosen(fits)
-        fits = [
-            fit if (fit.head.layer, fit.head.lr) == (layer, lr) else Fit(fit.head, fit.score, fit.epoch, None)
-            for fit in fits
-        ]
-        progress(len(fits), f"best so far: layer {layer} at {lr:g}")
-    return fits
+    if not config.first_seed_chooses:
+        return _fit_parts(heads, train, valid, shape, config, progress, lambda fits: {chosen(fits)})
+    first = [head for head in heads if head.seed == heads[0].seed]
+    fits = _fit_parts(first, train, valid, shape, config, progress, best_rates)
+    kept = best_rates(fits)
+    others = [head for head in heads if head.seed != heads[0].seed and (head.layer, head.lr) in kept]
+    n_before = len(heads) - len(others)
+    fits += _fit_parts(
+        others, train, valid, shape, config, lambda n, note: progress(n_before + n, note), best_rates
+    )
+    place = {head: n for n, head in enumerate(heads)}
+    fits = [fit for fit in fits if (fit.head.layer, fit.head.lr) in kept]
+    return _with_weights_of({chosen(fits)}, sorted(fits, key=lambda fit: place[fit.head]))
 
 
-def chosen(fits: Sequence[Fit]) -> tuple[int | str, float]:
+def best_rates(fits: Sequence[Fit]) -> set[Choice]:
+    """Of each layer the rate with the best score on validation, in the mean over seeds."""
+    layers = dict.fromkeys(fit.head.layer for fit in fits)
+    return {chosen([fit for fit in fits if fit.head.layer == layer]) for layer in layers}
+
+
+def chosen(fits: Sequence[Fit]) -> Choice:
     """The layer and rate with the best score on validation, in the mean over seeds."""
-    scores: dict[tuple[int | str, float], list[float]] = {}
+    scores: dict[Choice, list[float]] = {}
     for fit in fits:
         scores.setdefault((fit.head.layer, fit.head.lr), []).append(fit.score)
     return max(scores, key=lambda choice: float(np.mean(scores[choice])))
@@ -206,6 +217,32 @@ class _Running:
             self.heads.keep(torch.tensor(going, dtype=torch.long))
             self.adam.keep(torch.tensor(going, dtype=torch.long))
             self.courses = [self.courses[n] for n in going]
+
+
+def _fit_parts(
+    heads: Sequence[Head],
+    train: Examples,
+    valid: Examples,
+    shape: Shape,
+    config: ProbeConfig,
+    progress: Callable[[int, str], None],
+    keep: Callable[[list[Fit]], set[Choice]],
+) -> list[Fit]:
+    """Fit heads as many at once as fit into memory; weights are those of the choices in ``keep``."""
+    fits: list[Fit] = []
+    for part in _parts(heads, train, valid, shape, config):
+        fits += _fit_part(part, train, valid, shape, config)
+        fits = _with_weights_of(keep(fits), fits)
+        layer, lr = chosen(fits)
+        progress(len(fits), f"best so far: layer {layer} at {lr:g}")
+    return fits
+
+
+def _with_weights_of(choices: set[Choice], fits: Sequence[Fit]) -> list[Fit]:
+    return [
+        fit if (fit.head.layer, fit.head.lr) in choices else Fit(fit.head, fit.score, fit.epoch, None)
+        for fit in fits
+    ]
 
 
 def _fit_part(
