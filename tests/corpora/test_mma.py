@@ -144,6 +144,11 @@ def test_the_program_is_told_the_chords_of_the_labels(cache: Path) -> None:
     assert f"Tempo {piece.chart().tempo_bpm}" in text
 
 
+def test_a_cache_may_be_named_from_where_one_stands(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(cache.parent)
+    assert accompaniments(Path(cache.name))[0].score().notes
+
+
 def test_the_program_runs_once_for_all_soundfonts(cache: Path) -> None:
     piece = accompaniments(cache)[0]
     first = piece.score()

@@ -281,7 +281,7 @@ def main_grooves(root: Path, file: str) -> list[str]:
 
 def fetch_mma(cache: Path | None = None) -> Path:
     """Where MMA is, unpacked out of its package on first use; nothing is installed. Raises PackageError."""
-    kept = CACHE.expanduser() if cache is None else cache
+    kept = (CACHE.expanduser() if cache is None else cache).absolute()  # MMA plays in a folder of its own
     root = kept / "mma"
     if (root / PROGRAM).is_file():
         return root
