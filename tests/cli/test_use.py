@@ -119,12 +119,6 @@ def test_similar_in_a_library_of_one_says_what_to_do(tiny_run: Path, music: Path
     assert "Add tracks: solfa index MUSIC" in result.stdout
 
 
-def test_a_new_library_without_a_model_is_a_usage_error(music: Path, tmp_path: Path) -> None:
-    result = solfa("index", music, "--library", tmp_path / "library", exit_code=2)
-    assert "needs --model" in result.stderr
-    assert not (tmp_path / "library").exists()
-
-
 def test_a_library_refuses_another_layer_or_pooling(tiny_run: Path, music: Path, tmp_path: Path) -> None:
     solfa("index", music, "--library", tmp_path / "library", "--model", tiny_run)
     for option in (("--layer", 1), ("--pool", "mean+std")):
@@ -182,6 +176,21 @@ def test_export_bundle_joins_a_models_parts_in_one_folder(tmp_path: Path) -> Non
     names = {str(path.relative_to(tmp_path / "mulan")) for path in (tmp_path / "mulan").rglob("*")}
     assert {"config.json", "model.safetensors", "README.md", "text/tokenizer.json"} <= names
     assert load(tmp_path / "mulan").embed_text(["calm piano"]).shape == (1, 16)
+
+
+def test_export_bundle_takes_a_card_and_halves(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"title": "Tones", "limits": "knows tones only"}')
+    options = ("--half", "--card", card, "--license", "MIT")
+    solfa("export", "bundle", GOLDEN / "muq_rvq_25hz", "--out", tmp_path / "bundle", *options)
+    text = (tmp_path / "bundle" / "README.md").read_text()
+    assert "# Tones" in text and "| limits | knows tones only |" in text and "license: mit" in text
+    assert load(tmp_path / "bundle").license == "MIT"
+    refused = ("export", "bundle", tmp_path / "bundle", "--out", tmp_path / "other", "--license", "CC0-1.0")
+    assert "not yours to change" in solfa(*refused, exit_code=2).stderr
+    card.write_text('{"titel": "Tones"}')
+    refused = ("export", "bundle", GOLDEN / "muq_rvq_25hz", "--out", tmp_path / "other", "--card", card)
+    assert "titel" in solfa(*refused, exit_code=2).stderr
 
 
 def test_export_official_writes_what_the_official_program_reads(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def test_the_licence_stays_with_the_weights(tmp_path: Path, caplog: pytest.LogCa
     encoder.save_pretrained(tmp_path / "saved")
     assert solfa.load(tmp_path / "saved").license == "CC-BY-NC-4.0"
     assert "are licensed CC-BY-NC-4.0" in caplog.text
+    caplog.clear()
+    encoder.license = "Apache-2.0"
+    assert solfa.load(encoder.save_pretrained(tmp_path / "free")).license == "Apache-2.0"
+    assert not caplog.text
     assert "license: cc-by-nc-4.0" in (tmp_path / "saved" / "README.md").read_text()
 
 
@@ -48,6 +52,33 @@ def test_the_card_says_what_is_known_and_what_is_not(tmp_path: Path) -> None:
     for row in ("# A test", "| data it learned from | four tones, CC0 |", "| frame rate | 25 Hz |"):
         assert row in text
     assert "| scores | not stated |" in text
+
+
+@pytest.mark.parametrize("case", [MUQ[0], "muq_mulan"])
+def test_half_precision_halves_the_size_and_is_answered_for_as_it_is(case: str, tmp_path: Path) -> None:
+    model = solfa.load(GOLDEN / case)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    whole = model.save_pretrained(tmp_path / "whole") / "model.safetensors"
+    half = model.save_pretrained(tmp_path / "half", is_half=True) / "model.safetensors"
+    assert half.stat().st_size < 0.56 * whole.stat().st_size
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    saved = solfa.load(tmp_path / "half")
+    for name, tensor in saved.state_dict().items():
+        assert torch.equal(
+            tensor, before[name].half().float() if tensor.is_floating_point() else before[name]
+        )
+    answers = [
+        json.loads((tmp_path / kind / "config.json").read_text())["known_answer"]
+        for kind in ("whole", "half")
+    ]
+    assert answers[0] != answers[1]
+
+
+def test_a_weight_too_large_for_half_precision_is_refused(tmp_path: Path) -> None:
+    model = solfa.load(GOLDEN / MUQ[0])
+    next(iter(model.parameters())).flatten()[0] = 1e6
+    with pytest.raises(ValueError, match="Too large for half precision"):
+        model.save_pretrained(tmp_path / "half", is_half=True)
 
 
 @pytest.mark.parametrize("damage", [1.01, float("nan")])

@@ -23,7 +23,8 @@ from huggingface_hub.errors import CacheNotFound
 from solfa import checkpoint
 from solfa.cli.examples import examples
 from solfa.data.audio import RESAMPLER, AudioError, probe_audio, read_audio
-from solfa.models.loading import PUBLISHED_LICENCES
+from solfa.models.bundled import bundled
+from solfa.models.loading import PUBLISHED_LICENCES, model_folder
 from solfa.models.sharing import MODEL
 
 TONE_HZ, RATE, SECONDS = 440.0, 48_000, 1.0
@@ -46,8 +47,12 @@ Row = tuple[str, ...]
 def models(
     runs: Annotated[Path, typer.Option(help="A folder of run folders.")] = Path("runs"),
 ) -> None:
-    """List what --model and solfa.load accept here: runs, models in the hub's cache, and published names."""
-    rows = [("name", "what", "size", "licence"), *_runs(runs), *_cached(), *_published()]
+    """List what --model and solfa.load accept here.
+
+    Models that come with solfa, runs, models in the hub's cache, and published names.
+    """
+    head = ("name", "what", "size", "licence")
+    rows = [head, *_bundled(), *_runs(runs), *_cached(), *_published()]
     _print_table(rows)
 
 
@@ -64,6 +69,14 @@ def doctor() -> None:
     typer.echo("\nExtras")
     _print_table(list(_extras()))
     raise typer.Exit(1 if any(verdict == "FAILS" for _, verdict, _ in formats) else 0)
+
+
+def _bundled() -> Iterator[Row]:
+    for name in bundled():
+        folder = model_folder(name)
+        values = checkpoint.read_values(folder)
+        size = _gigabytes(checkpoint.weights_file(folder).stat().st_size)
+        yield name, f"{_describe(values)}; comes with solfa", size, _licence(values)
 
 
 def _runs(folder: Path) -> Iterator[Row]:

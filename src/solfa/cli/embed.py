@@ -27,6 +27,7 @@ from solfa.embedding import (
 )
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
+from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import GuidedTask, guided_layer
 
 SHOWN = 20  # refused files on the screen; the report holds all
@@ -58,6 +59,7 @@ ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0 le
 
 
 @examples(
+    "solfa embed ~/Music --out vectors",
     "solfa embed ~/Music --model runs/muq_small --out vectors",
     "solfa embed tracks.jsonl --model OpenMuQ/MuQ-large-msd-iter --layer 10 --out vectors",
     "solfa embed ~/Music --model m-a-p/MERT-v1-95M --task key --out keys",
@@ -65,8 +67,8 @@ ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0 le
 )
 def embed(
     paths: Annotated[list[Path], typer.Argument(help="Audio files, folders or manifests.")],
-    model: ModelOption,
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    model: ModelOption = ENCODER,
     layer: LayerOption = None,
     task: TaskOption = None,
     pool: PoolOption = "mean",

@@ -1,12 +1,17 @@
 """solfa export: a model in a form in which it can be passed on."""
 
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from solfa.cli.examples import examples
-from solfa.models import load, save_official
+from solfa.config import from_dict
+from solfa.models import ModelCard, load, save_official
+
+CARD_FIELDS = [field.name for field in fields(ModelCard)]
 
 app = typer.Typer(help="A model in a form in which it can be passed on.", no_args_is_help=True)
 
@@ -15,10 +20,19 @@ app = typer.Typer(help="A model in a form in which it can be passed on.", no_arg
 @examples(
     "solfa export bundle OpenMuQ/MuQ-MuLan-large --out mulan",
     "solfa export bundle runs/muq_small --out muq-small",
+    "solfa export bundle runs/muq_small --half --card card.json --out muq-small",
 )
 def bundle(
     model: Annotated[str, typer.Argument(help="A run folder, another folder or a name; see solfa models.")],
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    half: Annotated[bool, typer.Option("--half", help="Weights in half precision: half the size.")] = False,
+    card: Annotated[
+        Path | None,
+        typer.Option(help=f"What the card says: a JSON object with any of {', '.join(CARD_FIELDS)}."),
+    ] = None,
+    license: Annotated[  # the option's name
+        str | None, typer.Option(help="Of the weights, if the model does not say it.")
+    ] = None,
 ) -> None:
     """Join all that a model needs in one folder, which solfa.load reads without a network.
 
@@ -29,7 +43,11 @@ def bundle(
 
     Exit code: 0 if it is written, 1 if the model cannot be loaded or the folder holds something else.
     """
-    saved = load(model).save_pretrained(out)
+    loaded = load(model)
+    if license and loaded.license not in ("", license):
+        raise typer.BadParameter(f"{model} is licensed {loaded.license}; this is not yours to change.")
+    loaded.license = license or loaded.license
+    saved = loaded.save_pretrained(out, _read_card(card), is_half=half)
     typer.echo(f"{saved} holds all of {model}: {_megabytes(saved)}. Use it: solfa.load({str(saved)!r})")
 
 
@@ -56,6 +74,15 @@ def official(
     """
     saved = save_official(model, out)
     typer.echo(f"{saved} holds {model} in the official layout: {_megabytes(saved)}. Its README.md loads it.")
+
+
+def _read_card(path: Path | None) -> ModelCard:
+    if path is None:
+        return ModelCard()
+    try:
+        return from_dict(ModelCard, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{path} is no card: {error}") from None
 
 
 def _megabytes(folder: Path) -> str:

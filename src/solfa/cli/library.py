@@ -19,6 +19,7 @@ from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.embedding import Pool, Space, Work, describe_space, find_tracks, resolve_layer
 from solfa.models import AudioEncoder
+from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval import Changes, Library, Searcher
 from solfa.retrieval.export import export_json, export_parquet
 
@@ -27,11 +28,15 @@ app = typer.Typer(help="What other programs take from a library, and its map.", 
 LibraryOption = Annotated[Path, typer.Option(metavar="FILE", help="The library: one file.")]
 OptionalModelOption = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="As for solfa embed. Default: the model that made the library."),
+    typer.Option(
+        metavar="MODEL",
+        help=f"As for solfa embed. Default: the one that made the library; of a new one {MUSIC_TEXT}.",
+    ),
 ]
 
 
 @examples(
+    "solfa index ~/Music --library music.sqlite",
     "solfa index ~/Music --library music.sqlite --model runs/muq_small",
     "solfa index ~/Music ~/More --library music.sqlite",
 )
@@ -50,7 +55,7 @@ def index(
 
     Only files that are new or changed are read. A track that is gone from one of the folders is removed;
     tracks of folders that are not named stay. Several commands may work on one library at once, and after
-    an interruption the same command goes on. A new library needs --model; --layer and --pool are for it too.
+    an interruption the same command goes on. --model, --layer and --pool are for a new library.
 
     Exit code: 0 if all tracks are in, 1 if some were refused, 2 for a usage error.
     """
@@ -112,10 +117,8 @@ def _encoder_and_space(
             precision=known.precision,
         )  # fmt: skip
         return encoder, space
-    if model is None:
-        raise typer.BadParameter("A new library needs --model. 'solfa models' lists what there is.")
-    encoder = load_encoder(model, device, threads)
-    return encoder, space_of(encoder, model, layer, pool or "mean")
+    encoder = load_encoder(model or MUSIC_TEXT, device, threads)
+    return encoder, space_of(encoder, model or MUSIC_TEXT, layer, pool or "mean")
 
 
 def _report(changes: Changes, n_tracks: int, library: Path) -> None:

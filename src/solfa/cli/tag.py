@@ -20,20 +20,21 @@ from solfa.data.prepare import Refused
 from solfa.embedding import find_tracks
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.models import AudioEncoder, MuLan, Tagger
+from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
 
 COLUMNS = ("path", "start", "end", "label", "value")
 
 
 @examples(
+    "solfa tag song.mp3 --tags 'piano,guitar,choir'",
     "solfa tag ~/Music --model runs/mine",
     "solfa tag ~/Music --model runs/mine --top 3 --out tags.csv",
     "solfa tag song.mp3 --model runs/mine --over-time 10 --out tags.jsonl",
-    "solfa tag ~/Music --model runs/mulan_small --tags 'piano,guitar,choir'",
 )
 def tag(
     paths: Annotated[list[Path], typer.Argument(help="Audio files, folders or manifests.")],
-    model: ModelOption,
+    model: ModelOption = MUSIC_TEXT,
     top: Annotated[int, typer.Option(min=1, help="Labels for each line, the most probable first.")] = 5,
     out: Annotated[
         Path | None, typer.Option(help="Write a .jsonl or a .csv besides; relative paths as they are.")
@@ -51,7 +52,7 @@ def tag(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
-    """Tag tracks with the labels that a model has learned, by solfa train finetune.
+    """Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.
 
     A track is cut into clips as long as those that the model learned from, and what it says of them is
     averaged. Classes sum to 1; tags stand alone; of numbers the values are shown. A music-text model knows no

@@ -19,6 +19,7 @@ from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
 from solfa.models import MERT, AudioEncoder, ClipEncoder, MuQ, load_encoder
+from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import guided_layer
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class FrameStates:
 
 def embed(
     paths: Paths,
-    model: str | Path | AudioEncoder,
+    model: str | Path | AudioEncoder = ENCODER,
     layer: int | None = None,
     pool: Pool = "mean",
     *,

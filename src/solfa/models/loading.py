@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from solfa import checkpoint
 from solfa.models.building import EncoderConfig, build_encoder
+from solfa.models.bundled import ENCODER, bundled_folder
 from solfa.models.encoder import AudioEncoder
 from solfa.models.finite import broken_weights
 from solfa.models.layers.low_rank import LoRAConfig, merge_lora
@@ -39,6 +40,7 @@ INITIALISATIONS = (
     "kaiming_uniform_",
     "kaiming_normal_",
 )  # of torch, by random numbers
+FREE_LICENCES = ("Apache-2.0", "MIT", "CC0-1.0", "CC-BY-4.0")  # that leave people free; others are told
 PUBLISHED_LICENCES = {
     "OpenMuQ/MuQ-large-msd-iter": "CC-BY-NC-4.0",
     "OpenMuQ/MuQ-MuLan-large": "CC-BY-NC-4.0",
@@ -53,14 +55,15 @@ class ModelError(ValueError):
     """A model that cannot be loaded; the message names the cure."""
 
 
-def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder | MuLan:
+def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> AudioEncoder | MuLan:
     """A trained encoder or music-text model, in eval mode.
 
     Args:
-        name: a run folder or one of its ``step-*`` folders, a folder that ``save_pretrained`` wrote, a folder
-            in the official layout (``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``), or a
-            published name such as ``OpenMuQ/MuQ-large-msd-iter``, ``OpenMuQ/MuQ-MuLan-large`` or
-            ``m-a-p/MERT-v1-95M``, which is fetched from the hub unless it is in the local cache.
+        name: ``solfa-small`` or ``solfa-mulan-small``, which come with solfa; a run folder or one of its
+            ``step-*`` folders; a folder that ``save_pretrained`` wrote; a folder in the official layout
+            (``config.json`` and ``model.safetensors`` or ``pytorch_model.bin``); or a published name such as
+            ``OpenMuQ/MuQ-large-msd-iter``, ``OpenMuQ/MuQ-MuLan-large`` or ``m-a-p/MERT-v1-95M``, which is
+            fetched from the hub unless it is in the local cache.
         device: where the weights go.
 
     Raises:
@@ -77,7 +80,7 @@ def load(name: str | Path, device: str | torch.device = "cpu") -> AudioEncoder |
         _check_answer(model, values)
     except ValueError as error:  # of whatever kind: it says what does not fit
         raise ModelError(f"{folder} cannot be loaded. {error}") from None
-    if model.license:
+    if model.license and model.license not in FREE_LICENCES:
         log.warning("The weights of %s are licensed %s.", name, model.license)
     return model
 
@@ -91,6 +94,8 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
 def model_folder(name: str | Path) -> Path:
     """Where a model's files are; a published one is fetched unless it is in the local cache."""
     folder = Path(name)
+    if not folder.is_dir() and (inside := bundled_folder(name)):
+        return inside
     return folder if folder.is_dir() else fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
 
 

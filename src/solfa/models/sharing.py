@@ -6,6 +6,7 @@ FOLDER/README.md            its card
 FOLDER/text/                with a music-text model: configuration and tokenizer of its language model
 """
 
+import copy
 import importlib.metadata
 import json
 import shutil
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.models.finite import broken_weights
 
 CARD, MODEL, ANSWER = "README.md", "model", "known_answer"
 TOLERANCE = 1e-3  # of the largest value of an answer: room for other processors, none for damaged weights
@@ -29,15 +31,18 @@ PROBE_SECONDS, PROBE_HZ = 1.0, (110.0, 440.0, 1_760.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelCard:
+class ModelCard(Config):
     """What nobody can read from the weights. What is left empty is printed as not stated."""
 
     title: str = ""
     recipe: str = ""  # and commit
-    data: str = ""  # that it learned from, with licences
+    made: str = ""  # on what hardware, in what time
+    data: str = ""  # that it learned from, with hours and licences
+    held_out: str = ""  # what it never heard, by which it was judged
     unfair_on: str = ""  # evaluations whose music it may have heard
     scores: str = ""  # with seeds
     layers: str = ""  # which layer serves which task
+    limits: str = ""  # what it cannot do
 
 
 class Shareable(nn.Module):
@@ -62,17 +67,28 @@ class Shareable(nn.Module):
     def save_files(self, folder: Path) -> None:
         """Write what the model needs besides its weights, if anything."""
 
-    def save_pretrained(self, folder: str | Path, card: ModelCard | None = None) -> Path:
+    def save_pretrained(
+        self, folder: str | Path, card: ModelCard | None = None, *, is_half: bool = False
+    ) -> Path:
         """Write the model into a folder that ``solfa.load`` reads; no other file is needed.
+
+        Args:
+            folder: new, empty, or with a saved model, which is replaced.
+            card: what is said of the model.
+            is_half: write weights in half precision, and the answer that the model gives with these.
 
         Raises:
             FileExistsError: there is something of that name that is no saved model.
+            ValueError: a weight is too large for half precision.
         """
         target = Path(folder)
         if target.exists() and any(target.iterdir()) and not _is_ours(target):
             raise FileExistsError(f"{target} is not empty and holds no saved model. Give a new folder.")
         target.mkdir(parents=True, exist_ok=True)
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        model = self._rounded() if is_half else self
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        if is_half:
+            weights = {name: _halved(tensor) for name, tensor in weights.items()}
         save_file(weights, target / checkpoint.WEIGHTS, metadata={"format": "pt"})
         self.save_files(target)
         (target / CARD).write_text(card_text(self, target.name, card or ModelCard()), encoding="utf-8")
@@ -80,10 +96,19 @@ class Shareable(nn.Module):
             MODEL: to_dict(self.config),
             "license": self.license,
             "solfa": importlib.metadata.version("solfa"),
-            ANSWER: _answer(self).tolist(),
+            ANSWER: _answer(model).tolist(),
         }
         checkpoint.write_text(target / checkpoint.CONFIG, json.dumps(values, indent=1) + "\n")
         return target
+
+    def _rounded(self) -> "Shareable":
+        """A copy whose weights are as half precision keeps them."""
+        model = copy.deepcopy(self)
+        weights = {name: _halved(tensor).to(tensor.dtype) for name, tensor in self.state_dict().items()}
+        model.load_state_dict(weights)
+        if broken := broken_weights(model):
+            raise ValueError(f"Too large for half precision: {', '.join(broken[:3])}. Save it without.")
+        return model
 
     def push_to_hub(
         self, name: str, card: ModelCard | None = None, *, private: bool = False, token: str | None = None
@@ -121,6 +146,10 @@ def copy_files(names: tuple[str, ...], source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def _halved(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
 @torch.no_grad()
 def _answer(model: Shareable) -> Float[Tensor, "row value"]:
     rate = model.sample_rate
@@ -149,10 +178,13 @@ def card_text(model: Shareable, name: str, card: ModelCard) -> str:
         **model.describe(),
         "licence of the weights": model.license or "not stated",
         "recipe": card.recipe or "not stated",
+        "hardware and time": card.made or "not stated",
         "data it learned from": card.data or "not stated",
+        "held out": card.held_out or "not stated",
         "evaluations that would be unfair": card.unfair_on or "not stated",
         "scores": card.scores or "not stated",
         "which layer for which task": card.layers or "not stated",
+        "limits": card.limits or "not stated",
     }
     table = "\n".join(f"| {what} | {value} |" for what, value in rows.items())
     return (
