@@ -52,3 +52,9 @@ def test_a_text_is_as_good_as_the_rank_of_its_track() -> None:
     half = text_retrieval(similarity)
     assert (half.recall_at_1, half.recall_at_10) == (0.5, 0.5)
     assert text_retrieval(np.zeros((20, 20))).median_rank == 20  # who says the same of all finds nothing
+
+
+def test_several_texts_may_seek_one_track() -> None:
+    similarity = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    assert text_retrieval(similarity, [0, 1, 1]).recall_at_1 == pytest.approx(2 / 3)
+    assert text_retrieval(similarity, [0, 1, 1]).n_tracks == 2

@@ -1,5 +1,6 @@
 """Pure functions f(reference, estimated): retrieval among labelled vectors, by texts, and tags."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,12 +83,18 @@ class TextRetrieval:
     n_tracks: int
 
 
-def text_retrieval(similarity: Float[np.ndarray, "text track"]) -> TextRetrieval:
-    """Ranks of the tracks that belong to the texts, which are in the same order.
+def text_retrieval(
+    similarity: Float[np.ndarray, "text track"], own: Sequence[int] | None = None
+) -> TextRetrieval:
+    """Ranks of the tracks that belong to the texts.
+
+    Args:
+        similarity: of each text with each track.
+        own: number of the track that each text belongs to; the texts are in the order of the tracks if None.
 
     Of equal similarities the right one comes last: a model that says the same of everything finds nothing.
     """
-    own = similarity.diagonal()[:, None]
-    ranks = (similarity >= own).sum(1)
+    numbers = np.arange(len(similarity)) if own is None else np.asarray(own)
+    ranks = (similarity >= similarity[np.arange(len(similarity)), numbers][:, None]).sum(1)
     at_1, at_5, at_10 = (float((ranks <= n).mean()) for n in (1, 5, 10))
     return TextRetrieval(at_1, at_5, at_10, float(np.median(ranks)), similarity.shape[1])

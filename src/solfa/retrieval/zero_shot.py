@@ -128,8 +128,16 @@ def score_task(
     return tag_areas(reference, tagger.scores(torch.stack(list(sums.values()))).numpy())
 
 
-def score_retrieval(mulan: MuLan, tracks: Sequence[Track], texts: Sequence[str]) -> TextRetrieval:
-    """How well each text finds its track among all; the texts are in the order of the tracks.
+def score_retrieval(
+    mulan: MuLan, tracks: Sequence[Track], texts: Sequence[str], own: Sequence[int] | None = None
+) -> TextRetrieval:
+    """How well each text finds its track among all.
+
+    Args:
+        mulan: in eval mode.
+        tracks: that are searched.
+        texts: what is searched for.
+        own: number of the track of each text; the texts are in the order of the tracks if None.
 
     Raises:
         AudioError: a track cannot be read.
@@ -137,7 +145,7 @@ def score_retrieval(mulan: MuLan, tracks: Sequence[Track], texts: Sequence[str])
     vectors = torch.stack([_embed(mulan, track.path, track.start_seconds, track.seconds) for track in tracks])
     with torch.no_grad():
         words = mulan.embed_text(texts)
-    return text_retrieval((words @ F.normalize(vectors, dim=-1).T).cpu().numpy())
+    return text_retrieval((words @ F.normalize(vectors, dim=-1).T).cpu().numpy(), own)
 
 
 @torch.no_grad()
