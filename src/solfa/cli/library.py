@@ -22,6 +22,7 @@ from solfa.models import AudioEncoder
 from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval import Changes, Library, Searcher
 from solfa.retrieval.export import export_json, export_parquet
+from solfa.retrieval.pictures import draw_map
 
 app = typer.Typer(help="What other programs take from a library, and its map.", no_args_is_help=True)
 
@@ -90,16 +91,24 @@ def export(
 
 
 @app.command("map")
-@examples("solfa library map music.sqlite")
+@examples("solfa library map music.sqlite", "solfa library map music.sqlite --out map.png")
 def make_map(
     library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Place all tracks on a map, so that what sounds alike lies together, and keep it in the library.
 
-    Nothing is done if no tracks have come since the last time.
+    Nothing is computed if no tracks have come since the last time. The picture gives colours to the artists,
+    or else the folders, with the most tracks, and names to the points of at most 60 tracks.
     """
+    if out and out.suffix not in (".png", ".svg", ".pdf"):
+        raise typer.BadParameter(f"--out ends in .png, .svg or .pdf, not {out.name}.")
     with Searcher(library) as searcher:
-        typer.echo(f"{len(searcher.map())} tracks are on the map of {library}")
+        points = searcher.map()
+        tracks = {track.id: track for track in searcher.tracks()} if out else {}
+    typer.echo(f"{len(points)} tracks are on the map of {library}")
+    if out:
+        typer.echo(draw_map([(tracks[id], x, y) for id, x, y in points if id in tracks], out))
 
 
 def _encoder_and_space(
