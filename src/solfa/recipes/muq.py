@@ -108,7 +108,7 @@ def muq_small() -> RunConfig:
 def muq_tiny() -> RunConfig:
     """MuQ with 2 layers of 64: learns something on a laptop processor in two minutes; used by demo and tests.
 
-    Command:  make demo
+    Command:  make demo-train
     Takes:    see README
     Reaches:  see README
     """

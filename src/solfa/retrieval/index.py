@@ -61,7 +61,7 @@ class ExactIndex:
         if not self.centred:
             vectors /= _lengths(vectors)
         if self._row_of:
-            vectors = np.concatenate([self._vectors, vectors])
+            vectors = np.concatenate([self._vectors, vectors]) if fresh else self._vectors  # no second copy
         row_of = self._row_of | {hash_: len(self._row_of) + n for n, hash_ in enumerate(fresh)}
         rows = np.array([row_of[hash_] for hash_ in dict.fromkeys(hashes)], np.int64)
         self._vectors = vectors if _is_range(rows, len(vectors)) else vectors[rows]
