@@ -19,8 +19,8 @@ FLOORS = [  # ground floor first; rooms of one floor do not know each other
     {"targets", "models", "tasks"},
     {"objectives", "embedding"},
     {"training", "retrieval", "probing"},
-    {"recipes"},
-    {"cli", "serving", "compat"},
+    {"recipes", "serving"},
+    {"cli", "compat"},
 ]
 NEVER = {
     "models": {"data"},
@@ -28,6 +28,7 @@ NEVER = {
     "training": {"models", "targets", "tasks"},
     "probing": {"training", "objectives", "targets"},
     "retrieval": {"training", "objectives", "targets"},
+    "serving": {"training", "objectives", "targets"},
 }
 OUTSIDE = {"__init__", "__main__"}  # the package's own face and its command
 

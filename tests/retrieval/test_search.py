@@ -301,3 +301,48 @@ def test_only_tracks_that_pass_the_filters_are_found(tagged_library: Path) -> No
 def test_the_models_name_in_a_library_is_where_it_was(tagged_library: Path) -> None:
     with Searcher(tagged_library) as searcher:
         assert searcher.space.model == str(GOLDEN / "muq_mulan")
+
+
+def test_an_upload_finds_what_is_like_it_and_not_its_copies(
+    library_path: Path, tiny_encoder: AudioEncoder, tmp_path: Path, write_wav: WriteWav
+) -> None:
+    copy = Path(shutil.copy(tmp_path / "music" / "tune.wav", tmp_path / "upload"))
+    with Searcher(library_path, tiny_encoder, reads_files=False) as searcher:
+        tune = next(track for track in searcher.tracks() if track.path.name == "tune.wav")
+        assert searcher.similar_to_upload(copy) == searcher.similar(tune.id)
+        other = write_wav(tmp_path / "other.wav", noise(2.0, seed=5))
+        assert searcher.similar_to_upload(other, n=1)[0].track.path.name == "noise.wav"
+
+
+def test_others_search_while_an_upload_is_embedded(
+    library_path: Path, tiny_encoder: AudioEncoder, tmp_path: Path, write_wav: WriteWav,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    with Searcher(library_path, tiny_encoder, reads_files=False) as searcher:
+        vector, found = searcher.vectors([searcher.tracks()[0].id])[0], []
+
+        def embedded(path: Path) -> np.ndarray:
+            other = threading.Thread(target=lambda: found.append(searcher.search("1")), daemon=True)
+            other.start()
+            other.join(timeout=20)
+            return vector
+
+        monkeypatch.setattr(searcher, "_embedded", embedded)
+        searcher.similar_to_upload(write_wav(tmp_path / "other.wav", noise(2.0, seed=5)))
+        assert found
+
+
+def test_sampled_tracks_are_spread_over_the_library(library_path: Path, tiny_encoder: AudioEncoder) -> None:
+    with Searcher(library_path, tiny_encoder) as searcher:
+        assert searcher.sampled_ids(100) == [
+            track.id for track in sorted(searcher.tracks(), key=lambda t: t.id)
+        ]
+        assert searcher.sampled_ids(2) == [1, 5]
+        assert [track.id for track in searcher.tracks_of([5, 1])] == [5, 1]
+
+
+def test_a_model_says_whether_it_knows_words(
+    library_path: Path, tiny_encoder: AudioEncoder, tagged_library: Path, mulan: MuLan
+) -> None:
+    with Searcher(library_path, tiny_encoder) as wordless, Searcher(tagged_library, mulan) as searcher:
+        assert wordless.mulan() is None and searcher.mulan() is mulan

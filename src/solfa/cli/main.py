@@ -8,7 +8,7 @@ import typer
 from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
-from solfa.cli import about, codec, data, embed, export, library, probe, search, tag, train
+from solfa.cli import about, codec, data, embed, export, library, probe, search, serve, tag, train
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -31,7 +31,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(library.app, name="library")
 for command in (
     train.train, embed.embed, probe.probe, tag.tag, library.index, search.search, search.similar,
-    about.models, about.doctor,
+    serve.serve, about.models, about.doctor,
 ):  # fmt: skip
     app.command()(command)
 

@@ -43,9 +43,9 @@ def mulan_large() -> RunConfig:
 def mulan_small() -> RunConfig:
     """A small MuQ and the sentences of MiniLM, for one or two CPU cores: English only.
 
-    Departs from the paper, having hours where that had years: clips of 5 s, the encoder learns a third as fast
-    as what stands on it, texts are heard as whole sentences, and one that is trained on many of them needs no
-    layers of its own. ``--set objective.audio_rate=0`` leaves the encoder as it is, several times as fast.
+    Departs from the paper, having hours where that had years: clips of 5 s, the encoder learns a third as
+    fast as what stands on it, texts are heard as whole sentences, and one that is trained on many of them
+    needs no layers of its own. ``--set objective.audio_rate=0`` leaves the encoder as it is, several times as fast.
 
     Command:  solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small
               --out runs/mulan_small

@@ -1,7 +1,7 @@
 """A library of tracks, and the search in it."""
 
 from solfa.retrieval.expression import QueryError, parse_query
-from solfa.retrieval.file import LibraryError
+from solfa.retrieval.file import LibraryError, UnknownTrackError
 from solfa.retrieval.filters import FilterError, Filters
 from solfa.retrieval.index import ExactIndex, Index
 from solfa.retrieval.library import Changes, Library, LibrarySegment, LibraryTrack
@@ -21,6 +21,7 @@ __all__ = [
     "Match",
     "QueryError",
     "Searcher",
+    "UnknownTrackError",
     "parse_query",
     "project",
 ]

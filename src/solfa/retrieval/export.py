@@ -62,17 +62,23 @@ def write_playlist(tracks: Iterable[LibraryTrack], out: Path) -> None:
 
     Paths are absolute. One that a line of text cannot hold is written as a file:// address.
     """
+    text = playlist(tracks)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        unfinished.replace(out)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def playlist(tracks: Iterable[LibraryTrack]) -> str:
+    """The text of a playlist; see ``write_playlist``."""
     lines = ["#EXTM3U"]
     for track in tracks:
         name = " - ".join(word for word in (track.artist, track.title) if word)
         lines += [f"#EXTINF:{round(track.seconds)},{CONTROL.sub(' ', _shown(name))}", _address(track.path)]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    return "\n".join(lines) + "\n"
 
 
 def _rows(library: Library, tracks: Sequence[LibraryTrack]) -> Iterator[dict[str, Any]]:

@@ -72,6 +72,10 @@ class LibraryError(ValueError):
     """A library that cannot be used, or a wish that it cannot fulfil; the message names the cure."""
 
 
+class UnknownTrackError(LibraryError):
+    """There is no track of that number."""
+
+
 class LibraryFile:
     """An open library; use it in a ``with`` statement, and from one thread at a time.
 

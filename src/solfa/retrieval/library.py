@@ -20,7 +20,7 @@ from solfa.data.manifest import Track, read_manifest
 from solfa.data.prepare import Refused
 from solfa.embedding import Copy, Embedded, Stamp, Work, embed_files, find_tracks
 from solfa.models import AudioEncoder
-from solfa.retrieval.file import LibraryError, LibraryFile
+from solfa.retrieval.file import LibraryError, LibraryFile, UnknownTrackError
 from solfa.retrieval.filters import FilterError, Filters
 
 COLUMNS = (
@@ -97,7 +97,7 @@ class Library(LibraryFile):
         rows = self._among(f"SELECT {COLUMNS} FROM tracks WHERE id IN", ids)
         found = {row[0]: _track(row) for row in rows}
         if missing := [id for id in ids if id not in found]:
-            raise LibraryError(
+            raise UnknownTrackError(
                 f"There is no track {missing[0]} in {self.path}. solfa search prints the numbers of tracks."
             )
         return [found[id] for id in ids]

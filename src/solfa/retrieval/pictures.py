@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from solfa.retrieval.library import LibraryTrack
 
 INK, FAINT, OTHERS = "#22303c", "#e6ebee", "#9aa7b0"
@@ -44,17 +46,17 @@ def draw_map(places: Sequence[Place], out: Path) -> Path:
     axes = figure.subplots()
     groups = _groups([track for track, _, _ in places])
     for name, colour in [*groups.items(), ("", OTHERS)]:
-        own = [(x, y) for track, x, y in places if _colour(track, groups) == colour]
-        if own:
+        own = np.array([(x, y) for track, x, y in places if _colour(track, groups) == colour])
+        if len(own):
             size = 46 if len(places) <= MOST_NAMES else 14
-            axes.scatter(*zip(*own, strict=True), s=size, color=colour, label=_shown(name or "others"), lw=0)
+            axes.scatter(own[:, 0], own[:, 1], s=size, color=colour, label=_shown(name or "others"), lw=0)
     axes.margins(0.1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(FAINT)
     if groups:
         legend = figure.legend(loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
-        for name in legend.get_texts():
-            name.set_parse_math(False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     if len(places) <= MOST_NAMES:
         _write_names(figure, axes, places)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -63,6 +63,7 @@ class Searcher:
         self._n_tracks = 0
         self._model, self._checked = encoder, False
         self._lock, self._map_lock = threading.RLock(), threading.Lock()
+        self._model_lock = threading.Lock()  # taken inside the others, never around them
 
     def __enter__(self) -> "Searcher":
         return self
@@ -85,7 +86,7 @@ class Searcher:
     def count(self, filters: Filters | None = None) -> int:
         """How many tracks pass the filters."""
         with self._open() as library:
-            return len(library.ids(filters or Filters()))
+            return len(library.ids(filters) if filters else library)
 
     def tracks(
         self, offset: int = 0, n: int | None = None, filters: Filters | None = None
@@ -137,6 +138,49 @@ class Searcher:
         """Tracks that sound like a file, in the library or not; the file and its copies are left out."""
         return self._find([Term(1.0, Path(path))], n, filters)
 
+    def similar_to_upload(self, path: Path, n: int = 10, filters: Filters | None = None) -> list[Match]:
+        """As ``similar_to_file``, for a file that somebody handed over; others may search meanwhile.
+
+        Raises:
+            AudioError, FileNotFoundError: the file cannot be read.
+            LibraryError, SpaceError: the model of the library is gone, or is another one by now.
+        """
+        content_hash = hash_content(path)
+        with self._open() as library:
+            vector = library.vector_of(content_hash)
+        if vector is None:
+            vector = self._embedded(path)
+        with self._open() as library, library.snapshot():
+            self._refresh(library)
+            direction = units((vector - self._index.centre)[None])[0]
+            return self._nearest(library, direction, [content_hash], n, filters)
+
+    def vectors(self, ids: Sequence[int]) -> Float[np.ndarray, "track dim"]:
+        """The vectors of some tracks, in their order. Raises LibraryError if one is missing."""
+        with self._open() as library:
+            return library.vectors(library.tracks_of(ids))
+
+    def sampled_ids(self, n: int) -> list[int]:
+        """Numbers of at most ``n`` tracks, spread evenly over the library."""
+        with self._open() as library:
+            ids = library.ids(Filters())
+        return ids[:: -(-len(ids) // n)] if ids else []
+
+    def tracks_of(self, ids: Sequence[int]) -> list[LibraryTrack]:
+        """The tracks of some numbers, in their order. Raises LibraryError if one is missing."""
+        with self._open() as library:
+            return library.tracks_of(ids)
+
+    def mulan(self) -> MuLan | None:
+        """The music-text model of the library; None if its model knows no words.
+
+        Raises:
+            LibraryError, SpaceError: its model is gone, or is another one by now.
+        """
+        model = self._loaded()
+        mulan = model.frontend.mulan if isinstance(model, ClipEncoder) else model
+        return mulan if isinstance(mulan, MuLan) and self.space.pool == "mean" else None
+
     def map(self) -> list[Point]:
         """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``project``.
 
@@ -161,13 +205,24 @@ class Searcher:
         with self._open() as library, library.snapshot():
             self._refresh(library)
             direction, named = self._direction(library, terms)
-            among = library.ids(filters) if filters else None
-            found = self._index.nearest(direction, n, among=among, without=library.ids_of(named))
-            tracks = library.tracks_of([id for id, _ in found])
-            return [
-                self._match(library, track, score, direction)
-                for track, (_, score) in zip(tracks, found, strict=True)
-            ]
+            return self._nearest(library, direction, named, n, filters)
+
+    def _nearest(
+        self,
+        library: Library,
+        direction: Float[np.ndarray, " dim"],
+        named: Sequence[str],
+        n: int,
+        filters: Filters | None,
+    ) -> list[Match]:
+        """The tracks nearest to a direction, but for those of some contents."""
+        among = library.ids(filters) if filters else None
+        found = self._index.nearest(direction, n, among=among, without=library.ids_of(named))
+        tracks = library.tracks_of([id for id, _ in found])
+        return [
+            self._match(library, track, score, direction)
+            for track, (_, score) in zip(tracks, found, strict=True)
+        ]
 
     def _direction(
         self, library: Library, terms: Iterable[Term]
@@ -219,9 +274,8 @@ class Searcher:
         return vectors[0].numpy()
 
     def _words(self, text: str) -> Float[np.ndarray, " dim"]:
-        model = self._loaded()
-        mulan = model.frontend.mulan if isinstance(model, ClipEncoder) else model
-        if not isinstance(mulan, MuLan) or self.space.pool != "mean":
+        mulan = self.mulan()
+        if mulan is None:
             raise QueryError(
                 f"{self.path} was made by {self.space.model}, which knows no words. Ask for a track or "
                 "a file, or make one with a music-text model: solfa index MUSIC --library NEW --model MODEL"
@@ -231,17 +285,18 @@ class Searcher:
 
     def _loaded(self) -> AudioEncoder | MuLan:
         """The model that made the library; checked once."""
-        if self._model is None:
-            self._model = _load_model(self._library)
-        if not self._checked:
-            space = self.space
-            same = describe_space(
-                _audio_side(self._model), space.model, layer=space.layer, pool=space.pool,
-                windows=space.windows, precision=space.precision,
-            )  # fmt: skip
-            space.check_same(same, self.path)
-            self._checked = True
-        return self._model
+        with self._model_lock:
+            if self._model is None:
+                self._model = _load_model(self._library)
+            if not self._checked:
+                space = self.space
+                same = describe_space(
+                    _audio_side(self._model), space.model, layer=space.layer, pool=space.pool,
+                    windows=space.windows, precision=space.precision,
+                )  # fmt: skip
+                space.check_same(same, self.path)
+                self._checked = True
+            return self._model
 
     def _match(
         self, library: Library, track: LibraryTrack, score: float, direction: Float[np.ndarray, " dim"]

@@ -1,0 +1,64 @@
+"""solfa serve: the web page of a library."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
+from solfa.cli.examples import examples
+from solfa.cli.library import OptionalModelOption
+from solfa.retrieval import ExactIndex, Searcher
+
+EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[serve]'"
+
+
+@examples(
+    "solfa serve music.sqlite",
+    "solfa serve music.sqlite --port 9000 --model runs/mulan_small",
+    "solfa serve music.sqlite --host 0.0.0.0 --name attic.local",
+)
+def serve(
+    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
+    model: OptionalModelOption = None,
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 lets everybody in the network search and listen."),
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None, typer.Option(help="A name that the page is called by besides; may be repeated.")
+    ] = None,
+    centred: Annotated[
+        bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
+    ] = False,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+) -> None:
+    """Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.
+
+    It answers this machine alone unless --host says otherwise, asks nobody else for anything, and opens no
+    file but those of the library. Words and files as queries take the model that made the library, which is
+    loaded by the name in the library or from --model. The API is described at /api/docs. Waveforms are kept
+    in a folder LIBRARY.waveforms.
+    """
+    try:
+        from solfa.serving import ServingConfig, build_app, listen
+        from solfa.serving import serve as run
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette", "anyio"):
+            raise
+        raise ImportError(EXTRA) from error
+    encoder = load_encoder(model, device, threads) if model else None
+    with Searcher(library, encoder, index=ExactIndex(centred), reads_files=False) as searcher:
+        listener = listen(host, port)
+        app = build_app(searcher, ServingConfig(address=host, names=tuple(name or ())))
+        ability = app.state.desk.ability()
+        if ability.notice:
+            typer.echo(ability.notice)
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(
+            f"{searcher.count()} tracks: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)"
+        )
+        run(app, listener)
+    typer.echo("ended")

@@ -1,0 +1,179 @@
+"""What the API answers, as it stands in its description."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solfa.retrieval import LibraryTrack, Match
+
+# What browsers may play as it is; whether one does, its own player says. All else is sent as WAV.
+MEDIA_TYPES = {
+    ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg; codecs=opus",
+    ".flac": "audio/flac", ".wav": "audio/wav", ".wave": "audio/wav", ".m4a": "audio/mp4",
+    ".mp4": "audio/mp4", ".aac": "audio/aac", ".webm": "audio/webm",
+}  # fmt: skip
+SHOWN_TAGS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A query to try, and what it does."""
+
+    label: str
+    query: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryAnswer:
+    """What is in the library, and what its model can do."""
+
+    name: str
+    n_tracks: int
+    model: str
+    license: str  # of the model's weights; empty if nobody stated one
+    knows_words: bool
+    takes_files: bool
+    notice: str  # why words or files are not understood; empty if they are
+    upload_bytes: int  # at most
+    examples: Sequence[Example]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackAnswer:
+    """A track of the library."""
+
+    id: int
+    title: str
+    artist: str
+    file: str
+    folder: str  # the last two folders on the way to the file
+    seconds: float
+    sample_rate: int  # Hz
+    n_channels: int
+    media_type: str  # of the file; empty if browsers play it only as WAV
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracksAnswer:
+    """Some tracks, by path, and how many there are."""
+
+    tracks: Sequence[TrackAnswer]
+    n_tracks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchAnswer:
+    """A track that was found, and the stretch of it that fits best."""
+
+    track: TrackAnswer
+    score: float  # cosine similarity of the whole track, in [-1, 1]
+    start: float  # seconds
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundAnswer:
+    """What was found, best first."""
+
+    matches: Sequence[MatchAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveformAnswer:
+    """How loud a track is, over time."""
+
+    seconds: float
+    peaks: Sequence[int]  # of equal stretches that fill the track, 0 to 255 for 0 to full scale
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagBar:
+    """How well a tag fits a track."""
+
+    tag: str
+    cosine: float
+    rank: float  # share of the library's tracks that it fits less well, in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagsAnswer:
+    """How well tags fit a track, best rank first, and how well they fit its segments."""
+
+    bars: Sequence[TagBar]
+    starts: Sequence[float]  # of the segments, in seconds
+    ends: Sequence[float]
+    over_time: Sequence[Sequence[float]]  # a row for each bar: ranks of the segments among the tracks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimilarityAnswer:
+    """How alike the segments of a track are."""
+
+    starts: Sequence[float]  # seconds
+    ends: Sequence[float]
+    cosines: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapPoint:
+    """A track on the map."""
+
+    id: int
+    x: float  # in [-1, 1]
+    y: float
+    title: str
+    artist: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapAnswer:
+    """The map: what sounds alike lies together."""
+
+    points: Sequence[MapPoint]
+    n_left_out: int  # tracks that are too many for a page
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistWish:
+    """Tracks of a playlist, in their order."""
+
+    ids: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """What went wrong, and the cure."""
+
+    error: str
+
+
+def track_answer(track: LibraryTrack) -> TrackAnswer:
+    """A track as the page shows it."""
+    tags = list(track.tags.items())[:SHOWN_TAGS]
+    return TrackAnswer(
+        id=track.id, title=readable(track.title), artist=readable(track.artist),
+        file=readable(track.path.name), folder=readable(str(Path(*track.path.parts[-3:-1]))),
+        seconds=track.seconds, sample_rate=track.sample_rate, n_channels=track.n_channels,
+        media_type=media_type(track.path), tags={readable(name): readable(value) for name, value in tags},
+    )  # fmt: skip
+
+
+def found_answer(matches: Sequence[Match]) -> FoundAnswer:
+    """What was found as the page shows it."""
+    return FoundAnswer(
+        matches=[
+            MatchAnswer(track=track_answer(match.track), score=match.score, start=match.start, end=match.end)
+            for match in matches
+        ]
+    )
+
+
+def media_type(path: Path) -> str:
+    """Of a file that browsers may play, by its name; empty for others."""
+    return MEDIA_TYPES.get(path.suffix.lower(), "")
+
+
+def readable(text: str) -> str:
+    """Text as it is; what is no text in a file name becomes an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,178 @@
+"""Routes of the API that find tracks: the library, searches, files as queries, the map, playlists."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from anyio import fail_after, to_thread
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from solfa.data.audio import AudioError, probe_audio
+from solfa.retrieval import Filters, Match, QueryError, parse_query
+from solfa.retrieval.export import playlist
+from solfa.serving.answers import (
+    Example,
+    FoundAnswer,
+    LibraryAnswer,
+    MapAnswer,
+    MapPoint,
+    PlaylistWish,
+    Problem,
+    TracksAnswer,
+    found_answer,
+    readable,
+    track_answer,
+)
+from solfa.serving.desk import Ability, Desk, DeskOf, FiltersOf, Number
+
+UPLOAD_PATH = "/api/query"
+MOST_POINTS = 20_000  # on a map in a browser
+WORDS = ("calm piano", "fast electronic music with drums", "dark orchestra")
+BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+PROBLEMS: dict[int | str, dict[str, object]] = {
+    status: {"model": Problem} for status in (400, 404, 413, 422, 503)
+}
+
+router = APIRouter(prefix="/api", tags=["finding"], responses=PROBLEMS)
+
+
+@router.get("/library")
+async def library(desk: DeskOf) -> LibraryAnswer:
+    """What is in the library, what its model understands, and some queries to begin with."""
+    ability = await desk.run(desk.model, desk.ability)
+    return await desk.run(desk.readers, lambda: _library(desk, ability))
+
+
+@router.get("/tracks")
+def tracks(
+    desk: DeskOf, filters: FiltersOf, n: Number = 50, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
+) -> TracksAnswer:
+    """Tracks by path: those that pass the filters."""
+    found = desk.searcher.tracks(offset, n, filters)
+    return TracksAnswer(
+        tracks=[track_answer(track) for track in found], n_tracks=desk.searcher.count(filters)
+    )
+
+
+@router.get("/search")
+def search(
+    desk: DeskOf, filters: FiltersOf, q: Annotated[str, Query(min_length=1, max_length=500)], n: Number = 20
+) -> FoundAnswer:
+    """The tracks that fit a query: words, track numbers, segments as in 12@1:35, and sums of them.
+
+    Words take a library of a music-text model. Among other terms they stand in quotes: "piano" + 0.5 * 12.
+    Names of files are refused: see /api/query.
+    """
+    if any(isinstance(term.meaning, Path) for term in parse_query(q)):
+        raise QueryError(
+            "Files cannot be named here. Drop the file onto the page, or send it to /api/query; a track of "
+            "the library is asked for by its number."
+        )
+    if not desk.searcher.count():
+        return FoundAnswer(matches=[])
+    return found_answer(desk.searcher.search(q, n, filters))
+
+
+@router.post("/query", openapi_extra={"requestBody": {"required": True, **BINARY}})
+async def search_by_file(request: Request, desk: DeskOf, filters: FiltersOf, n: Number = 20) -> FoundAnswer:
+    """The tracks that sound like an audio file, which is the body of the request, as it is.
+
+    It is forgotten when the answer is given.
+    """
+    if desk.n_uploads >= desk.config.most_uploads:
+        raise HTTPException(503, "Too many files are being sent at once. Try again in a minute.")
+    desk.n_uploads += 1
+    try:
+        with TemporaryDirectory(prefix="solfa-") as folder:
+            path = Path(folder, "query")
+            await _receive(request, path, desk.config.upload_seconds)
+            return found_answer(await desk.run(desk.files, lambda: _similar(desk, path, n, filters)))
+    finally:
+        desk.n_uploads -= 1
+
+
+@router.get("/map")
+async def map(desk: DeskOf) -> MapAnswer:
+    """Where all tracks lie on the map. The first time it is made, which takes seconds for some thousands."""
+    return await desk.run(desk.map, lambda: _map(desk))
+
+
+@router.post("/playlist", response_class=PlainTextResponse)
+def make_playlist(desk: DeskOf, wish: PlaylistWish) -> PlainTextResponse:
+    """A playlist (M3U) of some tracks, with the places of their files on the machine of the server."""
+    text = playlist(desk.searcher.tracks_of(wish.ids))
+    headers = {"Content-Disposition": 'attachment; filename="playlist.m3u8"'}
+    return PlainTextResponse(text, headers=headers, media_type="audio/x-mpegurl")
+
+
+def _library(desk: Desk, ability: Ability) -> LibraryAnswer:
+    searcher = desk.searcher
+    return LibraryAnswer(
+        name=readable(searcher.path.stem), n_tracks=searcher.count(), model=readable(searcher.space.model),
+        license=searcher.space.license, knows_words=ability.knows_words, takes_files=ability.takes_files,
+        notice=readable(ability.notice), upload_bytes=desk.config.upload_bytes,
+        examples=_examples(desk, ability.knows_words),
+    )  # fmt: skip
+
+
+def _examples(desk: Desk, knows_words: bool) -> list[Example]:
+    """Queries that this library can answer."""
+    examples = [Example(label=words, query=words) for words in WORDS] if knows_words else []
+    ids = desk.searcher.sampled_ids(4)
+    if ids:
+        examples.append(Example(label=f"more like {ids[0]}", query=str(ids[0])))
+    if len(ids) > 2:
+        sum_of_three = f"{ids[0]} + {ids[1]} - {ids[2]}"
+        examples.append(Example(label=sum_of_three, query=sum_of_three))
+    if ids and knows_words:
+        both = f'{ids[-1]} + "piano"'
+        examples.append(Example(label=both, query=both))
+    if ids:
+        examples.append(Example(label=f"{ids[-1]} seconds=-3:00", query=f"{ids[-1]} seconds=-3:00"))
+    return examples
+
+
+async def _receive(request: Request, path: Path, seconds: float) -> None:
+    """Write the body to a file as it comes; nobody waits for it but this request."""
+    try:
+        with fail_after(seconds), path.open("wb") as file:
+            async for piece in request.stream():
+                await to_thread.run_sync(file.write, piece)
+    except TimeoutError:
+        raise HTTPException(408, f"Nothing whole came within {seconds:g} s. Send less.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The file did not arrive whole. Send it again.") from None
+
+
+def _similar(desk: Desk, path: Path, n: int, filters: Filters | None) -> list[Match]:
+    try:
+        if not desk.searcher.count():
+            return []
+        seconds, longest = probe_audio(path).seconds, desk.config.longest_query_seconds
+        if seconds > longest:
+            raise HTTPException(
+                422, f"The file lasts {seconds / 60:.0f} minutes. Send one of at most {longest / 60:g}."
+            )
+        return desk.searcher.similar_to_upload(path, n, filters)
+    except AudioError as error:
+        raise HTTPException(422, f"This file cannot be used: {error.reason}.") from None
+
+
+def _map(desk: Desk) -> MapAnswer:
+    points = desk.searcher.map()
+    step = max(1, -(-len(points) // MOST_POINTS))
+    shown = points[::step]
+    tracks = desk.searcher.tracks_of([id for id, _, _ in shown])
+    return MapAnswer(
+        points=[
+            MapPoint(
+                id=id, x=round(x, 4), y=round(y, 4),
+                title=readable(track.title), artist=readable(track.artist),
+            )
+            for (id, x, y), track in zip(shown, tracks, strict=True)
+        ],
+        n_left_out=len(points) - len(shown),
+    )  # fmt: skip

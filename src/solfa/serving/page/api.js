@@ -1,0 +1,91 @@
+// The API of the server, with errors that say what to do.
+
+export class Gone extends Error {}
+
+const listeners = new Set();
+let isGone = false;
+
+export function onGone(listener) {
+  listeners.add(listener);
+}
+
+function tell(gone) {
+  if (gone === isGone) return;
+  isGone = gone;
+  listeners.forEach((listener) => listener(gone));
+}
+
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    tell(true);
+    throw new Gone("The server does not answer.");
+  }
+  tell(false);
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  throw new Error(body.error || `The server answered with error ${response.status}.`);
+}
+
+function asked(values) {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    for (const one of [value].flat()) if (one !== undefined && one !== null) parameters.append(name, one);
+  }
+  return parameters;
+}
+
+async function get(path, values = {}, signal = undefined) {
+  return (await ask(`${path}?${asked(values)}`, { signal })).json();
+}
+
+export const api = {
+  library: () => get("library"),
+  tracks: (filter, offset, signal) => get("tracks", { filter, offset, n: 50 }, signal),
+  search: (q, filter, signal) => get("search", { q, filter, n: 30 }, signal),
+  track: (id, signal) => get(`tracks/${id}`, {}, signal),
+  similar: (id, segment, signal) => get(`tracks/${id}/similar`, { segment, n: 8 }, signal),
+  tags: (id, tag, signal) => get(`tracks/${id}/tags`, { tag }, signal),
+  similarity: (id, signal) => get(`tracks/${id}/similarity`, {}, signal),
+  map: (signal) => get("map", {}, signal),
+  audio: (id, form) => `/api/tracks/${id}/audio?form=${form}`,
+  async searchByFile(file, filter, signal) {
+    const headers = { "Content-Type": "application/octet-stream" };
+    const path = `query?${asked({ filter, n: 30 })}`;
+    return (await ask(path, { method: "POST", body: file, headers, signal })).json();
+  },
+  async playlist(ids) {
+    const headers = { "Content-Type": "application/json" };
+    return (await ask("playlist", { method: "POST", body: JSON.stringify({ ids }), headers })).blob();
+  },
+};
+
+// Waveforms take the server a moment each: three at a time, each once.
+const waveforms = new Map();
+const waiting = [];
+let running = 0;
+
+export function waveform(id) {
+  if (!waveforms.has(id)) {
+    const promise = new Promise((resolve, reject) => waiting.push({ id, resolve, reject }));
+    promise.catch(() => waveforms.delete(id));
+    waveforms.set(id, promise);
+    next();
+  }
+  return waveforms.get(id);
+}
+
+function next() {
+  if (running >= 3 || !waiting.length) return;
+  const { id, resolve, reject } = waiting.pop(); // the last asked for is the one in sight
+  running += 1;
+  get(`tracks/${id}/waveform`)
+    .then(resolve, reject)
+    .finally(() => {
+      running -= 1;
+      next();
+    });
+}

@@ -1,0 +1,256 @@
+// The page: where one is, what is asked, keys, files that are dropped, and a server that goes away.
+
+import { api, Gone, onGone } from "./api.js";
+import { counted, h, icon, redrawAll } from "./dom.js";
+import { showMap } from "./map.js";
+import { buildPlayer, player } from "./player.js";
+import { heading, message, moveFocus, row, rows, waitingRows } from "./rows.js";
+import { lost, showTrack } from "./track.js";
+
+const ASK_AGAIN_MS = 2000;
+const RINGED = 10; // tracks of the last search on the map
+const FILTER = /(?:^|\s)([a-z_]+)=("[^"]*"|\S+)/gi;
+const MORE_LIKE = /^(?:more|tracks?) like\s+#?(\d+(?:@[\d:.]+)?)$/i;
+
+const at = (id) => document.getElementById(id);
+const [view, query, hint] = [at("view"), at("query"), at("hint")];
+let library = { knows_words: true, takes_files: true, examples: [], n_tracks: 0, notice: "", upload_bytes: Infinity };
+let found = new Set(); // what the last search gave, to be seen on the map
+let dropped = null; // the file that was searched by last, and what it found
+let leaving = new AbortController();
+
+function place() {
+  const [path, parameters] = location.hash.replace(/^#/, "").split("?");
+  return { path: path || "/", q: new URLSearchParams(parameters).get("q") ?? "" };
+}
+
+// What is typed: a query, and filters such as year=1990-1999 among its words.
+function readQuery(text) {
+  const filters = [...text.matchAll(FILTER)].map(([, name, value]) => `${name}=${value.replaceAll('"', "")}`);
+  const rest = text.replace(FILTER, " ").trim();
+  return { q: rest.replace(MORE_LIKE, "$1"), filters };
+}
+
+async function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const { path, q } = place();
+  const id = path.match(/^\/track\/(\d+)$/)?.[1];
+  document.documentElement.dataset.view = id ? "track" : path.slice(1) || "tracks";
+  for (const [link, its] of [["to-map", "/map"], ["to-tracks", "/"]]) {
+    if (path === its) at(link).setAttribute("aria-current", "page");
+    else at(link).removeAttribute("aria-current");
+  }
+  if (!id && path !== "/map") query.value = q;
+  view.setAttribute("aria-busy", "true");
+  try {
+    if (path === "/map") {
+      view.replaceChildren(heading("Map", null), h("div", { class: "sheet waiting" }));
+      await showMap(view, found, signal);
+    } else if (id) await showTrack(view, id, library, signal);
+    else if (path === "/file" && dropped) showFound(`Sounds like ${dropped.name}`, dropped.matches);
+    else if (q.trim()) await showSearch(q, signal);
+    else await showTracks([], signal);
+  } catch (error) {
+    fail(error, id);
+  } finally {
+    if (!signal.aborted) view.removeAttribute("aria-busy");
+  }
+  document.title = `${view.querySelector("h1")?.textContent ?? "solfa"} · solfa`;
+}
+
+function fail(error, id) {
+  if (error.name === "AbortError" || error instanceof Gone) return;
+  if (id) view.replaceChildren(lost(error));
+  else {
+    const all = h("a", { class: "quiet", href: "#/" }, "All tracks");
+    const text = library.knows_words || !/words/.test(error.message) ? error.message : wordless();
+    const box = message("This cannot be answered", text, all);
+    box.setAttribute("role", "alert");
+    view.replaceChildren(box);
+  }
+}
+
+function wordless() {
+  const all = 'Ask for what sounds like a track by its number (12), for a passage (12@1:35), for sums of them (12 + 30 - 7), or drop a file here.';
+  return `${library.notice} ${library.takes_files ? all : all.replace(", or drop a file here", "")}`;
+}
+
+async function showSearch(text, signal) {
+  const { q, filters } = readQuery(text);
+  view.replaceChildren(heading(`“${text}”`, null), waitingRows(8));
+  if (!q) return showTracks(filters, signal);
+  const { matches } = await api.search(q, filters, signal);
+  const number = q.match(/^#?(\d+)(@\S+)?$/);
+  const like = number && (await api.track(number[1], signal)).title;
+  return showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, matches);
+}
+
+function showFound(title, matches) {
+  found = new Set(matches.slice(0, RINGED).map(({ track }) => track.id));
+  const nothing = () => message("Nothing found", library.n_tracks ? "No track passes the filters. Leave one out, or widen its range." : empty(), h("a", { class: "quiet", href: "#/" }, "All tracks"));
+  view.replaceChildren(heading(title, matches.length, "track"), matches.length ? rows(matches, "Tracks found") : nothing());
+}
+
+async function showTracks(filters, signal) {
+  if (!view.querySelector(".rows")) view.replaceChildren(heading("All tracks", null), waitingRows(8));
+  const { tracks, n_tracks } = await api.tracks(filters, 0, signal);
+  found = new Set();
+  if (!n_tracks && filters.length) return showFound("All tracks", []);
+  if (!n_tracks) return view.replaceChildren(message("This library is empty", empty()));
+  const list = rows(tracks.map((track) => ({ track })), "Tracks");
+  const more = h("button", { class: "quiet wide", type: "button" }, "Show more");
+  more.addEventListener("click", async () => {
+    const next = await api.tracks(filters, list.children.length, signal);
+    list.append(...next.tracks.map((track) => row({ track })));
+    more.hidden = list.children.length >= n_tracks;
+  });
+  more.hidden = tracks.length >= n_tracks;
+  view.replaceChildren(heading(filters.length ? filters.join("  ") : "All tracks", n_tracks, "track"), list, more);
+  return undefined;
+}
+
+function empty() {
+  return "Add music to it and reload the page: solfa index MUSIC --library LIBRARY";
+}
+
+async function searchByFile(file) {
+  if (!file) return;
+  if (!library.takes_files) return fail(new Error(`Files cannot be compared now. ${library.notice}`));
+  if (file.size > library.upload_bytes) {
+    return fail(new Error(`${file.name} is too large: at most ${Math.round(library.upload_bytes / 1e6)} MB are taken.`));
+  }
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  view.replaceChildren(heading(`Listening to ${file.name} …`, null), waitingRows(6));
+  view.setAttribute("aria-busy", "true");
+  try {
+    const { matches } = await api.searchByFile(file, readQuery(query.value).filters, signal);
+    dropped = { name: file.name, matches };
+    if (place().path === "/file") await show();
+    else location.hash = "#/file";
+  } catch (error) {
+    fail(error);
+  } finally {
+    view.removeAttribute("aria-busy");
+  }
+  return undefined;
+}
+
+async function learn() {
+  library = await api.library();
+  at("library").textContent = `${library.name} · ${counted(library.n_tracks, "track")}`;
+  query.placeholder = library.knows_words ? "calm piano, more like 12, 12 + 30 - 7 …" : "more like 12, 12@1:35, 12 + 30 - 7 …";
+  hint.textContent = library.knows_words ? "" : `${library.notice} It finds what sounds like a track, a passage or a file.`;
+  hint.hidden = library.knows_words;
+  at("pick").hidden = !library.takes_files;
+  const link = ({ label, query: text }) => h("a", { href: `#/search?q=${encodeURIComponent(text)}` }, label);
+  at("examples").replaceChildren(h("span", { "aria-hidden": "true" }, "Try"), ...library.examples.map(link));
+}
+
+function followServer(isGone) {
+  const banner = at("gone");
+  banner.hidden = !isGone;
+  if (!isGone) return;
+  banner.textContent = "The server does not answer. Start it again with solfa serve; the page goes on by itself.";
+  const again = async () => {
+    try {
+      await learn();
+      await show();
+    } catch {
+      setTimeout(again, ASK_AGAIN_MS);
+    }
+  };
+  setTimeout(again, ASK_AGAIN_MS);
+}
+
+function chooseTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const now = () => document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
+  const button = at("theme");
+  const label = () => {
+    const other = now() === "dark" ? "light" : "dark";
+    button.replaceChildren(icon(other === "dark" ? "moon" : "sun"));
+    button.setAttribute("aria-label", `Use ${other} colours`);
+    button.title = `Use ${other} colours`;
+    redrawAll();
+  };
+  button.addEventListener("click", () => {
+    document.documentElement.dataset.theme = now() === "dark" ? "light" : "dark";
+    try {
+      localStorage.setItem("theme", now());
+    } catch {
+      // It is then for this visit only.
+    }
+    label();
+  });
+  dark.addEventListener("change", label);
+  label();
+}
+
+function back() {
+  const { activeElement } = document;
+  if (activeElement === query && query.value) query.value = "";
+  else if (activeElement === query) query.blur();
+  else if (place().path !== "/" || place().q) history.back();
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  const { target, key } = event;
+  const isField = target.matches("input:not([type=checkbox]), textarea, select");
+  const actions = {
+    ArrowDown: () => (!isField || target === query) && moveFocus(1),
+    ArrowUp: () => !isField && moveFocus(-1),
+    Escape: () => back() ?? true,
+  };
+  if (!isField) {
+    actions["/"] = () => query.focus() ?? query.select() ?? true;
+    actions.ArrowLeft = () => player.step(-1) ?? true;
+    actions.ArrowRight = () => player.step(1) ?? true;
+    if (!target.matches("button, a, summary, input")) actions[" "] = () => player.track && (player.toggle() ?? true);
+  }
+  if (Object.hasOwn(actions, key) && actions[key]()) event.preventDefault();
+}
+
+function takeFiles() {
+  const sheet = at("drop");
+  const has = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  addEventListener("dragover", (event) => {
+    if (!has(event)) return;
+    event.preventDefault();
+    sheet.hidden = false;
+  });
+  addEventListener("dragleave", (event) => (sheet.hidden = sheet.hidden || event.relatedTarget === null));
+  addEventListener("drop", (event) => {
+    sheet.hidden = true;
+    if (!has(event)) return;
+    event.preventDefault();
+    searchByFile(event.dataTransfer.files[0]);
+  });
+  at("pick").addEventListener("click", () => at("file").click());
+  at("file").addEventListener("change", ({ target }) => {
+    searchByFile(target.files[0]);
+    target.value = "";
+  });
+}
+
+at("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const wanted = query.value.trim() ? `#/search?q=${encodeURIComponent(query.value.trim())}` : "#/";
+  if (location.hash === wanted) show();
+  else location.hash = wanted;
+});
+addEventListener("hashchange", async () => {
+  await show();
+  if (document.activeElement === document.body) view.focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+addEventListener("keydown", onKey);
+onGone(followServer);
+chooseTheme();
+takeFiles();
+buildPlayer(at("player"));
+learn().then(show, (error) => fail(error));

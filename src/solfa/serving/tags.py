@@ -1,0 +1,113 @@
+"""Tags of a track and of its segments, by words alone, compared with the rest of the library."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from solfa.models import MuLan
+from solfa.retrieval import LibrarySegment, QueryError, Searcher
+from solfa.retrieval.zero_shot import ZeroShotTagger
+from solfa.serving.answers import TagBar, TagsAnswer
+
+TAGS = (
+    *("piano", "guitar", "strings", "orchestra", "synthesizer", "drums", "bass", "choir", "flute", "brass"),
+    *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
+    *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune"),
+)
+MOST_TAGS = 60
+COMPARED = 2_000  # tracks of the library that a track is compared with
+KEPT = 8  # lists of tags
+ALIKE = 1e-6  # cosines that differ by less are the same: products of matrices round by their shape
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Tags that were asked for before."""
+
+    tagger: ZeroShotTagger
+    n_tracks: int  # of the library then
+    sorted_scores: Float[np.ndarray, "tag track"]  # of tracks of the library, ascending
+
+
+class LibraryTags:
+    """How well tags fit the tracks of a library.
+
+    The cosines of a tag say little alone: some words are near to all music. What counts is the rank among
+    the tracks of the library. For several threads.
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self.searcher = searcher
+        self._known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, track_id: int, tags: Sequence[str] = ()) -> TagsAnswer:
+        """Ranks and cosines of tags for a track, and ranks for its segments.
+
+        Args:
+            track_id: of the library.
+            tags: any words; a list of common ones if there are none.
+
+        Raises:
+            QueryError: the model knows no words, or there are too many tags.
+            LibraryError: there is no such track, or the model is gone.
+        """
+        mulan = self.searcher.mulan()
+        if mulan is None:
+            raise QueryError(
+                "The model of this library knows no words, so it has no tags. Make a library with a "
+                "music-text model: solfa index MUSIC --library NEW --model MODEL"
+            )
+        if len(tags) > MOST_TAGS:
+            raise QueryError(f"{len(tags)} tags are too many at once. Name at most {MOST_TAGS}.")
+        vectors, segments = self.searcher.vectors([track_id]), self.searcher.segments(track_id)
+        with self._lock:
+            known = self._remembered(mulan, tuple(tags) or TAGS)
+        return _answer(known, vectors, segments)
+
+    def _remembered(self, mulan: MuLan, tags: tuple[str, ...]) -> _Known:
+        known, n_tracks = self._known.pop(tags, None), self.searcher.count()
+        if known is None or known.n_tracks != n_tracks:
+            tagger = known.tagger if known else ZeroShotTagger(mulan, tags)
+            vectors = self.searcher.vectors(self.searcher.sampled_ids(COMPARED))
+            known = _Known(tagger, n_tracks, np.sort(_scores(tagger, vectors).T, axis=1))
+        self._known[tags] = known
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return known
+
+
+def _answer(
+    known: _Known, vectors: Float[np.ndarray, "one dim"], segments: Sequence[LibrarySegment]
+) -> TagsAnswer:
+    whole = _scores(known.tagger, vectors)
+    parts = _scores(known.tagger, np.stack([segment.vector for segment in segments]))
+    ranks, over_time = _ranks(known, whole)[:, 0], _ranks(known, parts)
+    order = sorted(range(len(ranks)), key=lambda n: (-ranks[n], -whole[0, n]))
+    return TagsAnswer(
+        bars=[
+            TagBar(tag=known.tagger.labels[n], cosine=float(whole[0, n]), rank=float(ranks[n])) for n in order
+        ],
+        starts=[segment.start for segment in segments],
+        ends=[segment.end for segment in segments],
+        over_time=[np.round(over_time[n], 3).tolist() for n in order],
+    )
+
+
+def _scores(tagger: ZeroShotTagger, vectors: Float[np.ndarray, "row dim"]) -> Float[np.ndarray, "row tag"]:
+    return tagger.scores(torch.from_numpy(np.ascontiguousarray(vectors, np.float32))).numpy()
+
+
+def _ranks(known: _Known, scores: Float[np.ndarray, "row tag"]) -> Float[np.ndarray, "tag row"]:
+    """Which share of the library's tracks each score exceeds; the track itself is not one of them."""
+    below = [
+        np.searchsorted(row, column - ALIKE)
+        for row, column in zip(known.sorted_scores, scores.T, strict=True)
+    ]
+    n_others = max(1, known.sorted_scores.shape[1] - 1)
+    return np.minimum(1.0, np.stack(below) / n_others)

@@ -1,0 +1,305 @@
+"""The page in a browser: search, play, map, files, keys, a phone, the dark, and who cannot see it.
+
+They take playwright (pip install playwright) and a browser: chromium on the PATH, the program that the
+variable SOLFA_BROWSER names, or playwright's own (playwright install chromium). The check of accessibility
+takes axe-core: the file that SOLFA_AXE names, or npm to fetch it into a folder of the test.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the page needs FastAPI: pip install 'solfa[serve]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+Open = Callable[..., Any]
+Served = tuple[subprocess.Popen[str], int]
+DASH = "\u2013"  # between two times
+VIEWS = ("/", "/search?q=calm%20piano", "/track/5", "/map", "/search?q=1%20%2B", "/file")
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("SOLFA_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as started:
+        try:
+            opened = started.chromium.launch(
+                executable_path=path, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+            )
+        except playwright.Error as error:
+            pytest.skip(f"no browser; name one by SOLFA_BROWSER, or: playwright install chromium ({error})")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, served: Served) -> Iterator[Open]:
+    """Opens a view of the page; at the end nothing may have failed, or gone to another server."""
+    own, asked, failed, contexts = f"http://127.0.0.1:{served[1]}/", [], [], []
+
+    def opened(view: str = "/", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        page.on("dialog", lambda dialog: failed.append(f"dialog: {dialog.message}"))
+        page.goto(f"{own}#{view}")
+        page.locator("main:not([aria-busy]) > *").first.wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not failed
+    assert not [address for address in asked if not address.startswith((own, "blob:", "data:"))]
+
+
+def seconds(clock: str) -> int:
+    minutes, _, rest = clock.strip().partition(":")
+    return 60 * int(minutes) + int(rest)
+
+
+def heard(page: Any) -> int:
+    """Where the player is, in seconds."""
+    return seconds(page.locator(".player .time").inner_text().split("/")[0])
+
+
+def ask(page: Any, query: str) -> None:
+    page.get_by_label("Search the library").fill(query)
+    page.keyboard.press("Enter")
+    page.locator(".row .score").first.wait_for()
+
+
+def test_words_are_found_and_played_from_the_segment_that_fits(open_page: Open) -> None:
+    page = open_page()
+    ask(page, "calm piano")
+    row = page.locator(".row", has_text="tune")
+    begin, end = (
+        seconds(time) for time in row.locator(".at").inner_text().replace("Best from", "").split(DASH)
+    )
+    row.get_by_role("button", name="Play tune from").click()
+    page.get_by_role("button", name="Pause tune").wait_for()
+    page.wait_for_timeout(500)
+    assert begin <= heard(page) <= end
+    assert page.locator(".row[data-current] .title").inner_text() == "tune"
+
+
+def test_a_click_in_the_waveform_plays_from_there(open_page: Open) -> None:
+    page = open_page()
+    wave = page.locator(".row", has_text="tune").locator("canvas.wave[data-ready]")
+    box = wave.bounding_box()
+    wave.click(position={"x": box["width"] * 0.5, "y": box["height"] / 2})
+    page.locator(".player:not([hidden])").wait_for()
+    page.wait_for_timeout(800)
+    assert 14 <= heard(page) <= 18
+
+
+def test_what_the_browser_cannot_play_is_played_as_wav(open_page: Open) -> None:
+    page = open_page()
+    with page.expect_response(lambda answer: "form=wav" in answer.url) as answer:
+        page.get_by_role("button", name="Play lossless").click()
+    assert answer.value.status in (200, 206)
+    page.wait_for_timeout(1500)
+    assert heard(page) >= 1
+
+
+def test_more_like_a_track_and_like_a_moment(open_page: Open) -> None:
+    page = open_page()
+    ask(page, "more like 5")
+    assert page.locator("h1").inner_text() == "More like tune"
+    page.goto(page.url.split("#")[0] + "#/track/5")
+    page.get_by_role("button", name="Like this moment").click()
+    page.get_by_role("heading", name="More like tune at 0:00").wait_for()
+
+
+def test_filters_stand_among_the_words(open_page: Open) -> None:
+    page = open_page()
+    ask(page, "calm piano seconds=10-")
+    assert page.locator(".row .title").all_inner_texts() == ["tune"]
+
+
+def test_a_track_shows_tags_parts_and_neighbours(open_page: Open) -> None:
+    page = open_page("/track/5")
+    page.locator(".bars li").nth(11).wait_for()
+    assert page.locator(".similar .row").count() == 4
+    assert "strongest from" in page.locator(".strips button").first.get_attribute("aria-label")
+    assert "Self-similarity" in page.locator("canvas.matrix").get_attribute("aria-label")
+    page.get_by_label("Tags of your own").fill("rain, wind")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(".bars li")).to_have_count(2)
+
+
+def test_the_map_plays_on_click_and_saves_what_a_line_surrounds(open_page: Open) -> None:
+    page = open_page("/map")
+    canvas = page.locator("canvas.map")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 6, box["y"] + 6)
+    page.mouse.down()
+    for x, y in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+    page.mouse.up()
+    playwright.expect(page.locator(".chosen")).to_contain_text("5 tracks chosen")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save playlist").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "#EXTM3U" and len(lines) == 11 and all(Path(line).is_file() for line in lines[2::2])
+    for step in range(1200):  # somewhere on this grid there is a track
+        across, down = 0.04 + 0.92 * (step % 60) / 59, 0.05 + 0.9 * (step // 60) / 19
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+        if canvas.get_attribute("data-pointing") == "true":
+            break
+    title = page.locator(".tip strong").inner_text()
+    page.mouse.down()
+    page.mouse.up()
+    playwright.expect(page.locator(".player .title")).to_have_text(title)
+
+
+def test_the_map_has_a_list_for_those_who_cannot_see_it(open_page: Open) -> None:
+    page = open_page("/map")
+    page.get_by_text("All tracks of the map as a list").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Choose chord").check()
+    playwright.expect(page.locator(".chosen")).to_contain_text("1 track chosen")
+    page.get_by_role("button", name="Play tune").click()
+    playwright.expect(page.locator(".player .title")).to_have_text("tune")
+
+
+def test_a_file_is_a_query_by_button_and_by_drop(open_page: Open, music: Path) -> None:
+    page = open_page()
+    page.locator("#file").set_input_files(music / "chord.wav")
+    page.get_by_role("heading", name="Sounds like chord.wav").wait_for()
+    assert page.locator(".row").count() == 4
+    drop = """bytes => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], "dropped.flac"));
+        dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+    }"""
+    page.evaluate(drop, list((music / "clicks.flac").read_bytes()))
+    page.get_by_role("heading", name="Sounds like dropped.flac").wait_for()
+
+
+def test_a_file_that_is_no_music_is_explained(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    (tmp_path / "notes.txt").write_text("no music\n" * 100)
+    page.locator("#file").set_input_files(tmp_path / "notes.txt")
+    playwright.expect(page.get_by_role("alert").last).to_contain_text("not audio")
+
+
+def test_everything_can_be_done_with_keys(open_page: Open) -> None:
+    page = open_page()
+    page.keyboard.press("/")
+    playwright.expect(page.get_by_label("Search the library")).to_be_focused()
+    page.keyboard.type("5 + 1")
+    page.keyboard.press("Enter")
+    page.locator(".row .score").first.wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    playwright.expect(page.locator(".row .play").nth(1)).to_be_focused()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator(".row").nth(1)).to_have_attribute("data-current", "1")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    playwright.expect(page.get_by_label("Search the library")).to_be_focused()
+    page.keyboard.press("Escape")
+    assert page.get_by_label("Search the library").input_value() == ""
+
+
+def test_arrows_move_five_seconds(open_page: Open) -> None:
+    page = open_page("/track/5")
+    page.locator(".lead .play").click()
+    page.wait_for_timeout(300)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(300)
+    assert 10 <= heard(page) <= 13
+    page.keyboard.press("ArrowLeft")
+    assert 5 <= heard(page) <= 9
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_is_wider_than_a_phone(open_page: Open, view: str) -> None:
+    page = open_page(view, viewport=PHONE)
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_it_is_dark_where_the_system_is_and_where_one_likes(open_page: Open) -> None:
+    def brightness(page: Any) -> int:
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in re.findall(r"\d+", color)[:3])
+
+    page = open_page(color_scheme="dark")
+    assert brightness(page) < 150
+    page.get_by_role("button", name="Use light colours").click()
+    assert brightness(page) > 600
+    page.reload()
+    assert brightness(page) > 600
+    assert brightness(open_page(color_scheme="light")) > 600
+
+
+def test_names_with_markup_are_text(open_page: Open) -> None:
+    page = open_page("/track/1")
+    page.locator("h1").wait_for()
+    assert page.locator("h1").inner_text() == "<img src=x onerror=alert(1)>"
+    assert page.locator("img").count() == 0
+
+
+def test_wrong_queries_and_unknown_tracks_are_explained(open_page: Open) -> None:
+    assert "does not end" in open_page("/search?q=%22piano").get_by_role("alert").last.inner_text()
+    assert "no track 999" in open_page("/track/999").locator(".message").inner_text()
+    assert "Nothing found" in open_page("/search?q=piano%20year=1700").locator(".message").inner_text()
+
+
+def test_the_description_of_the_api_is_a_page(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("link", name="API").click()
+    page.locator("section h2", has_text="/api/search").wait_for()
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core."""
+    if named := os.environ.get("SOLFA_AXE"):
+        return Path(named).read_text()
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
+    if npm is None:
+        pytest.skip("needs axe-core: set SOLFA_AXE to its axe.min.js, or install npm, which fetches it")
+    fetched = subprocess.run(
+        [npm, "install", "--silent", "--prefix", folder, "axe-core@4"], capture_output=True
+    )
+    source = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if fetched.returncode or not source.is_file():
+        pytest.skip("npm could not fetch axe-core: set SOLFA_AXE to its axe.min.js")
+    return source.read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_serious(open_page: Open, axe: str, view: str, scheme: str) -> None:
+    page = open_page(view, color_scheme=scheme, reduced_motion="reduce")
+    page.wait_for_timeout(1000)
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")["violations"]
+    serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+    assert not [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious]
+
+
+def test_a_server_that_goes_away_is_told_and_waited_for(open_page: Open, served: Served) -> None:
+    page = open_page()  # the last test of this file: it ends the server
+    served[0].terminate()
+    served[0].wait(timeout=30)
+    page.get_by_label("Search the library").fill("1")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#gone")).to_contain_text("solfa serve")
