@@ -10,6 +10,7 @@ from golden_data import GOLDEN
 from music_and_words import write_pairs
 from solfa.cli.main import app
 from solfa.data.manifest import Track, read_manifest, write_manifest
+from solfa.retrieval.zero_shot import COMMON_TAGS
 
 
 def solfa(*arguments: object) -> Result:
@@ -61,7 +62,8 @@ def test_any_words_tag_a_track_by_a_music_text_model(tmp_path: Path) -> None:
     assert all(-1 <= value <= 1 for value in row["labels"].values())
 
 
-def test_a_music_text_model_asks_for_words(tmp_path: Path) -> None:
+def test_a_music_text_model_without_words_takes_common_ones(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(24_000), 24_000)
-    result = solfa("tag", tmp_path / "a.wav", "--model", GOLDEN / "muq_mulan")
-    assert result.exit_code == 2 and "--tags" in result.output
+    result = solfa("tag", tmp_path / "a.wav", "--model", GOLDEN / "muq_mulan", "--top", 30)
+    assert result.exit_code == 0, result.output
+    assert all(tag in result.output for tag in COMMON_TAGS)

@@ -21,12 +21,13 @@ from solfa.embedding import find_tracks
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.models import AudioEncoder, MuLan, Tagger
 from solfa.models.bundled import MUSIC_TEXT
-from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
+from solfa.retrieval.zero_shot import COMMON_TAGS, PROMPTS, ZeroShotTagger
 
 COLUMNS = ("path", "start", "end", "label", "value")
 
 
 @examples(
+    "solfa tag song.mp3",
     "solfa tag song.mp3 --tags 'piano,guitar,choir'",
     "solfa tag ~/Music --model runs/mine",
     "solfa tag ~/Music --model runs/mine --top 3 --out tags.csv",
@@ -43,7 +44,8 @@ def tag(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="A line for every stretch so long.")
     ] = None,
     tags: Annotated[
-        str | None, typer.Option(help="Any words, between commas; for a music-text model.")
+        str | None,
+        typer.Option(help="Any words, between commas; for a music-text model.", show_default="common ones"),
     ] = None,
     prompt: Annotated[
         list[str] | None,
@@ -87,9 +89,8 @@ def _tagger(
 ) -> Tagger | ZeroShotTagger:
     """What answers: labels that were learned, or tags that are only named."""
     if isinstance(model, MuLan):
-        if tags is None:
-            raise typer.BadParameter(f"{name} tags with any words. Name them: --tags 'piano,guitar'.")
-        return ZeroShotTagger(model, tags.split(","), prompts or PROMPTS)
+        named = COMMON_TAGS if tags is None else tags.split(",")
+        return ZeroShotTagger(model, named, prompts or PROMPTS)
     if not isinstance(model, Tagger):
         raise typer.BadParameter(
             f"{name} has learned no labels. Make a model that has: solfa train finetune."

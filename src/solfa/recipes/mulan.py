@@ -45,7 +45,8 @@ def mulan_small() -> RunConfig:
 
     Departs from the paper, having hours where that had years: clips of 5 s, the encoder learns a third as
     fast as what stands on it, texts are heard as whole sentences, and one that is trained on many of them
-    needs no layers of its own. ``--set objective.audio_rate=0`` leaves the encoder as it is, several times as fast.
+    needs no layers of its own. ``--set objective.audio_rate=0`` leaves the encoder as it is, several times
+    as fast.
 
     Command:  solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small
               --out runs/mulan_small

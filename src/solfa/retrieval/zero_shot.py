@@ -20,6 +20,11 @@ from solfa.models import MuLan, NotFiniteError
 from solfa.tasks import Classes, Item, Tags, Task, TaskError
 
 CLIPS_AT_ONCE = 8
+COMMON_TAGS = (  # that people look for, where they name none
+    *("piano", "guitar", "strings", "orchestra", "synthesizer", "drums", "bass", "choir", "flute", "brass"),
+    *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
+    *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune"),
+)
 # Ways to say a tag; its vector is the mean over them. None is a sentence of the training.
 PROMPTS = ("{}", "{} music", "a recording of {}", "this track is {}", "the sound of {}")
 

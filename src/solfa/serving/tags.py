@@ -11,14 +11,9 @@ from jaxtyping import Float
 
 from solfa.models import MuLan
 from solfa.retrieval import LibrarySegment, QueryError, Searcher
-from solfa.retrieval.zero_shot import ZeroShotTagger
+from solfa.retrieval.zero_shot import COMMON_TAGS, ZeroShotTagger
 from solfa.serving.answers import TagBar, TagsAnswer
 
-TAGS = (
-    *("piano", "guitar", "strings", "orchestra", "synthesizer", "drums", "bass", "choir", "flute", "brass"),
-    *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
-    *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune"),
-)
 MOST_TAGS = 60
 COMPARED = 2_000  # tracks of the library that a track is compared with
 KEPT = 8  # lists of tags
@@ -67,7 +62,7 @@ class LibraryTags:
             raise QueryError(f"{len(tags)} tags are too many at once. Name at most {MOST_TAGS}.")
         vectors, segments = self.searcher.vectors([track_id]), self.searcher.segments(track_id)
         with self._lock:
-            known = self._remembered(mulan, tuple(tags) or TAGS)
+            known = self._remembered(mulan, tuple(tags) or COMMON_TAGS)
         return _answer(known, vectors, segments)
 
     def _remembered(self, mulan: MuLan, tags: tuple[str, ...]) -> _Known:
