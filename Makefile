@@ -1,13 +1,17 @@
-# make demo: from a fresh clone to a result on real music; make test: everything that CI runs.
+# make demo: from a fresh clone to music searched in words; make demo-train: to a trained encoder;
+# make test: everything that CI runs.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test check slow bench clean
+.PHONY: demo demo-train test check slow browser bench clean
 
 demo: $(STAMP)
 	$(BIN)/python demo/run.py
+
+demo-train: $(STAMP)
+	$(BIN)/python demo/train.py
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
@@ -22,6 +26,11 @@ check: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not network"
+
+# The page in a real browser: chromium on the PATH, or the one that SOLFA_BROWSER names.
+browser: $(STAMP)
+	$(BIN)/pip install --quiet playwright
+	$(BIN)/python -m pytest tests/serving/test_page.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/decoding.py
