@@ -1,6 +1,6 @@
 """From fourteen clips of real music to a trained encoder and a search result, in a few minutes on two cores.
 
-    make demo
+    make demo-train
 
 Every step is a command that works the same on your own music; this program runs them one after the other and
 shows what came out.
@@ -21,7 +21,7 @@ from solfa.retrieval import ExactIndex, Searcher
 from solfa.training import draw_curves
 
 CLIPS = Path(__file__).parent.resolve().relative_to(Path.cwd()) / "clips"
-OUT = Path("build/demo")
+OUT = Path("build/demo-train")
 console = Console(width=110)
 
 FIT = {
