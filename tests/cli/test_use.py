@@ -188,9 +188,9 @@ def test_export_bundle_takes_a_card_and_halves(tmp_path: Path) -> None:
     assert load(tmp_path / "bundle").license == "MIT"
     refused = ("export", "bundle", tmp_path / "bundle", "--out", tmp_path / "other", "--license", "CC0-1.0")
     assert "not yours to change" in solfa(*refused, exit_code=2).stderr
-    card.write_text('{"titel": "Tones"}')
+    card.write_text('{"headline": "Tones"}')
     refused = ("export", "bundle", GOLDEN / "muq_rvq_25hz", "--out", tmp_path / "other", "--card", card)
-    assert "titel" in solfa(*refused, exit_code=2).stderr
+    assert "headline" in solfa(*refused, exit_code=2).stderr
 
 
 def test_export_official_writes_what_the_official_program_reads(tmp_path: Path) -> None:
