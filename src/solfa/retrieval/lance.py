@@ -13,7 +13,7 @@ from solfa.retrieval.library import Library
 TABLE = "vectors"
 ROWS_AT_ONCE = 20_000
 FEWEST_INDEXED = 50_000  # vectors: fewer are compared one by one, which is exact and quick
-N_PROBED, N_REFINED = 40, 20  # cells that are looked into, and candidates compared exactly for each answer
+N_PROBED, N_REFINED = 40, 100  # cells that are looked into, and candidates compared exactly for each answer
 IDS_AT_ONCE = 1_000
 
 
