@@ -11,6 +11,7 @@ from golden_data import GOLDEN
 from solfa.embedding import WindowConfig, default_windows
 from solfa.embedding.windows import cut_windows
 from solfa.models import load_encoder
+from solfa.models.bundled import MUSIC_TEXT
 from synth import melody
 
 
@@ -21,6 +22,20 @@ def test_a_file_gets_the_vector_of_its_waveform(seconds: float, tmp_path: Path) 
     (vector,) = solfa.embed(tmp_path / "tune.wav", GOLDEN / "muq_mulan")
     expected = mulan.embed_audio(torch.from_numpy(wave)[None])[0]
     assert (vector - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("n_samples", [60_000, 120_000, 120_001, 180_000, 240_000, 240_500, 285_000])
+def test_a_last_clip_that_ends_with_the_file_is_a_whole_one(n_samples: int, tmp_path: Path) -> None:
+    mulan, wave = solfa.load(MUSIC_TEXT), melody(12.0, seed=1)[:n_samples]
+    soundfile.write(tmp_path / "tune.wav", wave, 24_000, subtype="FLOAT")
+    (vector,) = solfa.embed(tmp_path / "tune.wav", MUSIC_TEXT)
+    expected = mulan.embed_audio(torch.from_numpy(wave)[None])[0]
+    assert (vector - expected).abs().max() < 1e-5
+    encoder = load_encoder(MUSIC_TEXT)
+    windows = list(cut_windows(tmp_path / "tune.wav", encoder.grid, default_windows(encoder)))
+    assert [len(window.waveform) for window in windows] == [min(120_000, n_samples)] * len(windows)
+    assert (windows[-1].waveform == wave[-120_000:]).all()
+    assert len(windows) == -(-n_samples // 120_000)
 
 
 def test_the_published_rule_can_be_overridden(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[W
     # The last window ends with the track; it starts earlier than its turn, to be as long as the others.
     last = max(0, -(-(audio.end - longest) // grid.hop_length) * grid.hop_length)
     first_taken = (start - last) // grid.hop_length + n_context if start else 0
+    if n_frames == 1 and not config.wraps:  # a window is a frame, which may begin off the grid of frames
+        last, first_taken = max(0, audio.end - longest), 0
     rest = audio.cut(last, audio.end)
     filled = np.concatenate([rest, beginning[: longest - len(rest)]])
     yield Window(filled, slice(first_taken, None), is_last=True)

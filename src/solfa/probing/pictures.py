@@ -39,7 +39,8 @@ def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
         _name_columns(axes, of_task, last)
         axes.set_xlabel("layer")
         axes.set_title(_title(of_task[0]), color=INK, fontsize=11, loc="left", pad=18)
-        told = f"{metric(of_task[0].scores[0].metric).title}, validation"
+        asked = of_task[0].scores[0].metric
+        told = f"{metric(metric(asked).quick or asked).title}, validation"  # what chose the layer
         axes.text(0, 1.02, told, transform=axes.transAxes, color=MIX, fontsize=8.5, va="bottom")
         _tidy(axes)
     named: dict[str, Any] = {}
