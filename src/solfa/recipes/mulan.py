@@ -50,8 +50,10 @@ def mulan_small() -> RunConfig:
 
     Command:  solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small
               --out runs/mulan_small
-    Takes:    untested
-    Reaches:  untested
+    Takes:    63 minutes on one core: 51 h of audio
+    Reaches:  zero-shot ROC-AUC on the free benchmark 0.72 (tempo words), 0.68 (style), 0.65 (instruments); of
+              80 unheard renderings 36 % of captions find theirs among the first ten (chance 14 %); of unheard
+              recordings no better than chance (docs/experiments.md)
     """
     return RunConfig(
         objective=MusicTextConfig(
