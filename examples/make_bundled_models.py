@@ -3,7 +3,7 @@
     python examples/make_bundled_models.py --work models --pop909 ~/POP909
 
 Every step is a command of solfa and goes on after an interruption: run this again. Where it was done, on one
-core of a server's processor, the two long trainings took 83 and 70 minutes. Music and packages take 8 GB.
+core of a server's processor, the two long trainings took 83 and 63 minutes.
 """
 
 import argparse

@@ -30,9 +30,7 @@ def bundle(
         Path | None,
         typer.Option(help=f"What the card says: a JSON object with any of {', '.join(CARD_FIELDS)}."),
     ] = None,
-    license: Annotated[  # the option's name
-        str | None, typer.Option(help="Of the weights, if the model does not say it.")
-    ] = None,
+    license: Annotated[str | None, typer.Option(help="Of the weights, if the model does not say it.")] = None,
 ) -> None:
     """Join all that a model needs in one folder, which solfa.load reads without a network.
 

@@ -94,9 +94,9 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
 def model_folder(name: str | Path) -> Path:
     """Where a model's files are; a published one is fetched unless it is in the local cache."""
     folder = Path(name)
-    if not folder.is_dir() and (inside := bundled_folder(name)):
-        return inside
-    return folder if folder.is_dir() else fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
+    if folder.is_dir():
+        return folder
+    return bundled_folder(name) or fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
 
 
 class _WithoutRandomNumbers(TorchFunctionMode):

@@ -44,19 +44,20 @@ def draw_map(places: Sequence[Place], out: Path) -> Path:
     figure = Figure(figsize=(9, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    groups = _groups([track for track, _, _ in places])
-    for name, colour in [*groups.items(), ("", OTHERS)]:
+    groups, names = _groups([track for track, _, _ in places]), []
+    for name, colour in [*groups.items(), ("others", OTHERS)]:
         own = np.array([(x, y) for track, x, y in places if _colour(track, groups) == colour])
         if len(own):
             size = 46 if len(places) <= MOST_NAMES else 14
-            axes.scatter(own[:, 0], own[:, 1], s=size, color=colour, label=_shown(name or "others"), lw=0)
+            axes.scatter(own[:, 0], own[:, 1], s=size, color=colour, label=str(len(names)), lw=0)
+            names.append(_shown(name))
     axes.margins(0.1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color(FAINT)
     if groups:
         legend = figure.legend(loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+        for text, name in zip(legend.get_texts(), names, strict=True):  # labels such as _a would be left out
+            text.set(text=name, parse_math=False)
     if len(places) <= MOST_NAMES:
         _write_names(figure, axes, places)
     out.parent.mkdir(parents=True, exist_ok=True)

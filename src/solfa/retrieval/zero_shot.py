@@ -25,7 +25,7 @@ COMMON_TAGS = (  # that people look for, where they name none
     *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
     *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune"),
 )
-# Ways to say a tag; its vector is the mean over them. None is a sentence of the training.
+# Ways to say a tag; its vector is the mean over them. Captions of the training have the first two.
 PROMPTS = ("{}", "{} music", "a recording of {}", "this track is {}", "the sound of {}")
 
 
