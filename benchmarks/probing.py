@@ -75,7 +75,7 @@ def main() -> None:
         task, features = make_features(Path(folder), given)
         stretch = config.stretch_frames if given.frames else 1
         train = Examples(task, features, "train", None, stretch)
-        valid = Examples(task, features, "valid", None, stretch, config.valid_frames)
+        valid = Examples(task, features, "valid", None, stretch, config.valid_frames, "single rows")
         shape = Shape(features.config.layers, given.dim, given.classes, task.kind, task.metrics[0])
 
         def seconds(heads: Sequence[Head]) -> float:

@@ -83,7 +83,19 @@ def test_free_stands_for_the_tasks_that_are_there(tmp_path: Path, tiny_run: Path
     results = json.loads((out / "results.json").read_text())["results"]
     assert [result["task"] for result in results] == ["free_drums", "free_sounds"]
     (version,) = {result["data_version"] for result in results}
-    assert version in (out / "table.md").read_text()
+    table = (out / "table.md").read_text()
+    assert version in table
+    assert "halvings=[3, 5, 7]" in table
+    assert all(result["probe"]["first_seed_chooses"] for result in results)
+
+
+def test_the_free_benchmark_can_be_probed_as_marble_does(tmp_path: Path, tiny_run: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_free(data / "free", 0.6)
+    changes = ("--set", "halvings=[]", "--set", "first_seed_chooses=false", "--set", "valid_frames=32768")
+    solfa("probe", "free_drums", "--model", tiny_run, "--data", data, "--out", out, *FAST[:-2], *changes)
+    [result] = json.loads((out / "results.json").read_text())["results"]
+    assert (result["probe"]["halvings"], result["probe"]["first_seed_chooses"]) == ([], False)
 
 
 def test_results_of_two_versions_are_told_apart(tmp_path: Path, tiny_run: Path) -> None:

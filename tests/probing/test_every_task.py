@@ -12,6 +12,7 @@ from typing import Any
 import mir_eval
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from probing_data import features_config, store
@@ -290,6 +291,21 @@ BY_HAND: dict[str, Callable[[Answers], float]] = {
     "hr5f": boundaries,
     "beat_f1": beats,
 }
+
+
+def test_single_frames_of_validation_come_from_the_whole_track(tmp_path: Path) -> None:
+    spans = (Span(0.0, 12.0, 0), Span(12.0, 40.0, 1))
+    items = [Item(Path(f"{name}.wav"), "valid", spans, track=name, group=name) for name in "ab"]
+    config = features_config("frames", 1, clip_seconds=None)
+    numbers = np.arange(1000, dtype=np.float32)[:, None, None].repeat(2, 2)
+    features = store(tmp_path, [(items[0], numbers), (items[1], numbers[:90])], config)
+    thinned = Examples(TASKS["free_chords"], features, "valid", None, 4, n_most_rows=200, keeps="single rows")
+    assert thinned.n_rows == [100, 90]
+    assert thinned.arrays[0][:, 0, 0].tolist() == list(range(0, 1000, 10))
+    np.testing.assert_allclose(thinned.times[0], np.arange(100) * 0.4)
+    assert thinned.targets[0].tolist() == [0] * 30 + [1] * 70
+    rows = torch.cat(list(thinned.blocks()), 1)
+    assert rows[0, :, 0].tolist() == [*range(0, 1000, 10), *range(90)]
 
 
 def test_a_crop_of_validation_keeps_what_its_label_says_of_it(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from solfa.embedding import WindowConfig
 from solfa.embedding.windows import cut_waveform, cut_windows
 from solfa.models import AudioEncoder
 from solfa.probing import features as module
+from solfa.probing import load_baseline
 from solfa.probing.features import clip_starts, extract
 from solfa.tasks.base import Classes, ClipRule, FrameClasses, Item, Task
 from synth import melody, tone
@@ -147,6 +148,21 @@ def test_frames_lie_at_their_times_in_every_clip(
     per_clip = tiny_encoder.frontend.n_frames(12_000)
     assert times[per_clip] == pytest.approx(0.5)
     assert times[1] == pytest.approx(0.04)
+
+
+def test_frames_leave_the_means_of_their_clips_for_other_tasks(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    items = [item(write_wav(tmp_path / f"{n}.wav", melody(2.6, seed=n))) for n in range(2)]
+    extract(replace(TASK, kind=FrameClasses(("a",))), items, tiny_encoder, tmp_path / "f")
+    left, alone = (extract(TASK, items, tiny_encoder, tmp_path / name) for name in ("f", "alone"))
+    assert (left.n_computed, alone.n_computed) == (0, 2)
+    assert left.config == alone.config
+    for (_, key), (_, other) in zip(left.kept, alone.kept, strict=True):
+        np.testing.assert_array_equal(left.array(key), alone.array(other))
+    baseline = load_baseline("log-mel")
+    extract(replace(TASK, kind=FrameClasses(("a",))), items, baseline, tmp_path / "f")
+    assert extract(TASK, items, baseline, tmp_path / "f").n_computed == 2  # its frames are others
 
 
 def test_a_waveform_is_cut_into_the_windows_of_its_file(

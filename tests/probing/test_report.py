@@ -60,6 +60,16 @@ def test_notes_say_what_is_not_comparable() -> None:
         assert words in notes
 
 
+def test_notes_say_which_heads_were_not_fitted_as_usual() -> None:
+    halved = ProbeConfig(halvings=(3, 5), first_seed_chooses=True)
+    seeded = replace(KEY, probe=ProbeConfig(seeds=(0,)))
+    notes = make_table([replace(GENRE, probe=halved), seeded]).notes
+    assert "Not as in MARBLE but halvings=[3, 5], first_seed_chooses=true: gtzan_genre." in notes
+    assert sum("MARBLE but" in note for note in notes) == 1
+    notes = make_table([replace(GENRE, probe=halved), OTHER]).notes
+    assert any(note.endswith("gtzan_genre with my_model.") for note in notes)
+
+
 def test_the_table_has_the_same_rows_in_every_form() -> None:
     table = make_table([GENRE, KEY])
     markdown, latex = to_markdown(table), to_latex(table)

@@ -45,13 +45,20 @@ def test_keys_are_numbered_as_in_other_tasks(folder: Path) -> None:
     assert {names[item.label] for item in load(folder, "key")} == {"C major", "Gb minor"}
 
 
+def test_a_piece_in_one_key_is_the_recording_that_other_tasks_have(folder: Path) -> None:
+    def stretches(name: str) -> set[tuple[Path, float, float | None]]:
+        return {(item.path, item.start, item.seconds) for item in load(folder, name)}
+
+    assert stretches("key") == stretches("tempo")
+
+
 def test_a_short_stretch_in_a_key_is_left_out(folder: Path) -> None:
     path = folder / "pop909-fluidr3" / "labels.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[0]["keys"] = [[0.0, 15.0, "C major"], [15.0, 20.0, "D major"]]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     found = [item for item in load(folder, "key") if item.split == "train"]
-    assert [(item.start, item.seconds) for item in found] == [(0.0, 15.0), (0.0, PIECE_SECONDS)]
+    assert [(item.start, item.seconds) for item in found] == [(0.0, 15.0), (0.0, None)]
 
 
 def test_suspended_chords_are_not_counted(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """solfa probe: what frozen encoders know of labels, as a table and as pictures."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +26,12 @@ from solfa.probing import (
     draw_heat_map,
     draw_layers,
     extract,
+    has_frames,
     is_baseline,
     load_baseline,
     load_results,
     probe_features,
+    protocol,
     save_report,
     save_result,
 )
@@ -98,10 +100,13 @@ def probe(
         return
     if not names or not model:
         raise typer.BadParameter("Name at least one task and a --model. solfa probe --list shows the tasks.")
-    config = _config(seeds, changes or [])
-    wanted = [(task, _items(task, data), tasks.data_version(task, data)) for task in _named(names, data)]
+    assigned = {"seeds": list(range(seeds))} | dict(parse_assignment(text) for text in changes or [])
+    wanted = [
+        _Wanted(task, _items(task, data), tasks.data_version(task, data), override(protocol(task), assigned))
+        for task in _named(names, data)
+    ]
     out.mkdir(parents=True, exist_ok=True)
-    refused = [one for name in model for one in _probe(name, wanted, out, config, layer, device, threads)]
+    refused = [one for name in model for one in _probe(name, wanted, out, layer, device, threads)]
     write_refused(refused, out / REFUSED)
     _report(load_results(out), out)
     if refused:
@@ -109,30 +114,44 @@ def probe(
     raise typer.Exit(1 if refused else 0)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A task that is to be probed."""
+
+    task: Task
+    items: Sequence[Item]
+    data_version: str
+    config: ProbeConfig
+
+
 def _probe(
     model: str,
-    wanted: Sequence[tuple[Task, Sequence[Item], str]],  # with the version of the data
+    wanted: Sequence[_Wanted],
     out: Path,
-    config: ProbeConfig,
     layers: Sequence[int] | None,
     device: str,
     threads: int,
 ) -> list[Refused]:
-    """Run the tasks with one encoder and save the results; gives what was refused."""
+    """Run the tasks with one encoder and save the results; gives what was refused.
+
+    Tasks that need frames come first in line for the encoder, since these give others their means over clips.
+    """
     encoder = _load(model, device, threads)
     if layers and max(layers) > encoder.n_layers:
         raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")
-    refused: list[Refused] = []
-    for task, items, version in wanted:
-        with progress(f"{task.name}: features", len(items)) as tell:
-            features = extract(task, items, encoder, out / FEATURES, layers=layers, progress=tell)
-        refused += features.refused
-        n_heads = len(heads_of(task, features, config))
-        with progress(f"{task.name}: heads", n_heads) as tell:
-            result = probe_features(task, features, model, config, tell)
-        save_result(replace(result, data_version=version), out)
-        typer.echo(_said(task, features))
-    return refused
+    features: dict[str, Features] = {}
+    for one in sorted(wanted, key=lambda one: not has_frames(one.task)):
+        with progress(f"{one.task.name}: features", len(one.items)) as tell:
+            features[one.task.name] = extract(
+                one.task, one.items, encoder, out / FEATURES, layers=layers, progress=tell
+            )
+    for one in wanted:
+        of_task = features[one.task.name]
+        with progress(f"{one.task.name}: heads", len(heads_of(one.task, of_task, one.config))) as tell:
+            result = probe_features(one.task, of_task, model, one.config, tell)
+        save_result(replace(result, data_version=one.data_version), out)
+        typer.echo(_said(one.task, of_task))
+    return [refused for of_task in features.values() for refused in of_task.refused]
 
 
 def _load(model: str, device: str, threads: int) -> AudioEncoder | Baseline:
@@ -148,11 +167,6 @@ def _said(task: Task, features: Features) -> str:
         f"{task.name}: {len(features.kept)} items, features of {features.n_computed} new, "
         f"{len(features.refused)} files refused"
     )
-
-
-def _config(seeds: int, changes: Sequence[str]) -> ProbeConfig:
-    assigned = dict(parse_assignment(text) for text in changes)
-    return override(ProbeConfig(), {"seeds": list(range(seeds))} | assigned)
 
 
 def _named(names: Sequence[str], data: Sequence[Path] | None) -> list[Task]:

@@ -1,8 +1,8 @@
 """What frozen hidden states know of labels."""
 
 from solfa.probing.baselines import Baseline, is_baseline, load_baseline
-from solfa.probing.features import Features, extract
-from solfa.probing.grid import ProbeConfig
+from solfa.probing.features import Features, extract, has_frames
+from solfa.probing.grid import ProbeConfig, protocol
 from solfa.probing.pictures import draw_heat_map, draw_layers
 from solfa.probing.probe import ProbeResult, Score, probe, probe_features
 from solfa.probing.published import PUBLISHED
@@ -33,6 +33,7 @@ __all__ = [
     "draw_heat_map",
     "draw_layers",
     "extract",
+    "has_frames",
     "is_baseline",
     "load_baseline",
     "load_results",
@@ -40,6 +41,7 @@ __all__ = [
     "make_table",
     "probe",
     "probe_features",
+    "protocol",
     "save_report",
     "save_result",
     "save_row",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from solfa.tasks.base import (
     Task,
 )
 
+Kept = Literal["single rows", "one piece"]  # of a track that is too long
 IGNORED = -1  # class of a frame that no label covers
 SHORTEST_SECONDS = 10.0  # of a track that is cropped: a tempo must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
@@ -76,8 +77,10 @@ class Examples:
         split: the one wanted.
         scale: of numbers, in training.
         stretch_rows: rows that lie in one piece; 1 for clips.
-        n_most_rows: of all tracks together, where labels are in time: the middle of each track, though never
-            less than 10 s of it. All rows if None.
+        n_most_rows: of all tracks together, where labels are in time; all if None. About as many are kept,
+            evenly over tracks.
+        keeps: which of a track's rows. Each one by itself: every second, third ... from beginning to end. In
+            one piece: its middle, though never less than 10 s of it.
 
     Raises:
         ValueError: nothing of the split is left, or a track has two labels.
@@ -91,6 +94,7 @@ class Examples:
         scale: Scale | None,
         stretch_rows: int,
         n_most_rows: int | None = None,
+        keeps: Kept = "one piece",
     ) -> None:
         self.kind, self.scale, self.stretch_rows = task.kind, scale, stretch_rows
         self.averages = task.averages
@@ -104,8 +108,11 @@ class Examples:
         self.is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
         self.times = [features.frame_times(len(rows)) for rows in self.arrays] if self.is_timed else []
         if self.is_timed and n_most_rows is not None:
-            seconds = features.config.grid.seconds_to_frames(SHORTEST_SECONDS)
-            self._crop(max(seconds, n_most_rows // len(kept)))
+            n_each = n_most_rows // len(kept)
+            if keeps == "single rows":
+                self._thin(max(1, n_each))
+            else:
+                self._crop(max(features.config.grid.seconds_to_frames(SHORTEST_SECONDS), n_each))
         self.targets = [self._targets(n) for n in range(len(self.items))]
         self.n_rows = [len(rows) for rows in self.arrays]
         if not self.is_timed:  # small, and drawn row by row: one array
@@ -154,6 +161,12 @@ class Examples:
         """Names of the tracks, in the order of the answers."""
         named = (item.path.stem for item in self.items) if self.is_timed else self._names
         return list(named)
+
+    def _thin(self, n_rows: int) -> None:
+        """Keep rows of each track at even distances, ``n_rows`` at most."""
+        for n, rows in enumerate(self.arrays):
+            step = -(-len(rows) // n_rows)
+            self.arrays[n], self.times[n] = rows[::step], self.times[n][::step]
 
     def _crop(self, n_rows: int) -> None:
         """Keep the middle of each track, and what its label says of that."""

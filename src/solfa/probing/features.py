@@ -4,7 +4,8 @@
     DIR/files.jsonl        content of each file, so that a second run need not read it
     DIR/items/KEY.npy      float32 (clip layer dim): means over time; or float16 (frame layer dim)
 
-KEY is the content of the file and the stretch of it. An array has its name only once it is whole.
+KEY is the content of the file and the stretch of it. An array has its name only once it is whole. Where an
+encoder's frames are computed, the means of their clips are kept too, in the folder that has them.
 """
 
 import hashlib
@@ -131,17 +132,15 @@ def extract(
     Raises:
         NotFiniteError: the encoder answers with NaN, and no file is to blame.
     """
-    pool: Pool = "mean"
-    is_raw = False
-    if isinstance(encoder, Baseline):
-        pool, is_raw = encoder.pool if _rows(task) == "clips" else "mean", encoder.is_raw
-        encoder = encoder.clips if _rows(task) == "clips" else encoder.frames
+    gives_means = has_frames(task) and not isinstance(encoder, Baseline)  # that has another for clips
+    encoder, pool, is_raw = _encoder_for(task, encoder)
     encoder.eval()
     check_is_ready(encoder, precision)
-    described = _describe(task, encoder, tuple(layers or range(encoder.n_layers + 1)), precision)
-    config = replace(described, pool=pool, is_raw=is_raw)
+    config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
+    config = replace(config, pool=pool, is_raw=is_raw)
     place = folder / config.id  # tasks that cut the same recordings in the same way share it
     _begin(place, config)
+    means_place = _place_of_means(folder, config) if gives_means else None
     keys, refused = _keys(place, items)
     wanted = {key: item for item, key in keys.items() if not _path(place, key).exists()}
     n_computed, n_there = 0, len(items) - len(wanted) - len(refused)
@@ -149,11 +148,27 @@ def extract(
         if isinstance(outcome, Refused):
             refused.append(outcome)
         else:
-            _write(_path(place, key), outcome)
+            if means_place:
+                _write(_path(means_place, key), outcome.means)
+            _write(_path(place, key), outcome.frames or outcome.means)
             n_computed += 1
         progress(n_done, wanted[key].path.name)
     kept = tuple((item, key) for item, key in keys.items() if _path(place, key).exists())
     return Features(place, config, kept, tuple(refused), n_computed)
+
+
+def has_frames(task: Task) -> bool:
+    """Whether the features of a task are frames, and not means over clips."""
+    return isinstance(task.kind, FrameClasses | FrameEvents | Stems)
+
+
+def _encoder_for(task: Task, encoder: AudioEncoder | Baseline) -> tuple[AudioEncoder, Pool, bool]:
+    """What encodes the clips or frames of a task, how it is pooled, and whether it has no common scale."""
+    if not isinstance(encoder, Baseline):
+        return encoder, "mean", False
+    if has_frames(task):
+        return encoder.frames, "mean", encoder.is_raw
+    return encoder.clips, encoder.pool, encoder.is_raw
 
 
 def clip_starts(n_samples: int, clip_samples: int, rule: ClipRule) -> list[tuple[int, int]]:
@@ -170,7 +185,7 @@ def clip_starts(n_samples: int, clip_samples: int, rule: ClipRule) -> list[tuple
 
 
 def _describe(
-    task: Task, encoder: AudioEncoder, layers: tuple[int, ...], precision: Precision
+    task: Task, encoder: AudioEncoder, layers: Sequence[int], precision: Precision
 ) -> FeaturesConfig:
     windows, seconds = default_windows(encoder), task.clips.seconds
     if seconds is not None and not isinstance(encoder, ClipEncoder):
@@ -178,8 +193,8 @@ def _describe(
         windows = WindowConfig(window_seconds=seconds + margin, context_seconds=0.0)
     return FeaturesConfig(
         weights=fingerprint(encoder),
-        rows=_rows(task),
-        layers=layers,
+        rows="frames" if has_frames(task) else "clips",
+        layers=tuple(layers),
         sample_rate=encoder.sample_rate,
         hop_length=encoder.grid.hop_length,
         clip_seconds=seconds,
@@ -192,10 +207,6 @@ def _describe(
         wraps=windows.wraps,
         precision=precision,
     )
-
-
-def _rows(task: Task) -> Rows:
-    return "frames" if isinstance(task.kind, FrameClasses | FrameEvents | Stems) else "clips"
 
 
 def _n_frames(encoder: AudioEncoder, seconds: float) -> int:
@@ -211,6 +222,14 @@ def _begin(place: Path, config: FeaturesConfig) -> None:
     mend_lines(place / FILES)
     for leftover in (place / ITEMS).glob(f"*{PARTIAL}"):
         leftover.unlink()
+
+
+def _place_of_means(folder: Path, config: FeaturesConfig) -> Path:
+    """Where the means of clips are kept whose frames are those of ``config``."""
+    means = replace(config, rows="clips")
+    place = folder / means.id
+    _begin(place, means)
+    return place
 
 
 def _path(place: Path, key: str) -> Path:
@@ -253,21 +272,21 @@ class _Clip:
 class _Growing:
     """What there is of an item so far."""
 
-    rows: list[Float[Tensor, "row layer dim"]] = field(default_factory=list)
-    total: Float[Tensor, "layer dim"] | None = None
+    frames: list[Float[Tensor, "frame layer dim"]] = field(default_factory=list)  # if they are wanted
+    means: list[Float[Tensor, "1 layer dim"]] = field(default_factory=list)  # of each clip
+    total: Float[Tensor, "layer dim"] | None = None  # of the clip that is being encoded
     n_frames: int = 0
 
     def add(self, piece: Piece, rows: Rows, pool: Pool) -> None:
         if rows == "frames":
-            self.rows.append(piece.states.transpose(0, 1).half())
-            return
+            self.frames.append(piece.states.transpose(0, 1).half())
         summed = piece.states.sum(1, dtype=torch.float64)
         if pool == "mean+std":
             summed = torch.cat([summed, piece.states.double().square().sum(1)], -1)
         self.total = summed if self.total is None else self.total + summed
         self.n_frames += piece.states.shape[1]
         if piece.is_last:
-            self.rows.append(_pooled(self.total / self.n_frames, pool)[None])
+            self.means.append(_pooled(self.total / self.n_frames, pool)[None])
             self.total, self.n_frames = None, 0
 
 
@@ -281,8 +300,8 @@ def _pooled(means: Float[Tensor, "layer mean"], pool: Pool) -> Float[Tensor, "la
 
 def _compute(
     wanted: dict[str, Item], encoder: AudioEncoder, config: FeaturesConfig
-) -> Iterator[tuple[str, np.ndarray | Refused]]:
-    """The array of each item, or why there is none."""
+) -> Iterator[tuple[str, _Growing | Refused]]:
+    """The rows of each item, or why there are none."""
     n_windows = default_windows_at_once(encoder)
     n_workers = 1 if n_windows == 1 else min(8, os.cpu_count() or 1)
     read = partial(_examine, config=config)
@@ -300,7 +319,7 @@ def _compute(
             so_far = growing.setdefault(clip.key, _Growing())
             so_far.add(item, config.rows, config.pool)
             if item.is_last and clip.is_last:
-                yield clip.key, torch.cat(growing.pop(clip.key).rows).numpy()
+                yield clip.key, growing.pop(clip.key)
 
 
 def _examine(
@@ -345,8 +364,8 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _write(path: Path, rows: Float[np.ndarray, "row layer dim"]) -> None:
+def _write(path: Path, rows: Sequence[Tensor]) -> None:
     partial_path = path.with_name(path.name + PARTIAL)
     with partial_path.open("wb") as file:
-        np.save(file, rows)
+        np.save(file, torch.cat(list(rows)).numpy())
     partial_path.replace(path)

@@ -24,7 +24,7 @@ from solfa.probing.heads import (
 )
 from solfa.probing.scoring import score_for_choice
 from solfa.probing.separation import SeparationConfig
-from solfa.tasks.base import LabelKind
+from solfa.tasks.base import LabelKind, Task
 
 N_COPIES = 5  # of a head's weights while it trains: themselves, gradient, two moments, best epoch
 DROPOUT_SEED = 7919  # so that dropout and weights do not come from the same draws
@@ -58,6 +58,18 @@ class ProbeConfig(Config):
     n_resamples: int = 500  # of the test tracks, for the interval
     numbers_at_once: int = 2**28  # in memory, at four bytes each; it changes nothing but the speed
     separation: SeparationConfig = field(default_factory=SeparationConfig)  # instead, for sources
+
+
+FREE_PROTOCOL = ProbeConfig(halvings=(3, 5, 7), first_seed_chooses=True, valid_frames=2**13)
+
+
+def protocol(task: Task) -> ProbeConfig:
+    """How heads are fitted unless something else is said: MARBLE's way, or the free benchmark's own.
+
+    The free benchmark (tasks whose data have a version) is asked often and on small machines: the worse half
+    of the rates of a layer ends after 3, 5 and 7 epochs, and the first seed chooses the rate of the others.
+    """
+    return ProbeConfig() if task.version is None else FREE_PROTOCOL
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ import numpy as np
 from solfa.config import Config
 from solfa.models import AudioEncoder
 from solfa.probing.baselines import Baseline
-from solfa.probing.examples import Answers, Examples, Scale
+from solfa.probing.examples import Answers, Examples, Kept, Scale
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import WEIGHTED, Head
-from solfa.probing.scoring import metric_names, score, score_seeds, tags_left_out
+from solfa.probing.scoring import metric, metric_names, score, score_seeds, tags_left_out
 from solfa.probing.separation import SeparationData, fit_separation
-from solfa.tasks.base import SPLITS, FrameClasses, FrameEvents, Item, Numbers, Stems, Tags, Task
+from solfa.tasks.base import FrameClasses, FrameEvents, Item, Numbers, Stems, Tags, Task
 
 Progress = Callable[[int, str], None]
 SURE = 0.95  # probability of the intervals
@@ -165,10 +165,10 @@ def _fit_heads(task: Task, features: Features, config: ProbeConfig, fitting: Pro
     scale = _scale(task, features)
     is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
     stretch = config.stretch_frames if is_timed else 1
-    train, valid, test = (
-        Examples(task, features, split, scale, stretch, config.valid_frames if split == "valid" else None)
-        for split in SPLITS
-    )
+    keeps: Kept = "single rows" if metric(task.metrics[0]).is_of_single_frames else "one piece"
+    train = Examples(task, features, "train", scale, stretch)
+    valid = Examples(task, features, "valid", scale, stretch, config.valid_frames, keeps)
+    test = Examples(task, features, "test", scale, stretch)
     if config.is_standardised or features.config.is_raw:
         standardise(train, (train, valid, test))
     shape = Shape(

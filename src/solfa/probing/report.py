@@ -8,6 +8,7 @@ from pathlib import Path
 
 from solfa.checkpoint import write_text
 from solfa.config import from_dict, to_dict
+from solfa.probing.grid import ProbeConfig
 from solfa.probing.probe import ProbeResult, Score
 from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column, PublishedRow
 from solfa.probing.scoring import metric
@@ -189,6 +190,7 @@ def _notes(results: Sequence[ProbeResult], rows: Sequence[tuple[str, ...]]) -> I
             names = ", ".join(result.left_out)
             words += f" Left out of the mean over tags, since no or every test track has them: {names}."
         yield words
+    yield from _protocol_notes(results)
     yield from _version_notes(results)
     for title, faults in dict.fromkeys((r.title, r.faults) for r in results):
         yield f"{title}: {faults}"
@@ -197,6 +199,22 @@ def _notes(results: Sequence[ProbeResult], rows: Sequence[tuple[str, ...]]) -> I
         yield SOURCE_NOTE
     if MUSICFM in sources:
         yield MUSICFM_NOTE
+
+
+def _protocol_notes(results: Sequence[ProbeResult]) -> Iterable[str]:
+    """Where heads were not fitted as MARBLE fits them."""
+    usual, departing = to_dict(ProbeConfig()), dict[str, list[ProbeResult]]()
+    for result in results:
+        changes = {name: value for name, value in to_dict(result.probe).items() if value != usual[name]}
+        changes.pop("seeds", None)  # they stand with each result
+        if changes:
+            words = ", ".join(f"{name}={json.dumps(value)}" for name, value in changes.items())
+            departing.setdefault(words, []).append(result)
+    for words, found in departing.items():
+        asked, models = dict.fromkeys(r.task for r in found), dict.fromkeys(r.model for r in found)
+        is_of_all = models == dict.fromkeys(r.model for r in results if r.task in asked)
+        of_some = "" if is_of_all else f" with {', '.join(models)}"
+        yield f"Not as in MARBLE but {words}: {', '.join(asked)}{of_some}."
 
 
 def _version_notes(results: Sequence[ProbeResult]) -> Iterable[str]:

@@ -41,6 +41,7 @@ class Metric:
     whole: Callable[[Answers], float] | None = None
     quick: str = ""  # a cheaper or a finer metric that stands for it where epochs are chosen
     scale: float = 100.0  # as the field prints it
+    is_of_single_frames: bool = False  # each counts by itself, so that some of them can stand for all
 
 
 def metric(name: str) -> Metric:
@@ -357,7 +358,7 @@ METRICS: dict[str, Metric] = {
     "tempo_accuracy_2": Metric(
         title="tempo or its double, third ... within 4%", parts=_tempo_parts(OCTAVE_ERRORS), quick="r2"
     ),
-    "frame_accuracy": Metric(title="accuracy of frames", parts=_frames_right),
+    "frame_accuracy": Metric(title="accuracy of frames", parts=_frames_right, is_of_single_frames=True),
     "hr5f": Metric(title="boundaries within 0.5 s, F", parts=_boundary_scores),
     "beat_f1": Metric(title="beat F1", parts=_beat_parts("beat", _beats), quick="beat_peaks_f1"),
     "downbeat_f1": Metric(

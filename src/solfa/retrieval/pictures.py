@@ -44,7 +44,8 @@ def draw_map(places: Sequence[Place], out: Path) -> Path:
     figure = Figure(figsize=(9, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    groups, names = _groups([track for track, _, _ in places]), []
+    groups = _groups([track for track, _, _ in places])
+    names: list[str] = []
     for name, colour in [*groups.items(), ("others", OTHERS)]:
         own = np.array([(x, y) for track, x, y in places if _colour(track, groups) == colour])
         if len(own):

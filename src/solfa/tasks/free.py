@@ -40,6 +40,7 @@ LISTS = "labels.jsonl"
 PITCHES = tuple(str(pitch) for pitch in range(21, 109))  # the 88 keys of a piano
 INSTRUMENTS = FAMILIES[:12]
 NO_MELODY = "none"
+ROUNDING_SECONDS = 1e-6  # by which the end of a label may miss that of its recording
 MIN_KEY_SECONDS = 10.0  # of a stretch in one key; in less, it can hardly be heard
 DOWNLOAD = (
     "Make it with: solfa data render free --out data/free --pop909 FOLDER, of your own copy of POP909 "
@@ -119,7 +120,8 @@ def _keys(row: Row) -> Iterator[Labelled]:
     for start, end, name in _stretches(row, "keys"):
         number = _number(row, key_number, name)
         if number is not None and end - start >= MIN_KEY_SECONDS:
-            yield number, start, end - start
+            is_whole = start <= 0 and end >= row.number("seconds") - ROUNDING_SECONDS
+            yield (number, 0.0, None) if is_whole else (number, start, end - start)
 
 
 def _chords(row: Row) -> Iterator[Labelled]:
