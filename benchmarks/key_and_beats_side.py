@@ -3,7 +3,7 @@
     python benchmarks/key_and_beats_side.py essentia key WAVEFORM.npy
 
 Prints its version; then, for each line of standard input, what it finds in WAVEFORM.npy (mono, 44.1 kHz), as
-JSON: a key such as "C# minor", or beats in seconds.
+JSON: a key such as "C# minor"; or {"beats": in seconds}, madmom with the "activations" of its networks.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def essentia_beats() -> Find:
     from essentia import standard
 
     extractor = standard.RhythmExtractor2013(method="multifeature")
-    return lambda waveform: [float(beat) for beat in extractor(waveform)[1]]
+    return lambda waveform: {"beats": [float(beat) for beat in extractor(waveform)[1]]}
 
 
 def madmom_key() -> Find:
@@ -53,16 +53,23 @@ def madmom_beats() -> Find:
     from madmom.features.beats import DBNBeatTrackingProcessor, RNNBeatProcessor
 
     network, decode = RNNBeatProcessor(), DBNBeatTrackingProcessor(fps=FRAME_RATE)
-    return lambda waveform: [float(beat) for beat in decode(network(Signal(waveform, SAMPLE_RATE)))]
+
+    def find(waveform: np.ndarray) -> dict[str, list[float]]:
+        activations = network(Signal(waveform, SAMPLE_RATE))
+        return {"beats": decode(activations).tolist(), "activations": activations.tolist()}
+
+    return find
 
 
 def librosa_beats() -> Find:
     """librosa's dynamic programming, as it comes."""
     import librosa
 
-    def find(waveform: np.ndarray) -> list[float]:
+    def find(waveform: np.ndarray) -> dict[str, list[float]]:
         at_22050_hz = librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=SAMPLE_RATE // 2)
-        return librosa.beat.beat_track(y=at_22050_hz, sr=SAMPLE_RATE // 2, units="time")[1].tolist()
+        return {
+            "beats": librosa.beat.beat_track(y=at_22050_hz, sr=SAMPLE_RATE // 2, units="time")[1].tolist()
+        }
 
     return find
 

@@ -14,6 +14,7 @@ from solfa.probing.report import (
     load_results,
     load_rows,
     make_table,
+    narrow_tables,
     save_report,
     save_result,
     save_row,
@@ -58,6 +59,16 @@ def test_notes_say_what_is_not_comparable() -> None:
     notes = "\n".join(make_table([GENRE, KEY]).notes)
     for words in ("jazz.00054", "3 items could not be used", "never", "chosen on validation", "GTZAN 79.3"):
         assert words in notes
+    assert "my_model, 3 seeds, layer and rate: gtzan_genre 1 0.001, giantsteps_key 1 0.001." in notes
+
+
+def test_items_are_counted_once_for_all_encoders_that_had_the_same() -> None:
+    notes = "\n".join(make_table([GENRE, OTHER]).notes)
+    assert notes.count("443 items") == 1
+    assert "GTZAN genre: 443 items" in notes
+    notes = "\n".join(make_table([GENRE, replace(OTHER, n_items=(443, 197, 289), n_refused=1)]).notes)
+    assert "GTZAN genre (my_model): 443" in notes
+    assert "GTZAN genre (other): 443 items to train, 197 to validate, 289" in notes
 
 
 def test_notes_say_which_heads_were_not_fitted_as_usual() -> None:
@@ -79,6 +90,44 @@ def test_the_table_has_the_same_rows_in_every_form() -> None:
     values = json.loads(to_json([GENRE, KEY]))
     assert len(values["results"]) + len(values["published"]) == len(table.rows) + 1
     assert values["results"][0]["layers"][1]["by_seed"] == [0.6, 0.62]
+
+
+def test_a_table_of_more_tasks_than_rows_is_turned() -> None:
+    drums, sounds = (
+        replace(GENRE, task=name, title=TASKS[name].title) for name in ("free_drums", "free_sounds")
+    )
+    table = make_table([drums, sounds])
+    assert table.columns == ("task", "my_model")
+    assert table.rows[0] == ("free_drums, accuracy", "71.0 ± 12.7 [65.0, 77.0]")
+    assert r"{lr}" in to_latex(table)
+    lines = to_markdown(table).splitlines()
+    assert lines[0] == "| task | my_model |"
+    program = PublishedRow("program", "version 1", {("free_drums", "accuracy"): 12.5})
+    three = [drums, sounds, replace(drums, task="free_game", title="game")]
+    table = make_table(three, others=[program])
+    assert table.columns == ("task", "my_model", "program")
+    assert table.rows[0] == ("source", "this run", "version 1")
+    assert [row[2] for row in table.rows[1:]] == ["12.5", "-", "-"]
+    assert to_markdown(table).count("program") == 1
+
+
+def test_a_narrow_place_gets_short_scores_and_as_many_columns_as_it_holds() -> None:
+    results = [
+        replace(GENRE, task=task, title=task, model=model)
+        for model in ("a", "b", "c") for task in ("free_drums", "free_sounds", "free_game", "free_scene")
+    ]  # fmt: skip
+    table = make_table(results, is_short=True)
+    assert table.rows[0] == ("free_drums, accuracy", *["71.0 [65, 77]"] * 3)
+    assert "± " not in " ".join(table.notes)
+    name, score = len("free_sounds, accuracy") + 2, len("71.0 [65, 77]") + 2
+    for width, columns in (
+        (10, [1, 1, 1]),
+        (name + 2 * score - 2, [2, 1]),
+        (name + 2 * score - 3, [1, 1, 1]),
+    ):
+        parts = narrow_tables(table, width)
+        assert [len(part.columns) - 1 for part in parts] == columns
+        assert [name for part in parts for name in part.columns[1:]] == ["a", "b", "c"]
 
 
 def test_results_are_found_again_and_replaced(tmp_path: Path) -> None:

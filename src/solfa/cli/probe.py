@@ -30,13 +30,15 @@ from solfa.probing import (
     is_baseline,
     load_baseline,
     load_results,
+    load_rows,
+    make_table,
     probe_features,
     protocol,
     save_report,
     save_result,
 )
 from solfa.probing.probe import heads_of
-from solfa.probing.report import narrow_tables
+from solfa.probing.report import SPACE, narrow_tables
 from solfa.tasks import TASKS, Item, Presence, Task
 from solfa.tasks import catalogue as tasks
 
@@ -219,7 +221,8 @@ def _show(seen: Presence) -> None:
 
 
 def _report(results: Sequence[ProbeResult], out: Path) -> None:
-    _show_table(save_report(results, out))
+    save_report(results, out)
+    _show_table(make_table(results, others=load_rows(out), is_short=True))
     draw_layers(results, out / "layers.png")
     for number, weights in enumerate(dict.fromkeys(result.weights for result in results), 1):
         of_model = [result for result in results if result.weights == weights]
@@ -230,12 +233,12 @@ def _report(results: Sequence[ProbeResult], out: Path) -> None:
 
 def _show_table(table: Table) -> None:
     console = Console(highlight=False, markup=False)
-    for part in narrow_tables(table):
-        shown = RichTable(box=None, pad_edge=False)
+    for part in narrow_tables(table, console.width):
+        shown = RichTable(box=None, pad_edge=False, padding=(0, SPACE, 0, 0))
         for number, name in enumerate(part.columns):
-            shown.add_column(name, justify="left" if number < 2 else "right")
+            shown.add_column(name, justify="left" if number < part.n_names else "right")
         for row in part.rows:
             shown.add_row(*row)
-        console.print(shown)
+        console.print(shown, "")
     for note in table.notes:
         console.print(note, style="dim")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,16 @@ from solfa.probing.grid import ProbeConfig
 from solfa.probing.probe import ProbeResult, Score
 from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column, PublishedRow
 from solfa.probing.scoring import metric
+from solfa.tasks import TASKS
 
 NOT_RUN, NOT_PUBLISHED, THIS_RUN = "not run", "-", "this run"
 WIDTH = 4  # columns of scores that stand side by side on a page
+SPACE = 2  # between columns
+SHORT_NOTE = "Mean over seeds [95 % interval over drawings of the test tracks]."
+INTERVAL_NOTE = (
+    f"Mean over seeds ± half its 95 % interval (Student's t){SHORT_NOTE.removeprefix('Mean over seeds')}"
+)
+CHOICE_NOTE = "Layer, rate and epoch were chosen on validation; test was looked at once."
 SUFFIX, ROW_SUFFIX = ".result.json", ".row.json"
 LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "~": r"\~{}"})
 
@@ -26,12 +33,17 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    n_names: int = 2  # columns that name a row; those of scores follow
 
 
 def make_table(
-    results: Sequence[ProbeResult], *, has_published: bool = True, others: Sequence[PublishedRow] = ()
+    results: Sequence[ProbeResult],
+    *,
+    has_published: bool = True,
+    others: Sequence[PublishedRow] = (),
+    is_short: bool = False,
 ) -> Table:
-    """A row for each encoder, a column for each task and metric.
+    """A row for each encoder and a column for each task and metric; turned where that is less wide.
 
     A score is the mean over seeds; behind it half of its 95 % interval over seeds, then in brackets the 95 %
     interval over drawings of the test tracks.
@@ -40,20 +52,38 @@ def make_table(
         results: of any encoders and tasks; of the same encoder and task the last one counts.
         has_published: whether rows of papers follow that have one of the tasks.
         others: rows of programs that are no encoders; those that have one of the tasks follow ours.
+        is_short: whether to leave out the interval over seeds, for a narrow place.
     """
-    columns = list(dict.fromkeys((r.task, s.metric) for r in results for s in r.scores))
-    titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}
+    columns = list(dict.fromkeys((r.task, s.metric) for r in _in_order(results) for s in r.scores))
     rows = []
     for model in dict.fromkeys(result.model for result in results):
         found = {(r.task, s.metric): s for r in results if r.model == model for s in r.scores}
-        cells = (_cell(found[column]) if column in found else NOT_RUN for column in columns)
+        cells = (_cell(found[column], is_short) if column in found else NOT_RUN for column in columns)
         rows.append((model, THIS_RUN, *cells))
     rows += _other_rows(others, columns)
     if has_published:
         rows += _other_rows(PUBLISHED, columns)
-    return Table(
-        ("model", "source", *(titles[c] for c in columns)), tuple(rows), tuple(_notes(results, rows))
-    )
+    notes = (SHORT_NOTE if is_short else INTERVAL_NOTE, CHOICE_NOTE, *_notes(_in_order(results), rows))
+    if len(columns) > len(rows):
+        return _turned(columns, rows, notes)
+    titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}
+    return Table(("model", "source", *(titles[c] for c in columns)), tuple(rows), notes)
+
+
+def _in_order(results: Sequence[ProbeResult]) -> list[ProbeResult]:
+    """Tasks as ``solfa probe --list`` has them, then others; encoders as they were."""
+    places = {name: place for place, name in enumerate(TASKS)}
+    return sorted(results, key=lambda result: places.get(result.task, len(places)))
+
+
+def _turned(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], notes: tuple[str, ...]) -> Table:
+    """A row for each task and metric, a column for each encoder; sources stand in the first row."""
+    models, sources, *scores = zip(*rows, strict=True)
+    names = (f"{task}, {metric(name).title}" for task, name in columns)
+    turned = [(name, *of_metric) for name, of_metric in zip(names, scores, strict=True)]
+    if set(sources) != {THIS_RUN}:
+        turned.insert(0, ("source", *sources))
+    return Table(("task", *models), tuple(turned), notes, n_names=1)
 
 
 def to_markdown(table: Table) -> str:
@@ -64,21 +94,38 @@ def to_markdown(table: Table) -> str:
     return "\n".join([*lines, *(f"- {note}" for note in table.notes)]) + "\n"
 
 
-def narrow_tables(table: Table) -> list[Table]:
-    """Parts with few columns of scores each, without rows of others that say nothing there; no notes."""
-    parts = []
-    for start in range(2, len(table.columns), WIDTH):
-        end = start + WIDTH
-        rows = [(*row[:2], *row[start:end]) for row in table.rows]
-        told = [row for row in rows if row[1] == THIS_RUN or set(row[2:]) != {NOT_PUBLISHED}]
-        parts.append(Table((*table.columns[:2], *table.columns[start:end]), tuple(told), ()))
+def narrow_tables(table: Table, n_chars: int | None = None) -> list[Table]:
+    """Parts with few columns of scores each, without rows of others that say nothing there; no notes.
+
+    Args:
+        table: of any width.
+        n_chars: width of a part where each stands on one line; four columns of scores each if None.
+    """
+    parts, n_names = [], table.n_names
+    for start, end in _cuts(table, n_chars):
+        rows = [(*row[:n_names], *row[start:end]) for row in table.rows]
+        told = [row for row in rows if THIS_RUN in row[:n_names] or set(row[n_names:]) != {NOT_PUBLISHED}]
+        parts.append(Table((*table.columns[:n_names], *table.columns[start:end]), tuple(told), (), n_names))
     return parts
+
+
+def _cuts(table: Table, n_chars: int | None) -> Iterator[tuple[int, int]]:
+    """First and last column of scores of each part."""
+    lines, start = (table.columns, *table.rows), table.n_names
+    widths = [SPACE + max(len(line[n]) for line in lines) for n in range(len(table.columns))]
+    while start < len(table.columns):
+        end = start + (WIDTH if n_chars is None else 1)
+        left = (n_chars or 0) + SPACE - sum(widths[: table.n_names]) - sum(widths[start:end])
+        while end < len(widths) and n_chars is not None and left >= widths[end]:
+            left, end = left - widths[end], end + 1
+        yield start, min(end, len(widths))
+        start = end
 
 
 def to_latex(table: Table) -> str:
     """The table for a paper; needs the package booktabs."""
     lines = [
-        rf"\begin{{tabular}}{{ll{'r' * (len(table.columns) - 2)}}}",
+        rf"\begin{{tabular}}{{{'l' * table.n_names}{'r' * (len(table.columns) - table.n_names)}}}",
         r"\toprule",
         _latex_line(table.columns),
         r"\midrule",
@@ -151,10 +198,12 @@ def save_report(results: Sequence[ProbeResult], folder: Path) -> Table:
     return table
 
 
-def _cell(score: Score) -> str:
+def _cell(score: Score, is_short: bool) -> str:
     scale = metric(score.metric).scale
     words = f"{scale * score.mean:.1f}"
-    if not math.isnan(score.seed_margin):
+    if is_short and scale > 1:
+        return f"{words} [{round(scale * score.low)}, {round(scale * score.high)}]"
+    if not is_short and not math.isnan(score.seed_margin):
         words += f" ± {scale * score.seed_margin:.1f}"
     return f"{words} [{scale * score.low:.1f}, {scale * score.high:.1f}]"
 
@@ -173,32 +222,46 @@ def _other_rows(others: Sequence[PublishedRow], columns: Sequence[Column]) -> li
 
 def _notes(results: Sequence[ProbeResult], rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
     """What a reader must know before he compares."""
-    yield (
-        "Mean over seeds ± half its 95 % interval (Student's t) [95 % interval over drawings of the test "
-        "tracks]. Layer, rate and epoch were chosen on validation; test was looked at once."
-    )
-    for result in results:
-        n_train, n_valid, n_test = result.n_items
-        words = (
-            f"{result.model}, {result.title}: layer {result.layer}, rate {result.lr:g}, "
-            f"{len(result.probe.seeds)} seeds; {n_train} items to train, {n_valid} to validate, {n_test} "
-            f"({result.n_test_tracks} tracks) to test."
-        )
-        if result.n_refused:
-            words += f" {result.n_refused} items could not be used, so the test is not the published one."
-        if result.left_out:
-            names = ", ".join(result.left_out)
-            words += f" Left out of the mean over tags, since no or every test track has them: {names}."
-        yield words
+    for model in dict.fromkeys(result.model for result in results):
+        yield from _notes_on_choices([result for result in results if result.model == model])
     yield from _protocol_notes(results)
     yield from _version_notes(results)
-    for title, faults in dict.fromkeys((r.title, r.faults) for r in results):
-        yield f"{title}: {faults}"
+    for task in dict.fromkeys(result.task for result in results):
+        yield from _notes_on_items([result for result in results if result.task == task])
     sources = {row[1] for row in rows} & {row.source for row in PUBLISHED}
     if sources:
         yield SOURCE_NOTE
     if MUSICFM in sources:
         yield MUSICFM_NOTE
+
+
+def _notes_on_choices(results: Sequence[ProbeResult]) -> Iterable[str]:
+    """Layers and rates of an encoder."""
+    for n_seeds in dict.fromkeys(len(result.probe.seeds) for result in results):
+        words = ", ".join(
+            f"{result.task} {result.layer} {result.lr:g}"
+            for result in results
+            if len(result.probe.seeds) == n_seeds
+        )
+        yield f"{results[0].model}, {n_seeds} {'seed' if n_seeds == 1 else 'seeds'}, layer and rate: {words}."
+
+
+def _notes_on_items(results: Sequence[ProbeResult]) -> Iterable[str]:
+    """What was learned and asked in a task, once if all encoders had the same, and its faults."""
+    models: dict[str, list[str]] = {}
+    for result in results:
+        n_train, n_valid, n_test = result.n_items
+        words = f"{n_train} items to train, {n_valid} to validate, {n_test} to test"
+        words += "." if result.n_test_tracks == n_test else f" ({result.n_test_tracks} tracks)."
+        if result.n_refused:
+            words += f" {result.n_refused} items could not be used, so the test is not the published one."
+        if result.left_out:
+            names = ", ".join(result.left_out)
+            words += f" Left out of the mean over tags, since no or every test track has them: {names}."
+        models.setdefault(words, []).append(result.model)
+    for words, having in models.items():
+        of_some = f" ({', '.join(dict.fromkeys(having))})" if len(models) > 1 else ""
+        yield f"{results[0].title}{of_some}: {words} {results[0].faults}"
 
 
 def _protocol_notes(results: Sequence[ProbeResult]) -> Iterable[str]:

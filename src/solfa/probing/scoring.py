@@ -62,9 +62,9 @@ def metric(name: str) -> Metric:
 
 
 def metric_names(names: Sequence[str], kind: LabelKind) -> list[str]:
-    """The metrics of a task as they are reported: after ``r2`` and ``sdr`` that of each number or source."""
+    """The metrics of a task as they are reported: after ``r2`` and ``sdr`` that of each of several."""
     single = {Numbers: "r2", Stems: "sdr"}.get(type(kind))
-    each = [f"{single}_{name}" for name in kind.names] if single in names else []
+    each = [f"{single}_{name}" for name in kind.names] if single in names and len(kind.names) > 1 else []
     return list(dict.fromkeys([*names, *each]))
 
 
@@ -354,10 +354,8 @@ METRICS: dict[str, Metric] = {
     "roc_auc": Metric(title="ROC-AUC", whole=_over_tags(area_under_roc)),
     "pr_auc": Metric(title="PR-AUC", whole=_over_tags(average_precision)),
     "r2": Metric(title="R2", whole=_mean_r2),
-    "tempo_accuracy_1": Metric(title="tempo within 4%", parts=_tempo_parts(OCTAVE_ERRORS[:1]), quick="r2"),
-    "tempo_accuracy_2": Metric(
-        title="tempo or its double, third ... within 4%", parts=_tempo_parts(OCTAVE_ERRORS), quick="r2"
-    ),
+    "tempo_accuracy_1": Metric(title="Accuracy 1", parts=_tempo_parts(OCTAVE_ERRORS[:1]), quick="r2"),
+    "tempo_accuracy_2": Metric(title="Accuracy 2", parts=_tempo_parts(OCTAVE_ERRORS), quick="r2"),
     "frame_accuracy": Metric(title="accuracy of frames", parts=_frames_right, is_of_single_frames=True),
     "hr5f": Metric(title="boundaries within 0.5 s, F", parts=_boundary_scores),
     "beat_f1": Metric(title="beat F1", parts=_beat_parts("beat", _beats), quick="beat_peaks_f1"),
