@@ -144,6 +144,15 @@ def test_the_decoder_finds_beats_of_any_tempo(tempo_bpm: float) -> None:
     assert mir_eval.beat.f_measure(beats, found) > 0.95
 
 
+def test_a_beat_at_the_very_beginning_is_found() -> None:
+    times = np.arange(1000) / 100
+    beats = np.arange(0.0, 9.9, 0.6)
+    activations = np.where(np.abs(times[:, None] - beats).min(1) < 0.015, 0.9, 0.01)
+    found = decode_beats(activations, times)
+    assert len(found) == len(beats)
+    np.testing.assert_allclose(found, beats, atol=0.011)
+
+
 def test_the_decoder_fills_in_missing_beats_and_leaves_out_wrong_ones() -> None:
     beats = np.arange(0.4, 29.0, 0.5)
     heard = np.delete(beats, [9, 20, 21, 40])

@@ -4,6 +4,8 @@ Written here because no maintained library does this alone: madmom, which others
 today's Python.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -51,10 +53,11 @@ def decode_beats(
     start, end = times[heard[0]], times[heard[-1]]
     grid = np.arange(start, end + 1 / FRAME_RATE, 1 / FRAME_RATE)
     probability = np.interp(grid, times, activations)
-    beats = [
-        first + int(probability[first : first + max(1, round(interval * BEAT_SHARE))].argmax())
-        for first, interval in _most_probable_beats(probability)
-    ]
+    beats = []
+    for first, interval in _most_probable_beats(probability):
+        start, end = max(0, first), first + math.ceil(interval * BEAT_SHARE)
+        if start < end:  # of the first one only the rest may have been heard
+            beats.append(start + int(probability[start:end].argmax()))
     return grid[beats]
 
 
@@ -122,7 +125,7 @@ def _most_probable_beats(probability: Float[np.ndarray, " frame"]) -> list[tuple
 def _traced_back(
     state: int, origins: np.ndarray, firsts: np.ndarray, lengths: np.ndarray
 ) -> list[tuple[int, int]]:
-    """Beats from the last to the first; one that began before the first frame is left out."""
+    """Beats, the first of which may have begun before the first frame."""
     number = int(np.searchsorted(firsts, state, side="right")) - 1
     first = len(origins) - 1 - (state - int(firsts[number]))
     beats = []
@@ -130,4 +133,4 @@ def _traced_back(
         beats.append((first, int(lengths[number])))
         number = int(origins[first, number])
         first -= int(lengths[number])
-    return beats[::-1]
+    return [(first, int(lengths[number])), *beats[::-1]]
