@@ -38,7 +38,7 @@ from solfa.probing import (
     save_result,
 )
 from solfa.probing.probe import heads_of
-from solfa.probing.report import SPACE, narrow_tables
+from solfa.probing.report import SPACE, in_task_order, narrow_tables
 from solfa.tasks import TASKS, Item, Presence, Task
 from solfa.tasks import catalogue as tasks
 
@@ -110,7 +110,7 @@ def probe(
     out.mkdir(parents=True, exist_ok=True)
     refused = [one for name in model for one in _probe(name, wanted, out, layer, device, threads)]
     write_refused(refused, out / REFUSED)
-    _report(load_results(out), out)
+    _report(in_task_order(load_results(out)), out)
     if refused:
         typer.echo(f"{len(refused)} files refused; all of them with reasons: {out / REFUSED}")
     raise typer.Exit(1 if refused else 0)

@@ -54,7 +54,7 @@ def make_table(
         others: rows of programs that are no encoders; those that have one of the tasks follow ours.
         is_short: whether to leave out the interval over seeds, for a narrow place.
     """
-    columns = list(dict.fromkeys((r.task, s.metric) for r in _in_order(results) for s in r.scores))
+    columns = list(dict.fromkeys((r.task, s.metric) for r in in_task_order(results) for s in r.scores))
     rows = []
     for model in dict.fromkeys(result.model for result in results):
         found = {(r.task, s.metric): s for r in results if r.model == model for s in r.scores}
@@ -63,14 +63,14 @@ def make_table(
     rows += _other_rows(others, columns)
     if has_published:
         rows += _other_rows(PUBLISHED, columns)
-    notes = (SHORT_NOTE if is_short else INTERVAL_NOTE, CHOICE_NOTE, *_notes(_in_order(results), rows))
+    notes = (SHORT_NOTE if is_short else INTERVAL_NOTE, CHOICE_NOTE, *_notes(in_task_order(results), rows))
     if len(columns) > len(rows):
         return _turned(columns, rows, notes)
     titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}
     return Table(("model", "source", *(titles[c] for c in columns)), tuple(rows), notes)
 
 
-def _in_order(results: Sequence[ProbeResult]) -> list[ProbeResult]:
+def in_task_order(results: Sequence[ProbeResult]) -> list[ProbeResult]:
     """Tasks as ``solfa probe --list`` has them, then others; encoders as they were."""
     places = {name: place for place, name in enumerate(TASKS)}
     return sorted(results, key=lambda result: places.get(result.task, len(places)))
