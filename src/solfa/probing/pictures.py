@@ -77,7 +77,7 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
         if not math.isnan(value):
             is_best = shades[row, column] == np.nanmax(shades[row])
             axes.text(
-                column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
+                column, row, str(round(100 * value)), ha="center", va="center", fontsize=8,
                 color="white" if shades[row, column] > 0.75 else INK, weight="bold" if is_best else "normal",
             )  # fmt: skip
     axes.set_xticks(range(len(layers)), layers)
