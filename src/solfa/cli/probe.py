@@ -91,9 +91,10 @@ def probe(
     """Probe encoders: fit small heads on frozen hidden states, and score them on test.
 
     Features are computed once and kept. Heads for every layer, for a weighted sum and for all layers side by
-    side, at six learning rates, are fitted at once; validation chooses layer, rate and epoch, and only then
-    is test looked at. Writes results, table.md, table.tex, results.json, layers.png, a heat map for each
-    model, and refused.jsonl. The table holds all results in the folder, beside published ones.
+    side, at six learning rates, are fitted at once (the free benchmark ends the worse rates early);
+    validation chooses layer, rate and epoch, and only then is test looked at. Writes results, table.md,
+    table.tex, results.json, layers.png, a heat map for each model, and refused.jsonl. The table holds all
+    results in the folder, beside published ones.
 
     Exit code: 0 if all went well, 1 if items were refused or a task is missing, 2 for a usage error.
     """
