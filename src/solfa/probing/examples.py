@@ -25,7 +25,7 @@ from solfa.tasks.base import (
 
 Kept = Literal["single rows", "one piece"]  # of a track that is too long
 IGNORED = -1  # class of a frame that no label covers
-SHORTEST_SECONDS = 10.0  # of a track that is cropped: a tempo must be heard
+SHORTEST_SECONDS = 5.0  # of a track that is cropped: several beats must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
 WIDENED = {0: 1.0, 1: 0.5, 2: 0.25}  # targets of frames around an event while training, as in MARBLE v2
 
@@ -80,7 +80,7 @@ class Examples:
         n_most_rows: of all tracks together, where labels are in time; all if None. About as many are kept,
             evenly over tracks.
         keeps: which of a track's rows. Each one by itself: every second, third ... from beginning to end. In
-            one piece: its middle, though never less than 10 s of it.
+            one piece: its middle, though never less than 5 s of it.
 
     Raises:
         ValueError: nothing of the split is left, or a track has two labels.
