@@ -1,5 +1,7 @@
 """Scores equal those of mir_eval and scikit-learn, and chance is chance."""
 
+from dataclasses import replace
+
 import mir_eval
 import numpy as np
 import pytest
@@ -135,6 +137,15 @@ def test_beats_of_one_track_equal_mir_eval() -> None:
     expected = mir_eval.beat.f_measure(beats, estimated)
     assert score("beat_peaks_f1", answers) == pytest.approx(expected)
     assert 0.5 < expected < 0.8
+
+
+def test_peaks_count_from_the_height_that_suits_them() -> None:
+    beats = np.arange(0.3, 29.5, 0.48)
+    unsure = np.minimum(logits_of([beats]), -2.0)  # 0.12 at a beat, and next to nothing elsewhere
+    answers = Answers(FrameEvents(("beat",)), [(tuple(beats),)], [unsure], [TIMES])
+    assert score("beat_peaks_f1", answers) > 0.95
+    silent = replace(answers, estimated=[np.full_like(unsure, -9.0)])
+    assert score("beat_peaks_f1", silent) == 0.0
 
 
 @pytest.mark.parametrize("tempo_bpm", [62.0, 97.0, 120.0, 173.0])

@@ -21,15 +21,17 @@ SMALLEST = 1e-6  # probability
 
 
 def find_peaks(
-    activations: Float[np.ndarray, " frame"], times: Float[np.ndarray, " frame"]
+    activations: Float[np.ndarray, " frame"],
+    times: Float[np.ndarray, " frame"],
+    lowest: float = PEAK_PROBABILITY,
 ) -> Float[np.ndarray, " beat"]:
-    """Moments at which activations are high and highest for 0.1 s around; no tempo is assumed."""
+    """Moments at which activations are at least ``lowest`` and highest for 0.1 s around, without a tempo."""
     if len(times) < 2:
-        return times[activations >= PEAK_PROBABILITY]
+        return times[activations >= lowest]
     around = max(1, round(PEAK_SECONDS / float(np.median(np.diff(times)))))
     padded = np.pad(activations, around, constant_values=-1.0)
     highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * around + 1).max(1)
-    frames = np.flatnonzero((activations == highest) & (activations >= PEAK_PROBABILITY))
+    frames = np.flatnonzero((activations == highest) & (activations >= lowest))
     is_first = np.diff(frames, prepend=-around - 1) > around  # of a plateau
     return times[frames[is_first]]
 
