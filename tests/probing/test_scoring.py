@@ -133,7 +133,7 @@ def test_beats_of_one_track_equal_mir_eval() -> None:
     beats = np.arange(0.3, 29.5, 0.48)
     late = beats + np.where(np.arange(len(beats)) % 3 == 0, 0.16, 0.0)
     answers = Answers(FrameEvents(("beat",)), [(tuple(beats),)], [logits_of([late])], [TIMES])
-    estimated = find_peaks(1 / (1 + np.exp(-logits_of([late])[:, 0])), TIMES)
+    estimated = find_peaks(1 / (1 + np.exp(-logits_of([late])[:, 0])), TIMES, 0.3)
     expected = mir_eval.beat.f_measure(beats, estimated)
     assert score("beat_peaks_f1", answers) == pytest.approx(expected)
     assert 0.5 < expected < 0.8
@@ -168,7 +168,7 @@ def test_the_decoder_fills_in_missing_beats_and_leaves_out_wrong_ones() -> None:
     beats = np.arange(0.4, 29.0, 0.5)
     heard = np.delete(beats, [9, 20, 21, 40])
     activations = 1 / (1 + np.exp(-logits_of([np.append(heard, [5.16, 17.64])])[:, 0]))
-    decoded, peaks = decode_beats(activations, TIMES), find_peaks(activations, TIMES)
+    decoded, peaks = decode_beats(activations, TIMES), find_peaks(activations, TIMES, 0.3)
     assert mir_eval.beat.f_measure(beats, decoded) > 0.98 > mir_eval.beat.f_measure(beats, peaks)
 
 

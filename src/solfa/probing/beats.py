@@ -14,7 +14,7 @@ TEMPI_BPM = (55.0, 215.0)
 TEMPO_STIFFNESS = 100.0  # how strongly a tempo stays from beat to beat
 BEAT_SHARE = 1 / 16  # of the time between beats that counts as the beat itself
 QUIET = 0.05  # activations before the first and after the last beyond it are no music
-PEAK_PROBABILITY, PEAK_SECONDS = 0.3, 0.1
+PEAK_SECONDS = 0.1
 METERS = (3, 4)
 METER_STIFFNESS = 0.98  # probability that a bar goes on as it began
 SMALLEST = 1e-6  # probability
@@ -23,7 +23,7 @@ SMALLEST = 1e-6  # probability
 def find_peaks(
     activations: Float[np.ndarray, " frame"],
     times: Float[np.ndarray, " frame"],
-    lowest: float = PEAK_PROBABILITY,
+    lowest: float,
 ) -> Float[np.ndarray, " beat"]:
     """Moments at which activations are at least ``lowest`` and highest for 0.1 s around, without a tempo."""
     if len(times) < 2:
@@ -57,9 +57,9 @@ def decode_beats(
     probability = np.interp(grid, times, activations)
     beats = []
     for first, interval in _most_probable_beats(probability):
-        start, end = max(0, first), first + math.ceil(interval * BEAT_SHARE)
-        if start < end:  # of the first one only the rest may have been heard
-            beats.append(start + int(probability[start:end].argmax()))
+        heard_from, until = max(0, first), first + math.ceil(interval * BEAT_SHARE)
+        if heard_from < until:  # the first beat may have passed before the first frame
+            beats.append(heard_from + int(probability[heard_from:until].argmax()))
     return grid[beats]
 
 

@@ -17,10 +17,8 @@ from solfa.tasks import TASKS
 NOT_RUN, NOT_PUBLISHED, THIS_RUN = "not run", "-", "this run"
 WIDTH = 4  # columns of scores that stand side by side on a page
 SPACE = 2  # between columns
-SHORT_NOTE = "Mean over seeds [95 % interval over drawings of the test tracks]."
-INTERVAL_NOTE = (
-    f"Mean over seeds ± half its 95 % interval (Student's t){SHORT_NOTE.removeprefix('Mean over seeds')}"
-)
+OVER_SEEDS = " ± half its 95 % interval (Student's t)"
+OVER_TRACKS = " [95 % interval over drawings of the test tracks]."
 CHOICE_NOTE = "Layer, rate and epoch were chosen on validation; test was looked at once."
 SUFFIX, ROW_SUFFIX = ".result.json", ".row.json"
 LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "^": r"\^{}", "~": r"\~{}"})
@@ -54,7 +52,8 @@ def make_table(
         others: rows of programs that are no encoders; those that have one of the tasks follow ours.
         is_short: whether to leave out the interval over seeds, for a narrow place.
     """
-    columns = list(dict.fromkeys((r.task, s.metric) for r in in_task_order(results) for s in r.scores))
+    results = in_task_order(results)
+    columns = list(dict.fromkeys((r.task, s.metric) for r in results for s in r.scores))
     rows = []
     for model in dict.fromkeys(result.model for result in results):
         found = {(r.task, s.metric): s for r in results if r.model == model for s in r.scores}
@@ -63,7 +62,8 @@ def make_table(
     rows += _other_rows(others, columns)
     if has_published:
         rows += _other_rows(PUBLISHED, columns)
-    notes = (SHORT_NOTE if is_short else INTERVAL_NOTE, CHOICE_NOTE, *_notes(in_task_order(results), rows))
+    told = f"Mean over seeds{'' if is_short else OVER_SEEDS}{OVER_TRACKS}"
+    notes = (told, CHOICE_NOTE, *_notes(results, rows))
     if len(columns) > len(rows):
         return _turned(columns, rows, notes)
     titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}

@@ -219,7 +219,7 @@ def _best_peaks_f1(kind: str) -> Callable[[Answers], float]:
                 hits = count_hits(reference, found, BEAT_TOLERANCE_SECONDS)
                 part += 2.0 * hits, float(len(reference) + len(found))
         if not parts[0, 1]:
-            raise ScoringError(f"There is nothing that {kind} could count. Check the labels of the split.")
+            raise ScoringError(f"There is no {kind}, and none was found. Check the labels of the split.")
         return float((parts[:, 0] / parts[:, 1].clip(1)).max())
 
     return f_measure
