@@ -148,6 +148,50 @@ def test_frames_lie_at_their_times_in_every_clip(
     per_clip = tiny_encoder.frontend.n_frames(12_000)
     assert times[per_clip] == pytest.approx(0.5)
     assert times[1] == pytest.approx(0.04)
+    assert len(rows) == 2 * per_clip + 5  # half a frame more in each clip has no row: the next would be late
+    samples, _ = soundfile.read(path, dtype="float32")
+    second = tiny_encoder(torch.from_numpy(samples[None, 12_000:24_000])).layers[:, 0].transpose(0, 1)
+    np.testing.assert_allclose(rows[per_clip : 2 * per_clip], second[:per_clip].detach(), atol=5e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.6, None])  # clips of 15 frames; windows of the whole
+def test_frames_of_a_fast_encoder_are_averaged(
+    seconds: float | None, tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    windows = WindowConfig(window_seconds=1.0, context_seconds=0.2)
+    monkeypatch.setattr(module, "default_windows", lambda encoder: windows)
+    items = [item(write_wav(tmp_path / "a.wav", melody(2.7)))]
+    task = replace(TASK, kind=FrameClasses(("a",)), clips=ClipRule(seconds=seconds, min_ratio=0.1))
+    slow = replace(task, clips=replace(task.clips, frame_rate=12.0))
+    found, halved = (extract(one, items, tiny_encoder, tmp_path / "f") for one in (task, slow))
+    rows, fewer = (one.array(one.kept[0][1]).astype(np.float32) for one in (found, halved))
+    n_clip = found.config.frames_per_clip or len(rows)
+    means = [
+        rows[begin : min(begin + 2, end)].mean(0)
+        for start in range(0, len(rows), n_clip)
+        for end in [min(start + n_clip, len(rows))]
+        for begin in range(start, end, 2)
+    ]
+    np.testing.assert_allclose(fewer, means, atol=2e-3)
+    assert n_clip % 2 == 1 or seconds is None
+    assert halved.frame_times(4)[1] == pytest.approx(0.08)
+    if seconds:
+        assert halved.frame_times(len(fewer))[-(-n_clip // 2)] == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("rate", "is_same"), [(None, True), (25.0, True), (13.0, True), (12.0, False)])
+def test_frames_that_are_not_averaged_keep_their_features(
+    rate: float | None, is_same: bool, tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    items = [item(write_wav(tmp_path / "a.wav", melody(1.0)))]
+    task = replace(TASK, kind=FrameClasses(("a",)))
+    before = extract(task, items, tiny_encoder, tmp_path / "f")
+    again = extract(
+        replace(task, clips=replace(task.clips, frame_rate=rate)), items, tiny_encoder, tmp_path / "f"
+    )
+    assert (again.config == before.config) is is_same
+    assert extract(TASK, items, tiny_encoder, tmp_path / "f").n_computed == 0  # means are there in any case
 
 
 def test_frames_leave_the_means_of_their_clips_for_other_tasks(

@@ -51,7 +51,7 @@ class FeaturesConfig(Config):
     rows: Rows  # a mean over time for each clip, or every frame
     layers: tuple[int, ...]
     sample_rate: int  # Hz
-    hop_length: int  # samples
+    hop_length: int  # samples from row to row where frames are kept; several of the encoder's if averaged
     clip_seconds: float | None
     frames_per_clip: int | None  # None with clip_seconds
     min_ratio: float
@@ -138,9 +138,10 @@ def extract(
     check_is_ready(encoder, precision)
     config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
     config = replace(config, pool=pool, is_raw=is_raw)
+    means_place = _place_of_means(folder, config) if gives_means else None
+    config = _with_frames_averaged(config, task.clips.frame_rate)
     place = folder / config.id  # tasks that cut the same recordings in the same way share it
     _begin(place, config)
-    means_place = _place_of_means(folder, config) if gives_means else None
     keys, refused = _keys(place, items)
     wanted = {key: item for item, key in keys.items() if not _path(place, key).exists()}
     n_computed, n_there = 0, len(items) - len(wanted) - len(refused)
@@ -209,6 +210,19 @@ def _describe(
     )
 
 
+def _with_frames_averaged(config: FeaturesConfig, frame_rate: float | None) -> FeaturesConfig:
+    """With as few frames, of the mean of several of the encoder's, as there are at that rate or above it."""
+    if config.rows == "clips" or frame_rate is None:
+        return config
+    n_in_one = max(1, int(config.grid.frame_rate / frame_rate))
+    n_frames = config.frames_per_clip
+    return replace(
+        config,
+        hop_length=config.hop_length * n_in_one,
+        frames_per_clip=None if n_frames is None else -(-n_frames // n_in_one),
+    )
+
+
 def _n_frames(encoder: AudioEncoder, seconds: float) -> int:
     return encoder.frontend.n_frames(encoder.grid.seconds_to_samples(seconds))
 
@@ -272,14 +286,19 @@ class _Clip:
 class _Growing:
     """What there is of an item so far."""
 
+    n_in_one: int = 1  # frames of the encoder, of which one is kept as their mean
+    n_most: int | None = (
+        None  # frames of a clip that are kept; one for what is left over would shift the next
+    )
     frames: list[Float[Tensor, "frame layer dim"]] = field(default_factory=list)  # if they are wanted
+    rest: list[Float[Tensor, "frame layer dim"]] = field(default_factory=list)  # too few for a mean so far
     means: list[Float[Tensor, "1 layer dim"]] = field(default_factory=list)  # of each clip
     total: Float[Tensor, "layer dim"] | None = None  # of the clip that is being encoded
     n_frames: int = 0
 
     def add(self, piece: Piece, rows: Rows, pool: Pool) -> None:
         if rows == "frames":
-            self.frames.append(piece.states.transpose(0, 1).half())
+            self._add_frames(piece)
         summed = piece.states.sum(1, dtype=torch.float64)
         if pool == "mean+std":
             summed = torch.cat([summed, piece.states.double().square().sum(1)], -1)
@@ -288,6 +307,18 @@ class _Growing:
         if piece.is_last:
             self.means.append(_pooled(self.total / self.n_frames, pool)[None])
             self.total, self.n_frames = None, 0
+
+    def _add_frames(self, piece: Piece) -> None:
+        """Frames of a clip; at its end, a mean of those that are left."""
+        end = None if self.n_most is None else max(0, self.n_most - self.n_frames)
+        frames = torch.cat([*self.rest, piece.states.transpose(0, 1)[:end]])
+        n_means = len(frames) // self.n_in_one
+        n_whole = n_means * self.n_in_one
+        self.frames.append(frames[:n_whole].unflatten(0, (n_means, self.n_in_one)).mean(1).half())
+        self.rest = [frames[n_whole:]]
+        if piece.is_last and len(frames) > n_whole:
+            self.frames.append(frames[n_whole:].mean(0, keepdim=True).half())
+            self.rest = []
 
 
 def _pooled(means: Float[Tensor, "layer mean"], pool: Pool) -> Float[Tensor, "layer dim"]:
@@ -304,7 +335,9 @@ def _compute(
     """The rows of each item, or why there are none."""
     n_windows = default_windows_at_once(encoder)
     n_workers = 1 if n_windows == 1 else min(8, os.cpu_count() or 1)
-    read = partial(_examine, config=config)
+    read = partial(_examine, config=config, grid=encoder.grid)
+    n_in_one = config.hop_length // encoder.grid.hop_length
+    n_most = None if config.clip_seconds is None else _n_frames(encoder, config.clip_seconds)
     growing: dict[str, _Growing] = {}
     spoilt: set[str] = set()
     with read_ahead(read, wanted.items(), n_workers=n_workers, n_ahead=2 * n_windows) as items:
@@ -316,14 +349,14 @@ def _compute(
                 growing.pop(clip.key, None)
                 yield clip.key, Refused(path=wanted[clip.key].path, reason=_reason(item))
                 continue
-            so_far = growing.setdefault(clip.key, _Growing())
+            so_far = growing.setdefault(clip.key, _Growing(n_in_one, n_most))
             so_far.add(item, config.rows, config.pool)
             if item.is_last and clip.is_last:
                 yield clip.key, growing.pop(clip.key)
 
 
 def _examine(
-    wanted: tuple[str, Item], *, config: FeaturesConfig
+    wanted: tuple[str, Item], *, config: FeaturesConfig, grid: FrameGrid
 ) -> Iterator[tuple[_Clip, Window | AudioError | OSError]]:
     """The windows of an item's clips, or why there are none."""
     key, item = wanted
@@ -338,7 +371,7 @@ def _examine(
     clips = clip_starts(n_samples, longest, rule)
     for start, end in clips:
         clip = _Clip(key, is_last=end == clips[-1][1])
-        for window in cut_waveform(waveform[start:end], config.grid, config.windows):
+        for window in cut_waveform(waveform[start:end], grid, config.windows):
             yield clip, window
 
 

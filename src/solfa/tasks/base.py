@@ -96,6 +96,7 @@ class ClipRule:
     min_ratio: float = 0.8  # a last clip that is shorter than this share of a clip is left out
     channel: Literal["first", "mean"] = "mean"
     n_most: int | None = None  # clips of an item that are kept, from its beginning; all if None
+    frame_rate: float | None = None  # Hz; where an encoder has several frames for one of these, their mean
 
 
 @dataclass(frozen=True, kw_only=True)

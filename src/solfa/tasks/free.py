@@ -42,6 +42,7 @@ INSTRUMENTS = FAMILIES[:12]
 NO_MELODY = "none"
 ROUNDING_SECONDS = 1e-6  # by which the end of a label may miss that of its recording
 MIN_KEY_SECONDS = 10.0  # of a stretch in one key; in less, it can hardly be heard
+FRAME_RATE = 25.0  # Hz, of what is asked in time: encoders with more frames answer by their means
 DOWNLOAD = (
     "Make it with: solfa data render free --out data/free --pop909 FOLDER, of your own copy of POP909 "
     "(github.com/music-x-lab/POP909-Dataset); without one, the tasks on other music are made."
@@ -216,7 +217,12 @@ def _task(
         title=f"Free benchmark: {title}",
         kind=kind,
         metrics=metrics,
-        clips=ClipRule(seconds=clip_seconds, min_ratio=0.3, channel="first"),
+        clips=ClipRule(
+            seconds=clip_seconds,
+            min_ratio=0.3,
+            channel="first",
+            frame_rate=FRAME_RATE,
+        ),
         licence="MIT (POP909), GPL-2 (MMA's grooves); soundfonts: MIT (MuseScore-Lite, FluidR3), GPL-2 "
         "(TimGM6mb)",
         size="as much as was rendered; the version is a hash over audio and labels",
