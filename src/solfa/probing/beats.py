@@ -15,6 +15,7 @@ TEMPO_STIFFNESS = 100.0  # how strongly a tempo stays from beat to beat
 BEAT_SHARE = 1 / 16  # of the time between beats that counts as the beat itself
 QUIET = 0.05  # activations before the first and after the last beyond it are no music
 PEAK_SECONDS = 0.1
+ROUNDING_FRAMES = 1e-3  # by which a number of frames may miss a whole one
 METERS = (3, 4)
 METER_STIFFNESS = 0.98  # probability that a bar goes on as it began
 SMALLEST = 1e-6  # probability
@@ -28,12 +29,19 @@ def find_peaks(
     """Moments at which activations are at least ``lowest`` and highest for 0.1 s around, without a tempo."""
     if len(times) < 2:
         return times[activations >= lowest]
-    around = max(1, round(PEAK_SECONDS / float(np.median(np.diff(times)))))
+    around = n_frames_of_peak(times)
     padded = np.pad(activations, around, constant_values=-1.0)
     highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * around + 1).max(1)
     frames = np.flatnonzero((activations == highest) & (activations >= lowest))
     is_first = np.diff(frames, prepend=-around - 1) > around  # of a plateau
     return times[frames[is_first]]
+
+
+def n_frames_of_peak(times: Float[np.ndarray, " frame"]) -> int:
+    """On each side of a peak, none of which is higher."""
+    if len(times) < 2:
+        return 1
+    return max(1, int(PEAK_SECONDS / float(np.median(np.diff(times))) + ROUNDING_FRAMES))
 
 
 def decode_beats(
@@ -99,37 +107,63 @@ def _most_probable_course(
 
 
 def _most_probable_beats(probability: Float[np.ndarray, " frame"]) -> list[tuple[int, int]]:
-    """First frame and length of each beat.
+    """First frame and length of each beat, the first of which may have begun before the first frame.
 
-    A state is a length and a position; positions pass one by one, and lengths change where a beat begins.
-    Only those entries remember where they came from.
+    A state is a length and a position; positions pass one by one, and lengths change where a beat begins. So
+    it is enough to know how likely the best course is that enters a length at a frame. As no beat is shorter
+    than the shortest, so many frames in a row do not depend on each other, and are done at once.
     """
     shortest, longest = (round(60 * FRAME_RATE / bpm) for bpm in TEMPI_BPM[::-1])
     lengths = np.arange(shortest, longest + 1)
-    firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    lasts = firsts + lengths - 1
-    is_beat = np.concatenate([np.arange(length) < length * BEAT_SHARE for length in lengths])
     change = -TEMPO_STIFFNESS * np.abs(lengths[None] / lengths[:, None] - 1)
-    change -= np.log(np.exp(change).sum(1, keepdims=True))
-    beat = np.log(probability.clip(SMALLEST, 1 - SMALLEST))
-    rest = np.log((1 - probability).clip(SMALLEST) * BEAT_SHARE / (1 - BEAT_SHARE))
-    best = np.where(is_beat, beat[0], rest[0])
-    origins = np.zeros((len(probability), len(lengths)), np.int32)
-    for frame in range(1, len(probability)):
-        candidates = best[lasts][:, None] + change
-        origins[frame] = candidates.argmax(0)
-        best = np.roll(best, 1)
-        best[firsts] = candidates[origins[frame], np.arange(len(lengths))]
-        best = best + np.where(is_beat, beat[frame], rest[frame])
-    return _traced_back(int(best.argmax()), origins, firsts, lengths)
+    change = (change - np.log(np.exp(change).sum(1, keepdims=True))).T.copy()  # to a length, from another
+    seen = _Seen(probability, lengths)
+    numbers, n_frames = np.arange(len(lengths)), len(probability)
+    entered = np.zeros((longest + n_frames, len(lengths)))  # from so far before the first frame on
+    origins = np.zeros((n_frames, len(lengths)), np.int32)
+    for first in range(1, n_frames, shortest):
+        frames = np.arange(first, min(first + shortest, n_frames))
+        starts = frames[:, None] - lengths
+        ended = entered[longest + starts, numbers] + seen.between(starts, frames[:, None], numbers)
+        candidates = ended[:, None] + change
+        best = candidates.argmax(2)
+        origins[frames] = best
+        entered[longest + frames] = np.take_along_axis(candidates, best[..., None], 2)[..., 0]
+    last_numbers = np.repeat(numbers, lengths)
+    last_starts = n_frames - 1 - np.concatenate([np.arange(length) for length in lengths])
+    ended = entered[longest + last_starts, last_numbers]
+    best_end = int((ended + seen.between(last_starts, n_frames, last_numbers)).argmax())
+    return _traced_back(int(last_numbers[best_end]), int(last_starts[best_end]), origins, lengths)
+
+
+class _Seen:
+    """Logarithms of what is seen, added up: in the first part of a length a beat, in the others none."""
+
+    def __init__(self, probability: Float[np.ndarray, " frame"], lengths: Int[np.ndarray, " length"]) -> None:
+        beat = np.log(probability.clip(SMALLEST, 1 - SMALLEST))
+        rest = np.log((1 - probability).clip(SMALLEST) * BEAT_SHARE / (1 - BEAT_SHARE))
+        self.n_before = int(lengths[-1])  # frames before the first one, where nothing is seen
+        self.beat, self.rest = (
+            np.concatenate([np.zeros(self.n_before + 1), values.cumsum()]) for values in (beat, rest)
+        )
+        self.n_beat = np.ceil(lengths * BEAT_SHARE).astype(np.int64)
+
+    def between(
+        self,
+        starts: Int[np.ndarray, "..."],
+        ends: Int[np.ndarray, "..."] | int,
+        numbers: Int[np.ndarray, "..."],
+    ) -> Float[np.ndarray, "..."]:
+        """Sum over the frames from ``starts`` to before ``ends``, of beats of these lengths."""
+        middles = np.minimum(starts + self.n_beat[numbers], ends) + self.n_before
+        beat = self.beat[middles] - self.beat[starts + self.n_before]
+        return beat + self.rest[ends + self.n_before] - self.rest[middles]
 
 
 def _traced_back(
-    state: int, origins: np.ndarray, firsts: np.ndarray, lengths: np.ndarray
+    number: int, first: int, origins: Int[np.ndarray, "frame length"], lengths: Int[np.ndarray, " length"]
 ) -> list[tuple[int, int]]:
-    """Beats, the first of which may have begun before the first frame."""
-    number = int(np.searchsorted(firsts, state, side="right")) - 1
-    first = len(origins) - 1 - (state - int(firsts[number]))
+    """Beats up to the one of that length that begins at ``first``."""
     beats = []
     while first >= 0:
         beats.append((first, int(lengths[number])))

@@ -1,6 +1,6 @@
 """Features and labels of a split, side by side: rows for a head, and the truth about tracks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ Kept = Literal["single rows", "one piece"]  # of a track that is too long
 IGNORED = -1  # class of a frame that no label covers
 SHORTEST_SECONDS = 5.0  # of a track that is cropped: several beats must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
+MOST_IN_MEMORY = 2**26  # numbers of a split that is looked at again and again
 WIDENED = {0: 1.0, 1: 0.5, 2: 0.25}  # targets of frames around an event while training, as in MARBLE v2
 
 
@@ -122,6 +123,7 @@ class Examples:
             (n, start) for n, rows in enumerate(self.arrays) for start in range(0, len(rows), stretch_rows)
         ]
         self._track_of_item = self._number_tracks()
+        self._blocks: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -139,15 +141,30 @@ class Examples:
                 for end in [start + self.stretch_rows]
             ]
             rows, targets = (self._filled(list(parts)) for parts in zip(*pieces, strict=True))
-        features = torch.from_numpy(np.ascontiguousarray(rows.swapaxes(0, 1), np.float32))
-        return features, torch.from_numpy(targets)
+        return _by_layer(rows), torch.from_numpy(targets)
 
-    def blocks(self) -> Iterator[Float[Tensor, "layer row dim"]]:
-        """All features in order, some rows at a time."""
+    def blocks(self) -> Iterable[Float[Tensor, "layer row dim"]]:
+        """All features in order, some rows at a time; they stay in memory where they are few."""
+        if sum(rows.size for rows in self.arrays) > MOST_IN_MEMORY:
+            return self._made_blocks()
+        if self._blocks is None:
+            self._blocks = list(self._made_blocks())
+        return self._blocks
+
+    def _made_blocks(self) -> Iterator[Float[Tensor, "layer row dim"]]:
+        """Blocks of as many rows each, from one array or from several."""
+        parts: list[np.ndarray] = []
+        n_missing = BLOCK_ROWS
         for rows in self.arrays:
-            for start in range(0, len(rows), BLOCK_ROWS):
-                block = rows[start : start + BLOCK_ROWS].swapaxes(0, 1)
-                yield torch.from_numpy(np.array(block, np.float32, order="C"))
+            start = 0
+            while start < len(rows):
+                parts.append(rows[start : start + n_missing])
+                start, n_missing = start + len(parts[-1]), n_missing - len(parts[-1])
+                if not n_missing:
+                    yield _by_layer(np.concatenate(parts))
+                    parts, n_missing = [], BLOCK_ROWS
+        if parts:
+            yield _by_layer(np.concatenate(parts))
 
     def answers(self, logits: Float[np.ndarray, "row output"]) -> Answers:
         """What a head said of all rows, beside the truth about tracks."""
@@ -184,9 +201,9 @@ class Examples:
             logits = np.exp(logits - logits.max(1, keepdims=True))
             logits = logits / logits.sum(1, keepdims=True)
         track_of_row = np.repeat(self._track_of_item, self.n_rows)
-        total = np.zeros((len(self._names), logits.shape[1]))
-        np.add.at(total, track_of_row, logits)
-        means = total / np.bincount(track_of_row)[:, None]
+        total = torch.zeros(len(self._names), logits.shape[1], dtype=torch.float64)
+        total.index_add_(0, torch.from_numpy(track_of_row), torch.from_numpy(logits).double())
+        means = total.numpy() / np.bincount(track_of_row)[:, None]
         if self.scale:
             means = means * self.scale.std + self.scale.mean
         return list(means)
@@ -226,11 +243,18 @@ class Examples:
     def _filled(self, pieces: list[np.ndarray]) -> np.ndarray:
         """Pieces one after the other, each filled up to the length of a stretch with what is not counted."""
         first = pieces[0]
+        if all(len(piece) == self.stretch_rows for piece in pieces):
+            return np.concatenate(pieces)
         missing = IGNORED if first.dtype == np.int64 else np.nan if first.ndim == 2 else 0.0
         rows = np.full((len(pieces), self.stretch_rows, *first.shape[1:]), missing, first.dtype)
         for row, piece in zip(rows, pieces, strict=True):
             row[: len(piece)] = piece
         return rows.reshape(-1, *first.shape[1:])
+
+
+def _by_layer(rows: Float[np.ndarray, "row layer dim"]) -> Float[Tensor, "layer row dim"]:
+    """In memory, contiguous and in single precision."""
+    return torch.from_numpy(rows).transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def classes_at(spans: Sequence[Any], times: Float[np.ndarray, " frame"]) -> Int[np.ndarray, " frame"]:

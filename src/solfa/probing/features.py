@@ -94,7 +94,8 @@ class Features:
 
     def array(self, key: str) -> Float[np.ndarray, "row layer dim"]:
         """The rows of an item; frames stay on the disk."""
-        return np.load(_path(self.folder, key), mmap_mode="r" if self.config.rows == "frames" else None)
+        rows = np.load(_path(self.folder, key), mmap_mode="r" if self.config.rows == "frames" else None)
+        return np.asarray(rows)  # slices of a memmap cost several times as much
 
     def frame_times(self, n_frames: int) -> Float[np.ndarray, "frame"]:
         """Where the frames of an item start, in seconds from its beginning.
