@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from solfa.probing.examples import Examples
-from solfa.probing.features import Features, FeaturesConfig
+from solfa.probing.features import Features
 from solfa.probing.grid import ProbeConfig, Shape, fit_grid, list_heads
 from solfa.probing.heads import Head
+from solfa.probing.rows import FeaturesConfig
 from solfa.tasks import SPLITS, Classes, FrameClasses, Item, Span, Task
 from solfa.tasks.base import ClipRule
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from solfa.probing.features import Features, FeaturesConfig, Rows
+from solfa.probing.features import Features
+from solfa.probing.rows import FeaturesConfig, Rows
 from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, LabelKind, Task
 
 CONFIG: dict[str, Any] = {"hidden_dim": 16, "batch": 8, "n_resamples": 20}  # of a probe that takes no time

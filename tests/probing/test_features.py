@@ -15,7 +15,8 @@ from solfa.embedding.windows import cut_waveform, cut_windows
 from solfa.models import AudioEncoder
 from solfa.probing import features as module
 from solfa.probing import load_baseline
-from solfa.probing.features import clip_starts, extract
+from solfa.probing.features import extract
+from solfa.probing.rows import clip_starts
 from solfa.tasks.base import Classes, ClipRule, FrameClasses, Item, Task
 from synth import melody, tone
 
@@ -60,7 +61,7 @@ def test_a_second_run_computes_nothing(
 ) -> None:
     items = [item(write_wav(tmp_path / f"{n}.wav", melody(1.0, seed=n))) for n in range(2)]
     first = extract(TASK, items, tiny_encoder, tmp_path / "features")
-    monkeypatch.setattr(module, "read_audio", None)
+    monkeypatch.setattr("solfa.probing.rows.read_audio", None)
     monkeypatch.setattr(module, "hash_content", None)
     second = extract(TASK, items, tiny_encoder, tmp_path / "features")
     assert (first.n_computed, second.n_computed, second.kept) == (2, 0, first.kept)

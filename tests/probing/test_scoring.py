@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks
+from solfa.probing.distortion import separation_ratios, signal_to_distortion
 from solfa.probing.examples import Answers
 from solfa.probing.scoring import (
     METRICS,
@@ -16,8 +17,6 @@ from solfa.probing.scoring import (
     metric_names,
     score,
     score_seeds,
-    separation_ratios,
-    signal_to_distortion,
     tags_left_out,
 )
 from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Numbers, Span, Stems, Tags

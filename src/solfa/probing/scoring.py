@@ -30,7 +30,6 @@ PAUSE_SECONDS = 1.0  # longer than the tolerance
 PEAK_HEIGHTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 TEMPO_TOLERANCE = 0.04  # of the true tempo
 OCTAVE_ERRORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)  # the tempi of half, of all or of a third of the beats
-SILENCE = 1e-7  # energy below which there is nothing to separate
 
 
 class ScoringError(ValueError):
@@ -333,41 +332,6 @@ def _one_r2(answers: Answers, name: str) -> float:
 def _check_two(answers: Answers) -> None:
     if len(answers.reference) < 2:
         raise ScoringError("R2 needs two tracks at least. Check the split.")
-
-
-def signal_to_distortion(
-    reference: Float[np.ndarray, "sample"], estimated: Float[np.ndarray, "sample"]
-) -> float:
-    """Energy of a source over that of what is wrong in its estimate, in dB; NaN for a silent source.
-
-    Source:
-        SDR of BSS Eval version 4 (Stoeter, Liutkus, Ito: The 2018 Signal Separation Evaluation Campaign). Its
-        filters part the error into interference and artefacts; the sum, which SDR counts, is the same.
-    """
-    energy, wrong = float(np.square(reference).sum()), float(np.square(reference - estimated).sum())
-    return float("nan") if energy < SILENCE else 10 * float(np.log10(energy / max(wrong, SILENCE)))
-
-
-def separation_ratios(
-    reference: Float[np.ndarray, "source sample"], estimated: Float[np.ndarray, "source sample"], window: int
-) -> Float[np.ndarray, "source window"]:
-    """``signal_to_distortion`` in windows side by side; what is left at the end is not counted.
-
-    As in museval, which has windows of one second, a window has no ratio (NaN) where any source or estimate
-    is silent. A track shorter than a window is one.
-    """
-    n_windows = max(1, reference.shape[1] // window)
-    pairs = [
-        (reference[:, start : start + window], estimated[:, start : start + window])
-        for start in range(0, n_windows * window, window)
-    ]
-    return np.array([_ratios(true, said) for true, said in pairs]).T
-
-
-def _ratios(reference: np.ndarray, estimated: np.ndarray) -> list[float]:
-    if min(np.square(one).sum(1).min() for one in (reference, estimated)) < SILENCE:
-        return [float("nan")] * len(reference)
-    return [signal_to_distortion(true, said) for true, said in zip(reference, estimated, strict=True)]
 
 
 def _sdr_of_sources(answers: Answers) -> Float[np.ndarray, " source"]:

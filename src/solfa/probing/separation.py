@@ -17,9 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config
 from solfa.data.audio import read_audio
+from solfa.probing.distortion import separation_ratios
 from solfa.probing.examples import Answers
 from solfa.probing.features import Features
-from solfa.probing.scoring import separation_ratios
 from solfa.tasks.base import Item, Split, Stems, Task
 
 SMALL = 1e-6  # magnitude beside which a mixture counts as silent
