@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from solfa.checkpoint import step_folder
 from solfa.config import override
 from solfa.data.audio import read_audio, write_audio
 from solfa.data.manifest import Track, read_manifest
@@ -32,6 +33,7 @@ from solfa.training import Place, Trainer
 
 RATE, EXCERPT_SECONDS, FEWEST_TRACKS = 24_000, 15.0, 8
 RESULT = "result.json"
+AVERAGED = ("train", "best_step", "valid", "test", "test_by_class", "last_test", "seconds")
 WAYS = {
     "frozen": {"objective.learns": FrozenConfig()},
     "last 2 layers": {"objective.learns": LastLayersConfig(n_layers=2)},
@@ -80,7 +82,7 @@ def run_way(way: str, seed: int, table: Path, arguments: argparse.Namespace) -> 
         return json.loads((run / RESULT).read_text())
     changes = {
         "data.labels": str(table), "objective.start": arguments.model, "n_steps": arguments.steps,
-        "data.clips_per_step": arguments.clips, "validate_every": arguments.steps, "seed": seed,
+        "data.clips_per_step": arguments.clips, "seed": seed,
     }  # fmt: skip
     begun = time.process_time()
     config = with_labels(override(finetune(), WAYS[way] | changes), run)
@@ -89,20 +91,24 @@ def run_way(way: str, seed: int, table: Path, arguments: argparse.Namespace) -> 
     trainer.train()
     seconds = time.process_time() - begun
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    tagger = load(run)
-    assert isinstance(tagger, Tagger)
+    assert trainer.best
+    best = next(line for line in log if line["step"] == trainer.best.step)
     result = {
         "way": way, "seed": seed, "steps": arguments.steps, "seconds": round(seconds),
         "learning": sum(p.numel() for p in trainer.objective.parameters() if p.requires_grad),
-        "train": log[-1]["accuracy"], "valid": log[-1]["valid_accuracy"], **score(run / "test.jsonl", tagger),
+        "train": log[-1]["accuracy"], "best_step": trainer.best.step, "valid": best["valid_accuracy"],
+        **score(run / "test.jsonl", run),
+        "last_valid": log[-1]["valid_accuracy"],
+        "last_test": score(run / "test.jsonl", step_folder(run, arguments.steps))["test"],
     }  # fmt: skip
     (run / RESULT).write_text(json.dumps(result) + "\n")
     return result
 
 
-def score(manifest: Path, tagger: Tagger) -> dict[str, object]:
+def score(manifest: Path, weights: Path) -> dict[str, float]:
     """Share of test files whose likeliest label is right, over files and as a mean over classes."""
-    tracks = read_manifest(manifest)
+    tracks, tagger = read_manifest(manifest), load(weights)
+    assert isinstance(tagger, Tagger)
     right: Counter[str] = Counter()
     total = Counter(track.tags["label"] for track in tracks)
     for track, outcome in zip(tracks, tag_files([t.path for t in tracks], tagger), strict=True):
@@ -113,19 +119,22 @@ def score(manifest: Path, tagger: Tagger) -> dict[str, object]:
 
 
 def show(results: Sequence[dict[str, Any]]) -> None:
-    """The table, with a row for each way: means over seeds, and each seed on test."""
-    print("way            steps  learning  train  valid  test   mean of classes  processor s  test by seed")
+    """The table, with a row for each way: means over seeds, and each seed on test.
+
+    Validation and test are those of the best step on validation, but for the column of the last step.
+    """
+    print(
+        "way            steps  learning  train  best step  valid  test   mean of classes  last step, test  "
+        "processor s  test by seed"
+    )
     for way in dict.fromkeys(result["way"] for result in results):
         rows = [result for result in results if result["way"] == way]
-        mean = {
-            name: sum(row[name] for row in rows) / len(rows)
-            for name in ("train", "valid", "test", "test_by_class", "seconds")
-        }
+        mean = {name: sum(row[name] for row in rows) / len(rows) for name in AVERAGED}
         by_seed = " ".join(f"{row['test']:.1%}" for row in rows)
         print(
             f"{way:14} {rows[0]['steps']:5d} {rows[0]['learning']:9,d}  {mean['train']:5.1%}  "
-            f"{mean['valid']:5.1%}  {mean['test']:5.1%}  {mean['test_by_class']:13.1%}  "
-            f"{mean['seconds']:11.0f}  {by_seed}"
+            f"{mean['best_step']:9.0f}  {mean['valid']:5.1%}  {mean['test']:5.1%}  "
+            f"{mean['test_by_class']:15.1%}  {mean['last_test']:15.1%}  {mean['seconds']:11.0f}  {by_seed}"
         )
 
 

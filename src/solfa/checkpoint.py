@@ -3,6 +3,7 @@
     RUN/config.json               everything resolved
     RUN/log.jsonl                 one line per logged step
     RUN/step-00000100/            a checkpoint: model.safetensors, training.pt
+    RUN/best.safetensors          of a run that keeps them: weights of its best step on validation
 
 A checkpoint is written beside its place, flushed to the disk and then renamed: a folder called ``step-*`` is
 whole, whatever killed the program and whenever.
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
+BEST = "best.safetensors"
 PARTIAL, LOCK = ".partial", ".lock"
 
 
@@ -59,11 +61,33 @@ def save(run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[
         _flush(run)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise CheckpointError(
-            f"The checkpoint of step {step} could not be written to {run}: {error}. Free some space (or "
-            "check the rights of the folder) and continue with --resume; older checkpoints are whole."
-        ) from error
+        raise CheckpointError(_not_written(step, run, error)) from error
     return target
+
+
+def save_best(run: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+    """Write weights by which the run is known from now on, in the place of others.
+
+    Raises:
+        CheckpointError: the disk is full or does not accept files; what was there is untouched.
+    """
+    partial = run / (BEST + PARTIAL)
+    try:
+        whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+        save_file(whole, partial, {"step": str(step)})
+        _flush(partial)
+        partial.replace(run / BEST)
+        _flush(run)
+    except (OSError, RuntimeError) as error:
+        partial.unlink(missing_ok=True)
+        raise CheckpointError(_not_written(step, run, error)) from error
+
+
+def _not_written(step: int, run: Path, error: Exception) -> str:
+    return (
+        f"The checkpoint of step {step} could not be written to {run}: {error}. Free some space (or "
+        "check the rights of the folder) and continue with --resume; older checkpoints are whole."
+    )
 
 
 def keep_newest(run: Path, n: int) -> None:
@@ -82,11 +106,13 @@ def load_training(folder: Path, device: torch.device) -> dict[str, Any]:
 
 
 def weights_file(folder: Path) -> Path:
-    """The weights of a run (of its newest checkpoint), of a checkpoint folder, or of an official folder.
+    """The weights of a run (its best, or its newest checkpoint's), of a checkpoint folder or an official one.
 
     Raises:
         CheckpointError: there are none.
     """
+    if (folder / BEST).is_file():
+        return folder / BEST
     found = steps(folder)
     path = (step_folder(folder, found[-1]) if found else folder) / WEIGHTS
     if not path.is_file():

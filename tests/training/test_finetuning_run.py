@@ -1,5 +1,7 @@
 """Fine-tuning by the trainer: what is filled in at its start, continuity, two processes, and bad files."""
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,21 @@ from safetensors.torch import load_file
 import solfa
 import synth
 from conftest import save_tiny_run
+from solfa import checkpoint
 from solfa.config import override
 from solfa.data.manifest import read_manifest
 from solfa.models import LoRAConfig, Tagger
+from solfa.objectives import FrozenConfig
 from solfa.recipes import finetune
 from solfa.recipes.labels import with_labels
 from solfa.tasks import TASKS, Item, Numbers, TaskError
-from solfa.training import RunConfig, TrainingError
+from solfa.training import RunConfig, Trainer, TrainingError
 from training.test_trainer import stop_after, train
 from training.test_two_processes import assert_same, gradients
+
+
+def weights_of(run: Path) -> Callable[[int], Path]:
+    return lambda step: checkpoint.step_folder(run, step) / checkpoint.WEIGHTS
 
 
 @pytest.fixture
@@ -67,6 +75,29 @@ def test_four_steps_equal_two_saved_and_two_more(small: RunConfig, tmp_path: Pat
     stop_after(config, tmp_path / "broken", 2)
     broken = load_file(train(config, tmp_path / "broken", resume=True) / "model.safetensors")
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_the_best_step_on_validation_is_kept_and_loaded(
+    small: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"objective.learns": FrozenConfig(), "validate_every": 1, "checkpoint_every": 1, "n_steps": 5}
+    run = tmp_path / "run"
+    config = with_labels(override(small, {**changes, "n_checkpoints_kept": 9}), run)
+    losses = {1: 0.9, 2: 0.5, 3: math.nan, 4: 0.6, 5: 0.5}
+    monkeypatch.setattr(Trainer, "validate", lambda trainer: {"loss": losses[trainer.step]})
+    stop_after(config, run, 3)
+    train(config, run, resume=True)
+    kept, second, last = (
+        load_file(path) for path in (run / "best.safetensors", *map(weights_of(run), (2, 5)))
+    )
+    assert all(torch.equal(kept[name], second[name]) for name in kept)
+    assert not all(torch.equal(kept[name], last[name]) for name in kept)
+    loaded, best, latest = (
+        solfa.load(folder) for folder in (run, run / "step-00000002", run / "step-00000005")
+    )
+    sound = torch.from_numpy(synth.tone(300, 1.0))[None]
+    torch.testing.assert_close(loaded.predict(sound), best.predict(sound), rtol=0, atol=0)
+    assert not torch.equal(loaded.predict(sound), latest.predict(sound))
 
 
 def test_a_run_with_lora_loads_as_a_tagger_without_it(small: RunConfig, tmp_path: Path) -> None:

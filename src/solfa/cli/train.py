@@ -68,6 +68,11 @@ def train(
             trainer.train(resume)
     if distributed.is_first():
         typer.echo(f"Curves: {draw_curves(out)}")
+        if trainer.best and trainer.best.step:
+            typer.echo(
+                f"Step {trainer.best.step} of {trainer.step} has the lowest loss on validation, "
+                f"{trainer.best.loss:.4g}; the run is known by its weights."
+            )
         typer.echo(how_to_use(out, config))
 
 

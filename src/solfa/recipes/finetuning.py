@@ -25,9 +25,10 @@ def finetune() -> RunConfig:
         n_steps=200,
         max_gradient_norm=1.0,
         log_every=10,
-        validate_every=50,
+        validate_every=25,
         checkpoint_every=100,
         n_checkpoints_kept=1,
+        keep_best=True,
     )
 
 

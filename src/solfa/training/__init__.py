@@ -3,7 +3,8 @@
 from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.loss_scale import ScaleError
 from solfa.training.optim import AdamWConfig, MuonConfig
-from solfa.training.trainer import Interrupted, Place, RunConfig, Trainer, TrainingError
+from solfa.training.run import Place, RunConfig
+from solfa.training.trainer import Interrupted, Trainer, TrainingError
 
 __all__ = [
     "AdamWConfig",

@@ -1,14 +1,13 @@
-"""RunConfig, Trainer: step, accumulate, log, save, resume."""
+"""Trainer: step, accumulate, log, save, resume."""
 
 import logging
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,13 +16,15 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from solfa import checkpoint, distributed
-from solfa.config import Config, save_config
-from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed, numbers_of_step
+from solfa.config import save_config
+from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
-from solfa.objectives import ObjectiveConfig, Step, build_objective
+from solfa.objectives import Step, build_objective
+from solfa.training.best import BestStep
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
-from solfa.training.optim import AdamWConfig, OptimConfig, build_optimizers, set_learning_rates
+from solfa.training.optim import build_optimizers, set_learning_rates
+from solfa.training.run import Place, RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -34,33 +35,6 @@ class TrainingError(RuntimeError):
 
 class Interrupted(Exception):  # noqa: N818
     """A signal asked the run to end; what was learned is saved."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig(Config):
-    """Everything that a training run is; where it runs is said elsewhere."""
-
-    objective: ObjectiveConfig
-    data: ClipsConfig = field(default_factory=ClipsConfig)
-    optim: OptimConfig = field(default_factory=AdamWConfig)
-    n_steps: int
-    max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of products on CUDA; CPUs use float32
-    log_every: int = 50  # steps
-    validate_every: int = 1000  # steps
-    checkpoint_every: int = 1000  # steps
-    n_checkpoints_kept: int = 2
-    seed: int = 1337
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a run runs. It changes how fast a run is, not what it is."""
-
-    run: Path
-    device: torch.device
-    clips_per_device: int  # clips in one forward pass
-    n_workers: int = 1  # processes that read audio, for each rank
 
 
 class Trainer:
@@ -80,6 +54,7 @@ class Trainer:
         self.scale = LossScale(place.device, self._half_precision is torch.float16)
         self.module = self._distributed(self.objective)
         self.totals, self.worries, self.step = Totals(), Worries(), 0
+        self.best = BestStep(place.run) if config.keep_best else None
         self.n_unreadable = 0
         self.stop_requested = False
 
@@ -113,6 +88,8 @@ class Trainer:
                     journal.write({"step": self.step, **figures})
                 if self.on_step:
                     self.on_step(self.step, figures)
+                if self.best:
+                    self.best.see(self.step, due, self.objective)
                 stopped = self._stopped()
                 if stopped or self._saving_due():
                     self._save()
@@ -246,6 +223,7 @@ class Trainer:
                 "loss_scale": self.scale.state_dict(),
                 "totals": self.totals.sums,
                 "n_unreadable": self.n_unreadable,
+                "best": self.best.state_dict() if self.best else {},
             }
             checkpoint.save(self.place.run, self.step, self.objective.state_dict(), training)
             checkpoint.keep_newest(self.place.run, self.config.n_checkpoints_kept)
@@ -284,6 +262,8 @@ class Trainer:
                 "folder, to go on from the one before."
             ) from None
         self.scale.load_state_dict(training.get("loss_scale", {}))
+        if self.best:
+            self.best.load_state_dict(training.get("best", {}))
         self.step, self.n_unreadable = training["step"], training["n_unreadable"]
         self.totals = Totals({name: value.cpu() for name, value in training["totals"].items()})
         log.info("Continuing from step %d.", self.step)

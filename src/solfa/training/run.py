@@ -1,0 +1,40 @@
+"""RunConfig: everything that a training run is; Place: where it runs."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from solfa.config import Config
+from solfa.data.clips import ClipsConfig
+from solfa.objectives import ObjectiveConfig
+from solfa.training.optim import AdamWConfig, OptimConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Config):
+    """Everything that a training run is; where it runs is said elsewhere."""
+
+    objective: ObjectiveConfig
+    data: ClipsConfig = field(default_factory=ClipsConfig)
+    optim: OptimConfig = field(default_factory=AdamWConfig)
+    n_steps: int
+    max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of products on CUDA; CPUs use float32
+    log_every: int = 50  # steps
+    validate_every: int = 1000  # steps
+    checkpoint_every: int = 1000  # steps
+    n_checkpoints_kept: int = 2
+    keep_best: bool = False  # also the weights with the lowest loss on validation, by which the run is known
+    seed: int = 1337
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run runs. It changes how fast a run is, not what it is."""
+
+    run: Path
+    device: torch.device
+    clips_per_device: int  # clips in one forward pass
+    n_workers: int = 1  # processes that read audio, for each rank
