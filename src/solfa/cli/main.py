@@ -9,6 +9,7 @@ from rich.logging import RichHandler
 
 from solfa.checkpoint import CheckpointError
 from solfa.cli import about, codec, data, embed, export, library, probe, search, serve, tag, train
+from solfa.cli.memory import keep_freed_memory
 from solfa.cli.progress import console
 from solfa.config import ConfigError
 from solfa.data.audio import AudioError
@@ -49,6 +50,7 @@ def options(
     ),
 ) -> None:
     """Learn, probe and search music."""
+    keep_freed_memory()
     handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(message)s", handlers=[handler]
