@@ -36,7 +36,7 @@ def process_group(device: torch.device) -> Iterator[None]:
     """Join the processes that ``torchrun`` started; nothing happens in a single process."""
     started = "RANK" in os.environ and not dist.is_initialized()
     if started:
-        # This module keeps the group of the moment when it is first imported, as checkpointing does;
+        # Checkpointing imports this module, whose default arguments keep the group of that moment for good;
         # threads of a group that lives on can abort the process as it ends. So now, while there is none.
         import_module("torch.distributed.nn.functional")
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
