@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 
+from solfa.probing import beats
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks
 from solfa.probing.distortion import separation_ratios, signal_to_distortion
 from solfa.probing.examples import Answers
@@ -261,3 +262,62 @@ def test_an_unknown_metric_names_the_known_ones() -> None:
 
 def test_every_quick_metric_is_a_metric() -> None:
     assert {metric.quick for metric in METRICS.values() if metric.quick} <= METRICS.keys()
+
+
+def beats_state_by_state(probability: np.ndarray) -> list[int]:
+    """First frames of the most probable beats, by Viterbi's algorithm over every length and position."""
+    lengths = np.arange(28, 110)
+    states = [(number, position) for number, length in enumerate(lengths) for position in range(length)]
+    place = {state: n for n, state in enumerate(states)}
+    is_beat = np.array([position < lengths[number] / 16 for number, position in states])
+    firsts = np.array([place[number, 0] for number in range(len(lengths))])
+    lasts = np.array([place[number, length - 1] for number, length in enumerate(lengths)])
+    moves = -100 * np.abs(lengths[None] / lengths[:, None] - 1)
+    moves -= np.log(np.exp(moves).sum(1, keepdims=True))
+    said = np.where(is_beat, np.log(probability)[:, None], np.log((1 - probability) / 15)[:, None])
+    best, origins = said[0], []
+    for row in said[1:]:
+        arrived = best[lasts][:, None] + moves
+        origin, moved = np.arange(len(states)) - 1, np.roll(best, 1)
+        origin[firsts], moved[firsts] = lasts[arrived.argmax(0)], arrived.max(0)
+        origins.append(origin)
+        best = moved + row
+    course = [int(best.argmax())]
+    for origin in reversed(origins):
+        course.append(int(origin[course[-1]]))
+    return [frame for frame, state in enumerate(reversed(course)) if states[state][1] == 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_beats_in_blocks_are_those_of_every_state_by_itself(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    n_frames, interval = int(random.integers(150, 500)), random.uniform(30, 100)
+    phase = np.abs((np.arange(n_frames) / interval + random.random() + 0.5) % 1 - 0.5)
+    probability = (0.9 * np.exp(-((phase * interval) ** 2) / 4) + random.uniform(0.01, 0.09, n_frames)).clip(
+        0, 0.99
+    )
+    begun = [first for first, _ in beats._most_probable_beats(probability) if first > 0]
+    assert begun == [first for first in beats_state_by_state(probability) if first > 0]
+
+
+def test_peaks_of_all_tracks_are_counted_track_by_track() -> None:
+    kind, random = FrameEvents(("beat", "downbeat")), np.random.default_rng(3)
+    references, logits, times = [], [], []
+    for number in range(6):
+        moments = np.arange(80) / 25 + 10 * number % 17
+        beat = tuple(np.arange(moments[0] + 0.2, moments[-1], 0.5)) if number != 2 else ()
+        references.append((beat, ()))
+        logits.append(random.standard_normal((len(moments), 2)))
+        times.append(moments)
+    found = score("beat_peaks_f1", Answers(kind, references, logits, times))
+    by_height = []
+    for height in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5):
+        hits = events = 0
+        for reference, said, moments in zip(references, logits, times, strict=True):
+            probability = 1 / (1 + np.exp(-said[:, 0]))
+            peaks = find_peaks(probability, moments, 0.05)
+            peaks = peaks[probability[np.searchsorted(moments, peaks)] >= height]
+            hits += count_hits(np.array(reference[0]), peaks, 0.07)
+            events += len(reference[0]) + len(peaks)
+        by_height.append(2 * hits / events)
+    assert found == pytest.approx(max(by_height), abs=1e-12)

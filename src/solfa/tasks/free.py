@@ -217,12 +217,7 @@ def _task(
         title=f"Free benchmark: {title}",
         kind=kind,
         metrics=metrics,
-        clips=ClipRule(
-            seconds=clip_seconds,
-            min_ratio=0.3,
-            channel="first",
-            frame_rate=FRAME_RATE,
-        ),
+        clips=ClipRule(seconds=clip_seconds, min_ratio=0.3, channel="first", frame_rate=FRAME_RATE),
         licence="MIT (POP909), GPL-2 (MMA's grooves); soundfonts: MIT (MuseScore-Lite, FluidR3), GPL-2 "
         "(TimGM6mb)",
         size="as much as was rendered; the version is a hash over audio and labels",
