@@ -1,9 +1,11 @@
-"""Seconds, samples and frames: the only place where they are converted."""
+"""Seconds, samples and frames: the only place where they are converted; and how loud samples may be."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+
+LOUDEST = 100.0  # beyond it, samples are in no sense in [-1, 1]: 40 dB over full scale
 
 
 @dataclass(frozen=True)

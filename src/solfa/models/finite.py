@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-LOUDEST = 100.0  # beyond it, samples are in no sense in [-1, 1]: 40 dB over full scale
+from solfa.frames import LOUDEST
+
 NAMES_SHOWN = 3
 
 
