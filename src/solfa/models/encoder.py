@@ -129,10 +129,13 @@ class AudioEncoder(Shareable):
         }
 
     def answer(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "row value"]:
-        """Eight values of the middle frame of each layer."""
-        layers = self(waveform).layers
-        step = max(1, self.dim // 8)
-        return layers[:, 0, layers.shape[2] // 2, ::step][:, :8]
+        """Sixteen values of each layer at a half, a quarter and three quarters of the first clip."""
+        layers = self(waveform).layers[:, 0]
+        n_frames, step = layers.shape[1], max(1, self.dim // 8)
+        # The first eight are those of the middle frame, which is all that folders saved before have.
+        frames = layers[:, [n_frames // 2, n_frames // 4, 3 * n_frames // 4]]
+        halves = [frames[:, :, start::step][:, :, :8] for start in (0, step // 2)]
+        return torch.cat([half.flatten(1) for half in halves], dim=1)
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None

@@ -18,6 +18,7 @@ from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.bundled import ENCODER, bundled_folder
 from solfa.models.encoder import AudioEncoder
 from solfa.models.finite import broken_weights
+from solfa.models.known_answer import departure
 from solfa.models.layers.low_rank import LoRAConfig, merge_lora
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
@@ -25,7 +26,7 @@ from solfa.models.muq import MuQ, MuQConfig
 from solfa.models.published import muq_config, muq_weights
 from solfa.models.published_mert import is_mert, mert_config, mert_weights
 from solfa.models.published_mulan import is_mulan, mulan_config, mulan_weights
-from solfa.models.sharing import MODEL, TOLERANCE, Shareable, difference, is_saved
+from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, file_sha256, is_saved
 from solfa.models.tagger import Tagger, TaggerConfig
 from solfa.models.text import FILES, PACKAGED, TextModel, packaged_folder
 
@@ -71,7 +72,9 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
             they were saved; the message names the cure.
     """
     folder = model_folder(name)
-    values, weights = checkpoint.read_values(folder), read_weights(folder)
+    values = checkpoint.read_values(folder)
+    _check_bytes(folder, values)
+    weights = read_weights(folder)
     try:
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
@@ -143,13 +146,30 @@ def _build(
     )
 
 
+def _check_bytes(folder: Path, values: Mapping[str, Any]) -> None:
+    """Refuse weights that are not those that were saved; folders of before hold no sum, and pass."""
+    if SHA256 not in values:
+        return
+    path = checkpoint.weights_file(folder)
+    if (found := file_sha256(path)) != values[SHA256]:
+        raise ModelError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., and its {checkpoint.CONFIG} says "
+            f"{str(values[SHA256])[:12]}... Fetch the whole folder again."
+        )
+
+
 def _check_answer(model: Shareable, values: Mapping[str, Any]) -> None:
     """Refuse a saved model that does not compute what it did when it was saved."""
-    if is_saved(values) and (off := difference(model, values)) > TOLERANCE:
+    if not is_saved(values):
+        return
+    off, limit = departure(model, model.sample_rate, values[ANSWER])
+    if off > limit:
+        bytes_are = "are whole" if SHA256 in values else "may be damaged"
         raise ModelError(
-            f"It does not give the answer that it gave when it was saved: it is off by {off:.1g} of its "
-            "largest value. Its weights are damaged, or this machine computes wrong. Fetch it again, and try "
-            "another machine."
+            f"It does not give the answer that it gave when it was saved: it is off by {off:.2g}, where "
+            f"processors differ by less than {limit:g}. Its weights {bytes_are}. Either another of its files "
+            "was changed, or this program or this machine computes something else: fetch the whole folder "
+            "again, and run 'solfa doctor'."
         )
 
 
