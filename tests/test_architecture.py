@@ -14,7 +14,10 @@ PACKAGE = Path(__file__).parent.parent / "src" / "solfa"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS = [  # ground floor first; rooms of one floor do not know each other
-    {"frames", "config", "checkpoint", "distributed", "metrics", "scenes"},
+    {"files"},
+    {"json_files"},
+    {"frames", "config", "distributed", "metrics", "scenes"},
+    {"checkpoint"},
     {"features", "data", "corpora"},
     {"targets", "models", "tasks"},
     {"objectives", "embedding"},

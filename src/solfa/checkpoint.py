@@ -2,27 +2,32 @@
 
     RUN/config.json               everything resolved
     RUN/log.jsonl                 one line per logged step
-    RUN/step-00000100/            a checkpoint: model.safetensors, training.pt
+    RUN/step-00000100/            a checkpoint: model.safetensors, training.pt, SHA256SUMS
     RUN/best.safetensors          of a run that keeps them: weights of its best step on validation
+    RUN/SHA256SUMS                of the best step
 
 A checkpoint is written beside its place, flushed to the disk and then renamed: a folder called ``step-*`` is
-whole, whatever killed the program and whenever.
+whole, whatever killed the program and whenever. What a disk or a copy has changed since is told by the sums,
+which ``sha256sum -c`` checks too; folders that were written before there were sums are taken as they are.
 """
 
-import json
-import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from solfa.files import PARTIAL, flush, sha256, whole_file, write_text
+from solfa.json_files import ContentError, read_json_object
+
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
-BEST = "best.safetensors"
-PARTIAL, LOCK = ".partial", ".lock"
+BEST, SUMS = "best.safetensors", "SHA256SUMS"
+SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class CheckpointError(ValueError):
@@ -31,8 +36,9 @@ class CheckpointError(ValueError):
 
 def steps(run: Path) -> list[int]:
     """Steps whose checkpoints are in the run folder, in order."""
-    names = [path.name.removeprefix("step-") for path in run.glob("step-*") if path.is_dir()]
-    return sorted(int(name) for name in names if name.isdigit())
+    found = [(path, path.name.removeprefix("step-")) for path in run.glob("step-*") if path.is_dir()]
+    numbers = [(path, int(name)) for path, name in found if name.isascii() and name.isdigit()]
+    return sorted(number for path, number in numbers if path == step_folder(run, number))
 
 
 def step_folder(run: Path, step: int) -> Path:
@@ -51,14 +57,15 @@ def save(run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial / WEIGHTS)
-        torch.save(dict(training), partial / TRAINING)
+        save_tensors(partial / WEIGHTS, weights)
+        _save_state(partial / TRAINING, dict(training))
+        _write_sums(partial, [(sha256(partial / name), name) for name in (WEIGHTS, TRAINING)])
         for path in [*partial.iterdir(), partial]:
-            _flush(path)
+            flush(path)
         if target.exists():  # a step saved again: the old folder goes only now that the new one is whole
-            target.rename(target.with_name(target.name + ".old" + PARTIAL))
+            _hide(target)
         partial.rename(target)
-        _flush(run)
+        flush(run)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(_not_written(step, run, error)) from error
@@ -71,38 +78,183 @@ def save_best(run: Path, step: int, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: the disk is full or does not accept files; what was there is untouched.
     """
-    partial = run / (BEST + PARTIAL)
     try:
-        whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-        save_file(whole, partial, {"step": str(step)})
-        _flush(partial)
-        partial.replace(run / BEST)
-        _flush(run)
-    except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
+        with whole_file(run / BEST) as partial:
+            save_tensors(partial, weights, {"step": str(step)})
+            sums = [(sha256(partial), BEST)]
+            # Both are right until the file has its name: a kill leaves the old one or the new one.
+            before = sums_of(run) or [(sha256(run / BEST), BEST)] if (run / BEST).is_file() else []
+            _write_sums(run, before + sums)
+        _write_sums(run, sums)
+    except OSError as error:
         raise CheckpointError(_not_written(step, run, error)) from error
 
 
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file; not whole by itself.
+
+    Raises:
+        OSError: the disk is full or does not take the file.
+    """
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+    except SafetensorError as error:  # of a disk that is full, among others, and of no class that says so
+        raise OSError(str(error)) from error
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:  # PyTorch counts bytes, and hides why they are too few
+        raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+
 def _not_written(step: int, run: Path, error: Exception) -> str:
+    reason = str(error.__cause__ or error)
     return (
-        f"The checkpoint of step {step} could not be written to {run}: {error}. Free some space (or "
+        f"The checkpoint of step {step} could not be written to {run}: {reason}. Free some space (or "
         "check the rights of the folder) and continue with --resume; older checkpoints are whole."
     )
 
 
 def keep_newest(run: Path, n: int) -> None:
-    """Remove all but the newest ``n`` checkpoints, and what an interrupted save left behind."""
+    """Remove all but the newest ``n`` checkpoints, and what an interrupted save left behind.
+
+    Raises:
+        ValueError: none would be kept.
+    """
+    if n < 1:
+        raise ValueError(f"{n} checkpoints cannot be kept. Set n_checkpoints_kept to 1 or more.")
     for step in steps(run)[:-n]:
-        doomed = step_folder(run, step)
-        hidden = doomed.with_name(doomed.name + PARTIAL)  # renamed first: a half-removed one is no checkpoint
-        doomed.rename(hidden)
+        _hide(step_folder(run, step))
     for leftover in run.glob(f"step-*{PARTIAL}"):
         shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in run.glob(f".{BEST}*{PARTIAL}"):
+        leftover.unlink(missing_ok=True)
+
+
+def _hide(folder: Path) -> None:
+    """Take the name from a checkpoint that is to be removed: one that is removed by half is none."""
+    hidden = folder.with_name(f"{folder.name}.old{PARTIAL}")
+    shutil.rmtree(hidden, ignore_errors=True)  # which an interrupted program left
+    folder.rename(hidden)
 
 
 def load_training(folder: Path, device: torch.device) -> dict[str, Any]:
-    """The training state of a checkpoint folder."""
-    return torch.load(folder / TRAINING, map_location=device, weights_only=True)
+    """The training state of a checkpoint folder.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    path = folder / TRAINING
+    if not path.is_file():
+        raise CheckpointError(f"There is no {TRAINING} in {folder}. {_cure(path)}")
+    check_sum(path)
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # a file that is damaged can raise anything
+        why = "it holds code or is no training state" if path.stat().st_size else "it is empty"
+        raise damaged(path, f"{why} ({type(error).__name__})") from error
+    if not isinstance(state, dict):
+        raise damaged(path, f"it holds a {type(state).__name__}")
+    return state
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name.
+
+    Each has memory of its own, which a model may keep: none is a window into a file that may change.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds NaN or infinity.
+    """
+    check_sum(path)
+    weights = {}
+    try:
+        with safe_open(path, "pt") as file:
+            names = list(file.keys())
+        for name in names:
+            with safe_open(
+                path, "pt"
+            ) as file:  # anew for each: what was read of an open file counts as memory
+                weights[name] = file.get_tensor(name).clone()
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise damaged(path, str(error)) from error
+    if broken := not_finite(weights):
+        raise damaged(path, f"it holds NaN or infinity: {', '.join(broken[:3])}")
+    return weights
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [
+        name
+        for name, tensor in tensors.items()
+        # The sum first: where it is finite all are, and it is ten times as fast.
+        if tensor.is_floating_point()
+        and not bool(torch.isfinite(tensor.sum()))
+        and not bool(torch.isfinite(tensor).all())
+    ]
+
+
+def damaged(path: Path, why: str) -> CheckpointError:
+    """The error of a file that is there and of no use; it names the checkpoint to take instead."""
+    return CheckpointError(f"{path} is damaged: {why}. {_cure(path)}")
+
+
+def _cure(path: Path) -> str:
+    folder, name = path.parent, path.parent.name.removeprefix("step-")
+    if path.name == BEST:
+        return f"Remove it: {folder} is then known by its newest checkpoint."
+    if not name.isdigit() or folder != step_folder(folder.parent, int(name)):
+        return "Fetch or copy it again from where it came."
+    for step in reversed(steps(folder.parent)):
+        before = step_folder(folder.parent, step)
+        if step < int(name) and _is_whole(before):
+            return (
+                f"The checkpoint before it is whole: {before}. Load that one; or remove {folder}, and "
+                "continue with --resume."
+            )
+    return "There is no whole checkpoint before it. Copy it again from where it came, or train anew."
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        for name in (WEIGHTS, TRAINING):
+            check_sum(folder / name)
+    except (OSError, CheckpointError):
+        return False
+    return True
+
+
+# --- sums ---------------------------------------------------------------------------------------------------
+
+
+def check_sum(path: Path) -> None:
+    """Compare a file with its sum, if its folder has one.
+
+    Raises:
+        CheckpointError: it has changed since it was written.
+        OSError: it cannot be read.
+    """
+    known = [sum_ for sum_, name in sums_of(path.parent) if name == path.name]
+    if known and sha256(path) not in known:
+        raise damaged(path, f"its SHA-256 is not the one in {SUMS}")
+
+
+def sums_of(folder: Path) -> list[tuple[str, str]]:
+    """The sums that a folder keeps, and the names of their files."""
+    path = folder / SUMS
+    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    return [(found[1], found[2]) for line in lines if (found := SUM_LINE.fullmatch(line))]
+
+
+def _write_sums(folder: Path, sums: list[tuple[str, str]]) -> None:
+    write_text(folder / SUMS, "".join(f"{sum_}  {name}\n" for sum_, name in sums))
+
+
+# --- which file ---------------------------------------------------------------------------------------------
 
 
 def weights_file(folder: Path) -> Path:
@@ -133,73 +285,6 @@ def read_values(folder: Path) -> dict[str, Any]:
     if path is None:
         raise CheckpointError(f"There is no {CONFIG} in {folder}: it is neither a run nor a published model.")
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(
-            f"{path} is not valid JSON ({error}). Copy it again from where it came."
-        ) from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(text)
-    _flush(partial)
-    partial.rename(path)
-
-
-class FolderLock:
-    """Keeps everybody else from writing to a folder, until it is closed or this process ends in whatever way.
-
-    Processes that this one forks do not hold the lock: they may outlive it by some seconds.
-
-    Raises:
-        BlockingIOError: the folder is locked already.
-    """
-
-    held: ClassVar[set[Path]] = set()  # by this process, which the system's lock does not keep out
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
-        self.file = (folder / LOCK).open("ab")
-        try:
-            if self.folder in self.held:
-                raise BlockingIOError
-            _lock(self.file)
-        except OSError as error:
-            self.file.close()
-            raise BlockingIOError(
-                f"Another process is writing to {folder}. Wait for it to end, or give another folder."
-            ) from error
-        self.held.add(self.folder)
-
-    def close(self) -> None:
-        """Let others write."""
-        self.held.discard(self.folder)
-        self.file.close()
-
-    def __enter__(self) -> "FolderLock":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _lock(file: BinaryIO) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    else:
-        import fcntl
-
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _flush(path: Path) -> None:
-    """Force a file, or the list of a folder's files, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        return read_json_object(path)
+    except ContentError as error:
+        raise CheckpointError(f"{error} Copy it again from where it came.") from None

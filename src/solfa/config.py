@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from solfa.json_files import ContentError, read_json_object, write_json
+
 C = TypeVar("C", bound="Config")
 
 
@@ -42,17 +44,22 @@ def from_dict(kind: type[C], values: Mapping[str, Any]) -> C:
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write ``config`` as indented JSON."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    """Write ``config`` as indented JSON, whole or not at all; not where the file says the same already."""
+    write_json(path, to_dict(config))
 
 
 def load_config(kind: type[C], path: Path) -> C:
-    """Read a configuration that ``save_config`` wrote."""
+    """Read a configuration that ``save_config`` wrote.
+
+    Raises:
+        ConfigError: it cannot be used; the message names the file, the key and the cure.
+    """
     try:
-        values = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    return from_dict(kind, values)
+        return from_dict(kind, read_json_object(path))
+    except ContentError as error:
+        raise ConfigError(f"{error} Write it anew, or copy it from where it is whole.") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def override(config: C, changes: Mapping[str, Any]) -> C:

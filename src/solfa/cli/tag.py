@@ -15,10 +15,11 @@ from solfa.cli.device import chosen_device
 from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption, show_refused, shown
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
-from solfa.data.manifest import write_json_lines
 from solfa.data.prepare import Refused
 from solfa.embedding import find_tracks
 from solfa.embedding.tagging import Tagged, tag_files
+from solfa.files import whole_file
+from solfa.json_files import write_json_lines
 from solfa.models import AudioEncoder, MuLan, Tagger
 from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval.zero_shot import COMMON_TAGS, PROMPTS, ZeroShotTagger
@@ -138,8 +139,10 @@ def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
     if out.suffix == ".jsonl":
         write_json_lines(rows, out)
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        whole_file(out) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for row in rows:

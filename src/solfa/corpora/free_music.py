@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from solfa.corpora.debian import PackageError, download_package, find_package, unpack_files
+from solfa.files import whole_file
 
 CORE = (  # 1.5 GB to download, 25 hours
     "warzone2100-music",
@@ -242,11 +243,12 @@ def _place(track: FreeTrack) -> Path:
 
 
 def _write_attribution(found: Mapping[Path, FreeTrack], out: Path) -> None:
-    unfinished = out / ".ATTRIBUTION.tsv"
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
+    with (
+        whole_file(out / "ATTRIBUTION.tsv") as partial,
+        partial.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(["package", "path", "licence", "title", "artist"])
         for path, track in found.items():
             place = path.relative_to(out).as_posix()
             writer.writerow([track.package, place, track.licence, track.title, track.artist])
-    unfinished.replace(out / "ATTRIBUTION.tsv")

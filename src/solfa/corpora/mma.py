@@ -20,6 +20,7 @@ from solfa.corpora.charts import Chart, Harmony, draw_chart
 from solfa.corpora.debian import PackageError, download_package, find_package, list_files, unpack_files
 from solfa.corpora.midi import read_midi
 from solfa.corpora.score import Score, ScoreError, Stretch
+from solfa.files import write_bytes
 
 CACHE = Path("~/.cache/solfa/mma")
 PACKAGE = "mma"
@@ -316,10 +317,7 @@ def _play(root: Path, directives: str, name: str) -> bytes:
     if kept.is_file():
         return kept.read_bytes()
     content = _run(root, directives, name)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_suffix(f".{os.getpid()}.unfinished")
-    unfinished.write_bytes(content)
-    unfinished.replace(kept)
+    write_bytes(kept, content)
     return content
 
 

@@ -22,7 +22,8 @@ from jaxtyping import Float
 
 from solfa.corpora.debian import PackageError, download_package, find_package, list_files, unpack_files
 from solfa.corpora.rendered import AUDIO, LABELS
-from solfa.corpora.soundfonts import hash_file
+from solfa.files import sha256
+from solfa.json_files import write_json, write_json_lines
 
 SETUP, PACKAGES = "recorded.json", "packages"
 SUFFIXES = (".wav", ".ogg", ".flac", ".opus", ".mp3", ".aiff", ".aif")
@@ -115,7 +116,7 @@ def cut_recordings(
     if not rows:
         raise PackageError(f"No recording could be had. {next(iter(failures.values()), 'Name a package.')}")
     kept = _without_repeated(rows)
-    _write("".join(f"{json.dumps(row)}\n" for row in kept), out / LABELS)
+    write_json_lines(kept, out / LABELS)
     return Recorded(
         n_recordings=len(kept), n_known=n_known, n_repeated=len(rows) - len(kept), failures=failures
     )
@@ -145,7 +146,7 @@ def _begin(out: Path, config: CutConfig) -> None:
         raise PackageError(f"{out} holds what was cut otherwise (see {path}). Give another folder.")
     for folder in (AUDIO, PACKAGES):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    _write(json.dumps(setup, indent=2) + "\n", path)
+    write_json(path, setup)
 
 
 def _cut_package(
@@ -166,7 +167,7 @@ def _cut_package(
             except (soundfile.LibsndfileError, ValueError) as error:
                 failures[f"{package}: {one.path}"] = f"cannot be used ({error}); it is left out"
         rows.sort(key=lambda row: str(row["path"]))
-        _write("".join(f"{json.dumps(row)}\n" for row in rows), _done(out, package))
+        write_json_lines(rows, _done(out, package))
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return failures
@@ -188,7 +189,7 @@ def _cut(one: Recording, source: Path, out: Path, config: CutConfig) -> dict[str
     soundfile.write(path, waveform, config.sample_rate, subtype="PCM_16", format="FLAC")
     return {
         "path": f"{AUDIO}/{path.name}",
-        "content_hash": hash_file(path),
+        "content_hash": sha256(path),
         "piece": one.name,
         "split": one.split,
         "group": one.group,
@@ -237,9 +238,3 @@ def _rows(out: Path, package: str) -> list[dict[str, Any]]:
 
 def _done(out: Path, package: str) -> Path:
     return out / PACKAGES / f"{package}.json"
-
-
-def _write(text: str, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="ascii")
-    unfinished.replace(path)

@@ -17,7 +17,9 @@ from solfa.corpora.pieces import Piece, midi_files, single_notes
 from solfa.corpora.pop909 import read_songs
 from solfa.corpora.rendering import Renderer, RenderingConfig
 from solfa.corpora.score import Score, ScoreError
-from solfa.corpora.soundfonts import Soundfont, hash_file
+from solfa.corpora.soundfonts import Soundfont
+from solfa.files import sha256, whole_file, write_text
+from solfa.json_files import write_json, write_json_lines
 
 SETUP, LABELS, AUDIO = "rendered.json", "labels.jsonl", "audio"
 PICKUP_SECONDS = 0.05  # an excerpt begins so long before a downbeat: players are never quite together
@@ -114,7 +116,7 @@ def render_pieces(
             f"{next(iter(failures.values()), 'Ask for more tracks, or for another split.')}"
         )
     lines = "".join(path.read_text(encoding="ascii") for path in labels)
-    _write(lines, out / LABELS)
+    write_text(out / LABELS, lines)
     return Rendered(
         folder=out,
         paths=[path.with_suffix(".flac") for path in labels],
@@ -144,7 +146,7 @@ def _begin(out: Path, order: _Order) -> None:
     if path.exists() and json.loads(path.read_text(encoding="ascii")) != setup:
         raise ScoreError(f"{out} holds what was rendered otherwise (see {path}). Give another folder.")
     order.folder.mkdir(parents=True, exist_ok=True)
-    _write(json.dumps(setup, indent=2) + "\n", path)
+    write_json(path, setup)
 
 
 def _outcomes(
@@ -184,17 +186,16 @@ def _render(piece: Piece, renderer: Renderer, order: _Order) -> str | None:
         waveform = renderer.render(score)
     except (ScoreError, FileNotFoundError) as error:
         return str(error)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    soundfile.write(unfinished, waveform, order.config.sample_rate, subtype="PCM_16", format="FLAC")
-    unfinished.replace(path)
-    _write(json.dumps(_labels(piece, score, path, order)) + "\n", _label_path(order.folder, piece.name))
+    with whole_file(path) as partial:
+        soundfile.write(partial, waveform, order.config.sample_rate, subtype="PCM_16", format="FLAC")
+    write_json_lines([_labels(piece, score, path, order)], _label_path(order.folder, piece.name))
     return None
 
 
 def _labels(piece: Piece, score: Score, path: Path, order: _Order) -> dict[str, Any]:
     of_audio = {
         "path": f"{AUDIO}/{path.name}",
-        "content_hash": hash_file(path),
+        "content_hash": sha256(path),
         "piece": piece.name,
         "split": piece.split,
         "group": piece.group,
@@ -206,9 +207,3 @@ def _labels(piece: Piece, score: Score, path: Path, order: _Order) -> dict[str, 
 
 def _label_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
-
-
-def _write(text: str, path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(text, encoding="ascii")
-    unfinished.replace(path)

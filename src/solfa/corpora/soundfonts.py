@@ -1,11 +1,11 @@
 """Soundfonts out of Debian packages: what they are, under which licence, and how to get them."""
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from solfa.corpora.debian import PackageError, download_package, find_package, unpack_files
+from solfa.files import sha256
 
 CACHE = Path("~/.cache/solfa/soundfonts")
 
@@ -67,7 +67,7 @@ def fetch_soundfont(name: str, folder: Path | None = None) -> Soundfont:
     kept = (CACHE.expanduser() if folder is None else folder) / Path(source.path).name
     if not kept.exists():
         _fetch(source, kept)
-    content_hash = hash_file(kept)
+    content_hash = sha256(kept)
     if content_hash != source.content_hash:
         raise PackageError(
             f"{kept} is not the version that labels and benchmark are made for. Delete it and fetch "
@@ -78,19 +78,13 @@ def fetch_soundfont(name: str, folder: Path | None = None) -> Soundfont:
     )
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _own(path: Path) -> Soundfont:
     if not path.is_file():
         raise PackageError(
             f"No soundfont is known as '{path}', and no file has that path. "
             f"Give one of {', '.join(SOURCES)}, or the path of an .sf2 or .sf3 file."
         )
-    return Soundfont(name=path.stem.lower(), path=path, content_hash=hash_file(path), licence="unknown")
+    return Soundfont(name=path.stem.lower(), path=path, content_hash=sha256(path), licence="unknown")
 
 
 def _fetch(source: _Source, kept: Path) -> None:

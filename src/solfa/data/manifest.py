@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from solfa.json_files import write_json_lines
+
 FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
     "path": str,
     "seconds": (int, float),
@@ -68,20 +70,6 @@ def write_manifest(tracks: Iterable[Track], path: Path) -> None:
     """Write ``tracks`` to ``path``, whole or not at all."""
     folder = _absolute(path.parent)
     write_json_lines((_values(track, folder) for track in tracks), path)
-
-
-def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write one JSON object per line, whole or not at all. Any file name survives, as ASCII escapes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        with unfinished.open("w", encoding="ascii", newline="\n") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def split_tracks(

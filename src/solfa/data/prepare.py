@@ -12,7 +12,8 @@ import tinytag
 
 from solfa.data.audio import AudioError
 from solfa.data.damage import check_audio
-from solfa.data.manifest import Track, write_json_lines
+from solfa.data.manifest import Track
+from solfa.json_files import write_json_lines
 
 AUDIO_SUFFIXES = (
     *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka"),

@@ -6,8 +6,6 @@
 HASH is the content of the track's file. An array has its name only once it is whole.
 """
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,13 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from solfa.checkpoint import write_text
 from solfa.config import Config, load_config, to_dict
 from solfa.data.manifest import Track
+from solfa.files import PARTIAL, write_array
 from solfa.frames import FrameGrid
+from solfa.json_files import ContentError, read_json_object, write_json
 
-CODES, STORE, FRAMES, PARTIAL = "codes.json", "store.json", "frames", ".partial"
+CODES, STORE, FRAMES = "codes.json", "store.json", "frames"
 LARGEST_CODEBOOK = 2**15  # entries that int16 can name
 LABEL = "solfa data label {manifest} --target RUN --out {folder}"
 EMBED = "solfa embed {manifest} --model RUN --layer LAYER --frames --out {folder}"
@@ -155,7 +154,7 @@ class StoredCodeFrames(StoredFrames):
         for leftover in (folder / FRAMES).glob(f"*{PARTIAL}"):
             leftover.unlink()
         if not (folder / CODES).exists():
-            write_text(folder / CODES, json.dumps(to_dict(description), indent=2) + "\n")
+            write_json(folder / CODES, to_dict(description))
         codes = cls(folder)
         before = codes.description
         if (before.target_id, before.source) != (description.target_id, description.source):
@@ -167,13 +166,7 @@ class StoredCodeFrames(StoredFrames):
 
     def write(self, content_hash: str, codes: Int[np.ndarray, "frame codebook"]) -> None:
         """Store the codes of a track, whole or not at all."""
-        path = self.path(content_hash)
-        partial = path.with_name(path.name + PARTIAL)
-        with partial.open("wb") as file:
-            np.save(file, codes.astype(np.int16))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_array(self.path(content_hash), codes.astype(np.int16))
 
 
 class StoredHiddenStates(StoredFrames):
@@ -219,6 +212,6 @@ def _read_store(folder: Path) -> dict[str, Any]:
             f"{EMBED.format(manifest='MANIFEST', folder=folder)}"
         )
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise StoredFramesError(f"{path} is damaged ({error}). Remove {folder} and make it again.") from None
+        return read_json_object(path)
+    except ContentError as error:
+        raise StoredFramesError(f"{error} Remove {folder} and make it again.") from None

@@ -1,11 +1,9 @@
-"""Files that grow and may be cut off at any moment: arrays and JSON lines."""
+"""An array in a file that grows and may be cut off at any moment."""
 
-import json
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -58,30 +56,3 @@ class GrowingArray:
         self._file.seek(0)
         header = {"descr": "<f4", "fortran_order": False, "shape": (self.n_rows, *self.row_shape)}
         npy.write_array_header_1_0(self._file, header)
-
-
-def append_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Add JSON lines to a file; on the disk when this returns."""
-    if rows:
-        with path.open("ab") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode("ascii"))
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file, but for a last one that was cut off; none if there is no file."""
-    content = path.read_bytes() if path.exists() else b""
-    try:
-        return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"{path} holds a line that is not JSON ({error}). Remove its folder and make it again."
-        ) from None
-
-
-def mend_lines(path: Path) -> None:
-    """Remove a last line that was cut off."""
-    if path.exists():
-        with path.open("r+b") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)

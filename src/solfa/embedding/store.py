@@ -9,7 +9,6 @@
 A row is on the disk before the line that names it; what a killed run left half written, the next cuts off.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,14 +24,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.checkpoint import FolderLock, write_text
 from solfa.data.audio import RESAMPLER
 from solfa.data.manifest import Track, track_values
 from solfa.data.prepare import Refused
-from solfa.data.stored_frames import FRAMES, PARTIAL, STORE
+from solfa.data.stored_frames import FRAMES, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
-from solfa.embedding.growing import GrowingArray, append_lines, mend_lines, read_lines
+from solfa.embedding.growing import GrowingArray
 from solfa.embedding.space import Space, space_from_values
+from solfa.files import PARTIAL, FolderLock
+from solfa.json_files import (
+    ContentError,
+    append_lines,
+    mend_lines,
+    read_json_object,
+    read_lines,
+    write_json,
+)
 from solfa.models import AudioEncoder
 
 log = logging.getLogger(__name__)
@@ -197,7 +204,7 @@ class EmbeddingStore:
         if not path.exists():
             values: dict[str, Any] = {"space": asdict(self.space), "space_id": self.space.id}
             values |= {"frame_layers": self.frame_layers, "made_with": tools}
-            write_text(path, json.dumps(values, indent=2) + "\n")
+            write_json(path, values)
             return
         space, frame_layers = read_description(self.folder)
         space.check_same(self.space, self.folder)
@@ -206,7 +213,7 @@ class EmbeddingStore:
                 f"{self.folder} keeps hidden states of {_layers(frame_layers)}, and now those of "
                 f"{_layers(self.frame_layers)} are asked for. Ask for the same, or give another folder."
             )
-        if (before := json.loads(path.read_text()).get("made_with")) != tools:
+        if (before := read_json_object(path).get("made_with")) != tools:
             log.warning("%s was begun with %s, and goes on with %s.", self.folder, before, tools)
 
 
@@ -216,9 +223,9 @@ def read_description(folder: Path) -> tuple[Space, tuple[int, ...]]:
     if not path.is_file():
         raise StoreError(f"There is no store in {folder}. {CURE.format(folder)}")
     try:
-        values = json.loads(path.read_text())
+        values = read_json_object(path)
         return space_from_values(values["space"], folder), tuple(values["frame_layers"])
-    except (json.JSONDecodeError, KeyError) as error:
+    except (ContentError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is damaged ({error!r}). Remove {folder} and make it again.") from None
 
 

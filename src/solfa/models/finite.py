@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from solfa.checkpoint import not_finite
 from solfa.frames import LOUDEST
 
 NAMES_SHOWN = 3
@@ -49,14 +50,7 @@ def check_finite(
 
 def broken_weights(model: nn.Module) -> list[str]:
     """Names of the weights and fixed statistics of a model that hold NaN or infinity."""
-    return [
-        name
-        for name, tensor in model.state_dict().items()
-        # The sum first: where it is finite all are, and it is ten times as fast.
-        if tensor.is_floating_point()
-        and not bool(torch.isfinite(tensor.sum()))
-        and not bool(torch.isfinite(tensor).all())
-    ]
+    return not_finite(model.state_dict())
 
 
 def _first(states: Sequence[Float[Tensor, "clip frame dim"]]) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import safe_open
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -249,7 +248,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     pickled = folder / PICKLED_WEIGHTS
     if not pickled.is_file() or (folder / checkpoint.WEIGHTS).is_file():
-        return _read_safetensors(checkpoint.weights_file(folder))
+        return checkpoint.read_weights(checkpoint.weights_file(folder))
     try:
         weights = torch.load(pickled, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -262,16 +261,6 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise ModelError(f"{pickled} is no table of tensors by name. Fetch the published file again.")
     # One at a time: tensors may share memory, and what they leave is freed.
     return {name: weights.pop(name).clone() for name in list(weights)}
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    with safe_open(path, "pt") as file:
-        names = list(file.keys())
-    weights = {}
-    for name in names:
-        with safe_open(path, "pt") as file:  # anew for each: what was read of an open file counts as memory
-            weights[name] = file.get_tensor(name).clone()
-    return weights
 
 
 def read_preprocessor(folder: Path) -> dict[str, Any] | None:

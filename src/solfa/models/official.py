@@ -6,17 +6,17 @@ FOLDER/preprocessor_config.json    of MERT: its sample rate, and whether clips a
 FOLDER/README.md                   a card
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.files import whole_folder, write_text
+from solfa.json_files import write_json
 from solfa.models.loading import PREPROCESSOR, load, model_folder, read_weights
 from solfa.models.mert import MERT
 from solfa.models.muq import MuQ
@@ -58,6 +58,7 @@ def save_official(name: str | Path, folder: str | Path) -> Path:
     Raises:
         LayoutError: settings that the official programs would not follow, or another model.
         FileExistsError: the folder holds something.
+        WriteError: the disk is full or does not take the files; nothing of them is left.
         ModelError: the model cannot be loaded.
     """
     target = Path(folder)
@@ -75,17 +76,13 @@ def save_official(name: str | Path, folder: str | Path) -> Path:
                 f"{name} is a {type(model).__name__}; the official layout is written of MuQ and MERT. "
                 f"Pass it on in one folder with: solfa export bundle {name} --out {target}"
             )
-    target.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()},
-        target / checkpoint.WEIGHTS,
-        metadata={"format": "pt"},
-    )
-    if isinstance(model, MERT):
-        _write_json(target / PREPROCESSOR, mert_preprocessor(model.config))
-    (target / CARD).write_text(_card(model, target.name, settings), encoding="utf-8")
-    licence = {"license": model.license} if model.license else {}
-    _write_json(target / checkpoint.CONFIG, settings | licence)
+    with whole_folder(target) as partial:
+        checkpoint.save_tensors(partial / checkpoint.WEIGHTS, weights, {"format": "pt"})
+        if isinstance(model, MERT):
+            write_json(partial / PREPROCESSOR, mert_preprocessor(model.config))
+        write_text(partial / CARD, _card(model, target.name, settings))
+        licence = {"license": model.license} if model.license else {}
+        write_json(partial / checkpoint.CONFIG, settings | licence)
     return target
 
 
@@ -164,7 +161,3 @@ def _card(model: MuQ | MERT, name: str, settings: Mapping[str, Any]) -> str:
         card_text(model, name, ModelCard(title=f"{name}: {type(model).__name__} in the official layout"))
         + f"\nOr by the official program ({program}):\n\n```python\n{code.format(folder=name)}\n```\n"
     )
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    checkpoint.write_text(path, json.dumps(values, indent=2) + "\n")

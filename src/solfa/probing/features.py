@@ -9,7 +9,6 @@ encoder's frames are computed, the means of their clips are kept too, in the fol
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,20 +18,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.checkpoint import write_text
 from solfa.config import load_config, to_dict
 from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
-from solfa.embedding.growing import append_lines, mend_lines, read_lines
 from solfa.embedding.space import Pool
 from solfa.embedding.vectors import check_is_ready
+from solfa.files import PARTIAL, write_array
+from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
 from solfa.probing.baselines import Baseline
 from solfa.probing.rows import FeaturesConfig, compute_rows, frames_of_clip
 from solfa.tasks.base import FrameClasses, FrameEvents, Item, Stems, Task
 
-DESCRIPTION, FILES, ITEMS, PARTIAL = "features.json", "files.jsonl", "items", ".partial"
+DESCRIPTION, FILES, ITEMS = "features.json", "files.jsonl", "items"
 CLIP_MARGIN_SECONDS = 1.0  # that a window is longer than a clip: a clip must not become two windows
 
 
@@ -168,7 +167,7 @@ def _with_frames_averaged(config: FeaturesConfig, frame_rate: float | None) -> F
 def _begin(place: Path, config: FeaturesConfig) -> None:
     (place / ITEMS).mkdir(parents=True, exist_ok=True)
     if not (place / DESCRIPTION).exists():
-        write_text(place / DESCRIPTION, json.dumps(to_dict(config), indent=2) + "\n")
+        write_json(place / DESCRIPTION, to_dict(config))
     elif load_config(FeaturesConfig, place / DESCRIPTION) != config:
         raise ValueError(f"{place / DESCRIPTION} was changed. Remove {place} and run again.")
     mend_lines(place / FILES)
@@ -213,7 +212,4 @@ def _keys(place: Path, items: Sequence[Item]) -> tuple[dict[Item, str], list[Ref
 
 
 def _write(path: Path, rows: Sequence[Tensor]) -> None:
-    partial_path = path.with_name(path.name + PARTIAL)
-    with partial_path.open("wb") as file:
-        np.save(file, torch.cat(list(rows)).numpy())
-    partial_path.replace(path)
+    write_array(path, torch.cat(list(rows)).numpy())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from solfa.files import whole_file
 from solfa.probing.heads import CONCATENATED, WEIGHTED
 from solfa.probing.probe import LayerScore, ProbeResult
 from solfa.probing.scoring import metric
@@ -53,7 +54,8 @@ def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
     figure.legend(
         named.values(), named.keys(), loc="outside lower center", ncols=n_columns, frameon=False, fontsize=9
     )
-    figure.savefig(out, dpi=120)
+    with whole_file(out) as partial:
+        figure.savefig(partial, dpi=120, format=out.suffix[1:] or "png")
     return out
 
 
@@ -87,7 +89,8 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
     axes.tick_params(length=0, colors=INK, labelsize=9)
     for side in axes.spines.values():
         side.set_visible(False)
-    figure.savefig(out, dpi=120)
+    with whole_file(out) as partial:
+        figure.savefig(partial, dpi=120, format=out.suffix[1:] or "png")
     return out
 
 

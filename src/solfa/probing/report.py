@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.checkpoint import write_text
-from solfa.config import from_dict, to_dict
+from solfa.config import load_config, to_dict
+from solfa.files import write_text
+from solfa.json_files import ContentError, read_json_object, write_json
 from solfa.probing.grid import ProbeConfig
 from solfa.probing.probe import ProbeResult, Score
 from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column, PublishedRow
@@ -159,23 +160,22 @@ def to_json(results: Sequence[ProbeResult]) -> str:
 def save_result(result: ProbeResult, folder: Path) -> Path:
     """Write a result where ``load_results`` finds it; one of the same weights and task is replaced."""
     path = folder / f"{result.task}-{result.weights[:12]}{SUFFIX}"
-    write_text(path, json.dumps(to_dict(result), indent=2) + "\n")
+    write_json(path, to_dict(result))
     return path
 
 
 def load_results(folder: Path) -> list[ProbeResult]:
     """All results that were saved in a folder, the oldest first."""
     paths = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [from_dict(ProbeResult, json.loads(path.read_text())) for path in paths]
+    return [load_config(ProbeResult, path) for path in paths]
 
 
 def save_row(row: PublishedRow, folder: Path) -> Path:
     """Write the row of a program that is no encoder where ``save_report`` finds it for its table."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{row.model}{ROW_SUFFIX}"
     scores = [{"task": task, "metric": name, "score": value} for (task, name), value in row.scores.items()]
     values = {"model": row.model, "source": row.source, "scores": scores}
-    write_text(path, json.dumps(values, indent=2) + "\n")
+    write_json(path, values)
     return path
 
 
@@ -183,9 +183,14 @@ def load_rows(folder: Path) -> list[PublishedRow]:
     """All rows that were saved in a folder, by name."""
     rows = []
     for path in sorted(folder.glob(f"*{ROW_SUFFIX}")):
-        values = json.loads(path.read_text())
-        scores = {(one["task"], one["metric"]): one["score"] for one in values["scores"]}
-        rows.append(PublishedRow(values["model"], values["source"], scores))
+        values = read_json_object(path)
+        try:
+            scores = {(one["task"], one["metric"]): one["score"] for one in values["scores"]}
+            rows.append(PublishedRow(values["model"], values["source"], scores))
+        except (KeyError, TypeError) as error:
+            raise ContentError(
+                f"{path} is no row of a table ({error!r}). Remove it, or write it anew."
+            ) from None
     return rows
 
 

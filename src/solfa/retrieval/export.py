@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from solfa.data.manifest import write_json_lines
+from solfa.files import whole_file, write_text
+from solfa.json_files import write_json_lines
 from solfa.retrieval.library import Library, LibraryTrack
 
 ROWS_AT_ONCE = 10_000
@@ -44,16 +45,10 @@ def export_parquet(library: Library, out: Path) -> int:
         },
         metadata={"solfa_space": json.dumps(asdict(library.space))},
     )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
-    try:
-        with parquet.ParquetWriter(unfinished, schema) as writer:
-            for n in range(0, len(tracks), ROWS_AT_ONCE):
-                rows = [_readable(row) for row in _rows(library, tracks[n : n + ROWS_AT_ONCE])]
-                writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(out) as partial, parquet.ParquetWriter(partial, schema) as writer:
+        for n in range(0, len(tracks), ROWS_AT_ONCE):
+            rows = [_readable(row) for row in _rows(library, tracks[n : n + ROWS_AT_ONCE])]
+            writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
     return len(tracks)
 
 
@@ -62,14 +57,7 @@ def write_playlist(tracks: Iterable[LibraryTrack], out: Path) -> None:
 
     Paths are absolute. One that a line of text cannot hold is written as a file:// address.
     """
-    text = playlist(tracks)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_text(out, playlist(tracks))
 
 
 def playlist(tracks: Iterable[LibraryTrack]) -> str:

@@ -1,6 +1,5 @@
 """The map of a library as a picture."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from solfa.files import whole_file
 from solfa.retrieval.library import LibraryTrack
 
 INK, FAINT, OTHERS = "#22303c", "#e6ebee", "#9aa7b0"
@@ -61,13 +61,8 @@ def draw_map(places: Sequence[Place], out: Path) -> Path:
             text.set(text=name, parse_math=False)
     if len(places) <= MOST_NAMES:
         _write_names(figure, axes, places)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{os.getpid()}.{out.name}")
-    try:
-        figure.savefig(unfinished, dpi=120)
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(out) as partial:
+        figure.savefig(partial, dpi=120, format=out.suffix[1:])
     return out
 
 

@@ -1,7 +1,6 @@
 """Waveforms: how loud a track is over time, made once for each content and kept."""
 
 import hashlib
-import os
 from collections import OrderedDict
 from contextlib import closing, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from solfa.data.decoders import open_decoder
+from solfa.files import write_bytes
 
 N_PEAKS = 800
 KEPT = 4_096  # waveforms in memory
@@ -53,9 +53,7 @@ class Waveforms:
             peaks = make_peaks(path)
             with suppress(OSError):
                 self.folder.mkdir(exist_ok=True)
-                unfinished = kept.with_suffix(f".{os.getpid()}")
-                unfinished.write_bytes(peaks.tobytes())
-                unfinished.replace(kept)
+                write_bytes(kept, peaks.tobytes())
         with self._lock:
             self._known[content_hash] = peaks
             while len(self._known) > KEPT:

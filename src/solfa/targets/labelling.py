@@ -30,6 +30,7 @@ from solfa.data.stored_frames import (
     StoredFramesError,
     StoredHiddenStates,
 )
+from solfa.files import FolderLock
 from solfa.frames import seconds_to_samples
 from solfa.targets import (
     Codes,
@@ -223,7 +224,7 @@ def label_tracks(
     source = _source(fitted, frames, windows_at_once, device)
     out.mkdir(parents=True, exist_ok=True)
     done = Labelled()
-    with checkpoint.FolderLock(out):
+    with FolderLock(out):
         stored = StoredCodeFrames.begin(out, _description(fitted, source))
         for n_done, track in enumerate(tracks, start=1):
             if stored.path(track.content_hash).exists():

@@ -1,10 +1,10 @@
 """What stands on both sides of a split: groups, soundfonts, and audio that is the same in every byte."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
+from solfa.files import sha256
 from solfa.tasks.base import Item, Split
 
 Shared = dict[str, set[Split]]  # what it is -> the splits in which it stands
@@ -24,7 +24,7 @@ def shared_groups(items: Sequence[Item]) -> Shared:
 def find_leaks(items: Sequence[Item]) -> Shared:
     """As ``shared_groups``, and files of the same bytes, whatever is said of them. Reads all audio."""
     places: dict[str, str] = {}  # hash of a file's bytes -> the first such file
-    of_file: Callable[[Path], str] = cache(_hash)
+    of_file: Callable[[Path], str] = cache(sha256)
     same = _in_several(
         (places.setdefault(of_file(item.path), f"bytes of {item.path}"), item.split) for item in _files(items)
     )
@@ -34,11 +34,6 @@ def find_leaks(items: Sequence[Item]) -> Shared:
 def _files(items: Sequence[Item]) -> Iterable[Item]:
     """An item for each file and split: stretches of a file are one file."""
     return {(item.path, item.split): item for item in items}.values()
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _in_several(standing: Iterable[tuple[str, Split]]) -> Shared:

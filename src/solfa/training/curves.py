@@ -1,11 +1,12 @@
 """The log of a run as a picture: loss, what was learned, and how the codes are used."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from solfa import checkpoint
+from solfa.files import whole_file
+from solfa.json_files import readable_lines
 
 INK, FAINT, LEARNED, HELD_OUT, BASELINE = "#22303c", "#d5dce2", "#2a6f97", "#d1495b", "#7d8a94"
 Line = dict[str, Any]
@@ -51,13 +52,13 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     left.legend(frameon=False)
     middle.legend(frameon=False)
     out = out or run / "curves.png"
-    figure.savefig(out, dpi=110)
+    with whole_file(out) as partial:
+        figure.savefig(partial, dpi=110, format=out.suffix[1:] or "png")
     return out
 
 
 def _read(log: Path) -> list[Line]:
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    lines = [_with_code_loss(line) for line in lines if "loss" in line]
+    lines = [_with_code_loss(line) for line in readable_lines(log) if "loss" in line]
     if not lines:
         raise CurvesError(f"{log} holds no step yet. Train a little longer, or lower log_every.")
     return lines

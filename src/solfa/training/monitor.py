@@ -1,6 +1,5 @@
 """Throughput, gradient norm, codebook use, collapse warnings."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from solfa import checkpoint, distributed
+from solfa.files import WriteError, not_written
+from solfa.json_files import append_lines, readable_lines, write_json_lines
 from solfa.objectives import Step
 
 log = logging.getLogger(__name__)
@@ -141,9 +142,15 @@ class Log:
         self.board = _tensorboard(run, first_step)
 
     def write(self, figures: Figures) -> None:
-        """Append one line."""
-        with self.path.open("a") as file:
-            file.write(json.dumps(figures) + "\n")
+        """Append one line.
+
+        Raises:
+            WriteError: the disk is full or does not take it; the lines before are whole.
+        """
+        try:
+            append_lines(self.path, [figures])
+        except OSError as error:
+            raise WriteError(f"{not_written(self.path, error)} Continue with --resume.") from error
         if self.board is not None:
             for name, value in figures.items():
                 if isinstance(value, float):
@@ -158,8 +165,8 @@ class Log:
         """Drop the lines of steps that will be made again, and a line that was cut off by a kill."""
         if not self.path.exists():
             return
-        kept = [line for line in self.path.read_text().splitlines() if _step_of(line) <= step]
-        checkpoint.write_text(self.path, "".join(line + "\n" for line in kept))
+        kept = [line for line in readable_lines(self.path) if _step_of(line) <= step]
+        write_json_lines(kept, self.path)
 
 
 # A training first learns to answer with the frequencies of codes, and then hidden states fall together: in a
@@ -241,11 +248,9 @@ def _rounded(value: Tensor) -> Any:
     return [float(f"{v:.6g}") for v in value.tolist()] if value.ndim else float(f"{value.item():.6g}")
 
 
-def _step_of(line: str) -> int | float:
-    try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return float("inf")
+def _step_of(line: Figures) -> int | float:
+    step = line.get("step")
+    return step if isinstance(step, int | float) else float("inf")
 
 
 def _tensorboard(run: Path, first_step: int) -> Any:

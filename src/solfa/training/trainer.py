@@ -19,6 +19,7 @@ from solfa import checkpoint, distributed
 from solfa.config import save_config
 from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
+from solfa.files import FolderLock
 from solfa.objectives import Step, build_objective
 from solfa.training.best import BestStep
 from solfa.training.loss_scale import LossScale
@@ -341,7 +342,7 @@ class Trainer:
             yield
             return
         self.place.run.mkdir(parents=True, exist_ok=True)
-        with checkpoint.FolderLock(self.place.run):
+        with FolderLock(self.place.run):
             yield
 
     # --- ending -------------------------------------------------------------------------------------------
