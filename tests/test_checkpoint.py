@@ -202,7 +202,7 @@ def test_weights_that_are_none_are_refused_by_name(damage: Any, tmp_path: Path) 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"a": torch.tensor([1.0, value]), "b": torch.ones(1)}, {})
-    with pytest.raises(CheckpointError, match="holds NaN or infinity: a"):
+    with pytest.raises(CheckpointError, match="hold NaN or infinity: a"):
         checkpoint.read_weights(checkpoint.weights_file(tmp_path))
 
 

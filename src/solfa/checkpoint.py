@@ -13,7 +13,8 @@ which ``sha256sum -c`` checks too; folders that were written before there were s
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
     if broken := not_finite(weights):
-        raise damaged(path, f"it holds NaN or infinity: {', '.join(broken[:3])}")
+        raise damaged(path, f"its weights hold NaN or infinity: {', '.join(broken[:3])}")
     return weights
 
 
@@ -208,7 +209,7 @@ def _cure(path: Path) -> str:
     if path.name == BEST:
         return f"Remove it: {folder} is then known by its newest checkpoint."
     if not name.isdigit() or folder != step_folder(folder.parent, int(name)):
-        return "Fetch or copy it again from where it came."
+        return f"Fetch them again from where they came, all files of {folder}."
     for step in reversed(steps(folder.parent)):
         before = step_folder(folder.parent, step)
         if step < int(name) and _is_whole(before):
@@ -226,6 +227,23 @@ def _is_whole(folder: Path) -> bool:
     except (OSError, CheckpointError):
         return False
     return True
+
+
+@contextmanager
+def explained(folder: Path, kind: type[ValueError]) -> Iterator[None]:
+    """Name the folder in whatever is wrong with its files, as an error of ``kind``.
+
+    What config.json says is taken for true until something does not fit, and then any error may come of it.
+    """
+    try:
+        yield
+    except ValueError as error:  # of whatever class: it says what does not fit
+        raise kind(f"{folder} cannot be loaded. {error}") from error
+    except (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError) as error:
+        raise kind(
+            f"{folder} cannot be loaded: its {CONFIG} and its weights do not fit ({type(error).__name__}: "
+            f"{error}). Copy both again from where they came."
+        ) from error
 
 
 # --- sums ---------------------------------------------------------------------------------------------------

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 import solfa
 from golden_data import GOLDEN, MERT, MUQ
 from solfa.features import LogMel, LogMelConfig
+from solfa.files import sha256
 from solfa.models import ModelError, known_answer
 from solfa.models.bundled import WEIGHTS, bundled
-from solfa.models.sharing import ANSWER, SHA256, file_sha256
+from solfa.models.sharing import ANSWER, SHA256
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def change_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], Non
     change(weights)
     save_file(weights, folder / "model.safetensors")
     if sign:
-        write_values(folder, values_of(folder) | {SHA256: file_sha256(folder / "model.safetensors")})
+        write_values(folder, values_of(folder) | {SHA256: sha256(folder / "model.safetensors")})
 
 
 def test_the_sound_is_made_of_the_same_samples_everywhere() -> None:

@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import solfa
+from full_disk import full_disk
 from golden_data import GOLDEN, MERT, MUQ, io_of
+from solfa.files import WriteError
 from solfa.models import ModelCard, ModelError
 
 
@@ -147,3 +149,33 @@ def test_what_is_pushed_to_the_hub_loads_from_there(tmp_path: Path, monkeypatch:
     loaded = solfa.load("somebody/tiny-mulan")
     assert torch.equal(loaded.embed_text(["calm piano"]), mulan.embed_text(["calm piano"]))
     assert 'solfa.load("tiny-mulan")' in (hub / "somebody/tiny-mulan/README.md").read_text()
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("n_bytes", [100, 1_000_000_000])
+def test_a_full_disk_leaves_the_folder_as_it_was(is_there: bool, n_bytes: int, tmp_path: Path) -> None:
+    model = solfa.load(GOLDEN / MUQ[0])
+    if is_there:
+        model.save_pretrained(tmp_path / "saved")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    n_weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+    size = min(n_bytes, n_weights - 100)  # not even the card, or all but the end of the weights
+    with full_disk(size), pytest.raises(WriteError, match=r"saved could not be written.*Free some space"):
+        model.save_pretrained(tmp_path / "saved", ModelCard(title="Another"))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (tmp_path / "saved").exists() == is_there
+
+
+def test_what_a_killed_save_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "saved" / ".saved.1-0.partial").mkdir(parents=True)
+    saved = solfa.load(GOLDEN / MUQ[0]).save_pretrained(tmp_path / "saved")
+    assert solfa.load(saved).config == solfa.load(GOLDEN / MUQ[0]).config
+
+
+def test_files_that_a_user_put_beside_a_saved_model_stay(tmp_path: Path) -> None:
+    model = solfa.load(GOLDEN / MUQ[0])
+    (model.save_pretrained(tmp_path / "saved") / "notes.txt").write_text("mine")
+    model.save_pretrained(tmp_path / "saved", is_half=True)
+    assert (tmp_path / "saved" / "notes.txt").read_text() == "mine"
+    assert not list((tmp_path / "saved").glob("*.partial"))
+    solfa.load(tmp_path / "saved")

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from solfa import checkpoint
+from solfa.files import sha256
+from solfa.json_files import ContentError, read_json_object
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.bundled import ENCODER, bundled_folder
 from solfa.models.encoder import AudioEncoder
@@ -25,7 +27,7 @@ from solfa.models.muq import MuQ, MuQConfig
 from solfa.models.published import muq_config, muq_weights
 from solfa.models.published_mert import is_mert, mert_config, mert_weights
 from solfa.models.published_mulan import is_mulan, mulan_config, mulan_weights
-from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, file_sha256, is_saved
+from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, is_saved
 from solfa.models.tagger import Tagger, TaggerConfig
 from solfa.models.text import FILES, PACKAGED, TextModel, packaged_folder
 
@@ -71,17 +73,16 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
             they were saved; the message names the cure.
     """
     folder = model_folder(name)
-    values = checkpoint.read_values(folder)
-    _check_bytes(folder, values)
-    weights = read_weights(folder)
-    try:
+    with checkpoint.explained(folder, ModelError):
+        values = checkpoint.read_values(folder)
+        _check_bytes(folder, values)
+        weights = read_weights(folder)
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
         _fill(model, weights, folder)
-        model = model.eval().requires_grad_(False).to(device)
+    model = model.eval().requires_grad_(False).to(device)
+    with checkpoint.explained(folder, ModelError):
         _check_answer(model, values)
-    except ValueError as error:  # of whatever kind: it says what does not fit
-        raise ModelError(f"{folder} cannot be loaded. {error}") from None
     if model.license and model.license not in FREE_LICENCES:
         log.warning("The weights of %s are licensed %s.", name, model.license)
     return model
@@ -150,7 +151,7 @@ def _check_bytes(folder: Path, values: Mapping[str, Any]) -> None:
     if SHA256 not in values:
         return
     path = checkpoint.weights_file(folder)
-    if (found := file_sha256(path)) != values[SHA256]:
+    if (found := sha256(path)) != values[SHA256]:
         raise ModelError(
             f"{path} is damaged: its SHA-256 is {found[:12]}..., and its {checkpoint.CONFIG} says "
             f"{str(values[SHA256])[:12]}... Fetch the whole folder again."
@@ -266,7 +267,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def read_preprocessor(folder: Path) -> dict[str, Any] | None:
     """What a MERT folder says about its input, if it says anything."""
     path = folder / PREPROCESSOR
-    return json.loads(path.read_text()) if path.is_file() else None
+    try:
+        return read_json_object(path) if path.is_file() else None
+    except ContentError as error:
+        raise ModelError(f"{error} Fetch it again from its publisher.") from None
 
 
 def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:

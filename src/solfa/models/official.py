@@ -29,7 +29,7 @@ from solfa.models.published_mert import (
     mert_settings,
     published_mert_weights,
 )
-from solfa.models.sharing import CARD, ModelCard, card_text, is_saved
+from solfa.models.sharing import CARD, ModelCard, card_text, is_new, is_saved
 
 # Settings of ours without an official name; no hidden state depends on them.
 OURS_ALONE = ("default_layer", "transformer.attention_relax")
@@ -62,7 +62,7 @@ def save_official(name: str | Path, folder: str | Path) -> Path:
         ModelError: the model cannot be loaded.
     """
     target = Path(folder)
-    if target.exists() and any(target.iterdir()):
+    if not is_new(target):
         raise FileExistsError(f"{target} is not empty. Give a new folder.")
     source = model_folder(name)
     model = load(name)

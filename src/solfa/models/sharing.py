@@ -7,9 +7,7 @@ FOLDER/text/                with a music-text model: configuration and tokenizer
 """
 
 import copy
-import hashlib
 import importlib.metadata
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.files import PARTIAL, sha256, whole_folder, write_text
+from solfa.json_files import write_json
 from solfa.models.finite import broken_weights
 from solfa.models.known_answer import known_answer
 
@@ -79,26 +78,27 @@ class Shareable(nn.Module):
         Raises:
             FileExistsError: there is something of that name that is no saved model.
             ValueError: a weight is too large for half precision.
+            WriteError: the disk is full or does not take the files; the folder is as it was.
         """
         target = Path(folder)
-        if target.exists() and any(target.iterdir()) and not _is_ours(target):
+        if not is_new(target) and not _is_ours(target):
             raise FileExistsError(f"{target} is not empty and holds no saved model. Give a new folder.")
-        target.mkdir(parents=True, exist_ok=True)
         model = self._rounded() if is_half else self
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         if is_half:
             weights = {name: _halved(tensor) for name, tensor in weights.items()}
-        save_file(weights, target / checkpoint.WEIGHTS, metadata={"format": "pt"})
-        self.save_files(target)
-        (target / CARD).write_text(card_text(self, target.name, card or ModelCard()), encoding="utf-8")
         values = {
             MODEL: to_dict(self.config),
             "license": self.license,
             "solfa": importlib.metadata.version("solfa"),
-            SHA256: file_sha256(target / checkpoint.WEIGHTS),
             ANSWER: known_answer(model, model.sample_rate),
         }
-        checkpoint.write_text(target / checkpoint.CONFIG, json.dumps(values, indent=1) + "\n")
+        with whole_folder(target) as partial:
+            checkpoint.save_tensors(partial / checkpoint.WEIGHTS, weights, {"format": "pt"})
+            self.save_files(partial)
+            write_text(partial / CARD, card_text(self, target.name, card or ModelCard()))
+            values[SHA256] = sha256(partial / checkpoint.WEIGHTS)
+            write_json(partial / checkpoint.CONFIG, values, indent=1)
         return target
 
     def _rounded(self) -> "Shareable":
@@ -129,12 +129,6 @@ def is_saved(values: Mapping[str, Any]) -> bool:
     return MODEL in values and ANSWER in values
 
 
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def copy_files(names: tuple[str, ...], source: Path, target: Path) -> None:
     """Copy those files that are there into a folder, which is made."""
     target.mkdir(exist_ok=True)
@@ -145,6 +139,11 @@ def copy_files(names: tuple[str, ...], source: Path, target: Path) -> None:
 
 def _halved(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def is_new(folder: Path) -> bool:
+    """Whether nothing is there, but for what a save that was killed has left."""
+    return not folder.exists() or all(path.name.endswith(PARTIAL) for path in folder.iterdir())
 
 
 def _is_ours(folder: Path) -> bool:
