@@ -13,7 +13,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from golden_data import GOLDEN
-from solfa.cli import about
+from solfa.cli import doctor
 from solfa.cli.main import app
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError, read_frames, read_store
@@ -142,8 +142,9 @@ def test_models_without_runs_lists_what_is_published(tmp_path: Path) -> None:
 
 def test_doctor_decodes_every_format() -> None:
     output = solfa("doctor").stdout
-    for name in ("wav", "flac", "ogg", "opus", "mp3", "m4a"):
+    for name in ("wav", "flac", "ogg", "opus", "mp3", "m4a", "solfa-small", "solfa-mulan-small"):
         assert any(line.split()[:2] == [name, "ok"] for line in output.splitlines()), output
+    assert "3 tracks made, indexed and found again" in output and "All is well." in output
     assert "PyTorch" in output and "free in this folder" in output
 
 
@@ -151,8 +152,9 @@ def test_doctor_tells_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, sample_rate: int) -> np.ndarray:
         raise AudioError("no decoder")
 
-    monkeypatch.setattr(about, "read_audio", refuse)
-    assert "FAILS  no decoder" in solfa("doctor", exit_code=1).stdout
+    monkeypatch.setattr(doctor, "read_audio", refuse)
+    said = solfa("doctor", exit_code=1).stdout
+    assert "FAILS  no decoder" in said and "Something FAILS" in said
 
 
 def test_doctor_does_not_blame_the_decoder_for_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,10 +165,10 @@ def test_doctor_does_not_blame_the_decoder_for_what_cannot_be_made(monkeypatch: 
     assert "not tried  this machine cannot make one" in solfa("doctor").stdout
 
 
-def test_an_expected_error_is_one_message_and_exit_code_1(tmp_path: Path, tiny_encoder: AudioEncoder) -> None:
+def test_an_expected_error_is_one_message_and_exit_code_3(tmp_path: Path, tiny_encoder: AudioEncoder) -> None:
     command = [sys.executable, "-m", "solfa", "similar", "a.wav", "--library", str(tmp_path / "none")]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "There is no library" in done.stderr and "Traceback" not in done.stderr
 
 

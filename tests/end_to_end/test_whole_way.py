@@ -94,12 +94,12 @@ def test_from_a_folder_of_music_to_a_search_result(music: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("words", "code", "cure"),
     [
-        (["train", "muq_smal", "--out", "x"], 1, "Did you mean 'muq_small'"),
-        (["train", "muq_small", "--out", "x"], 1, "solfa data prepare"),
-        (["train", "muq_small", "--out", "x", "--set", "optim.lrr=3"], 1, "Did you mean 'lr'"),
-        (["train", "nowhere.json", "--out", "x"], 1, "nowhere.json"),
+        (["train", "muq_smal", "--out", "x"], 3, "Did you mean 'muq_small'"),
+        (["train", "muq_small", "--out", "x"], 3, "solfa data prepare"),
+        (["train", "muq_small", "--out", "x", "--set", "optim.lrr=3"], 3, "Did you mean 'lr'"),
+        (["train", "nowhere.json", "--out", "x"], 3, "nowhere.json"),
         (["train", "muq_small"], 2, "--out"),
-        (["data", "prepare", "nowhere"], 1, "Give a folder that holds music"),
+        (["data", "prepare", "nowhere"], 3, "Give a folder that holds music"),
     ],
 )
 def test_a_mistake_gets_one_message_with_the_cure(

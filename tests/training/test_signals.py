@@ -46,7 +46,7 @@ def test_a_signal_to_all_its_processes_ends_a_run_that_is_saved(
     process = started(config, tmp_path)
     os.killpg(process.pid, number)
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 1
+    assert process.returncode == 3
     assert "Continue with --resume" in " ".join(said.split())
     assert "Traceback" not in said
 
@@ -60,5 +60,5 @@ def test_a_second_training_in_the_same_folder_is_refused(small_run: RunConfig, t
     )
     first.kill()
     first.communicate()
-    assert second.returncode == 1
+    assert second.returncode == 3
     assert "Another process is writing" in second.stderr

@@ -35,7 +35,7 @@ def roundtrip(
     the same, 1 as far as silence), and the mean distance of mel bands in decibels, each over windows from
     5 to 85 ms.
 
-    Exit code: 0 if it is written, 1 if the codec or the recording cannot be read or OUT not be written.
+    Exit code: 0 if it is written, 3 if the codec or the recording cannot be read or OUT not be written.
     """
     writable_format(out)
     network = load_codec(codec).to(chosen_device(device))

@@ -39,7 +39,7 @@ def bundle(
     its language model). A published MuQ-MuLan takes three repositories of the hub; its bundle is one folder,
     and the weights of its parts, which are in its own file already, are not fetched.
 
-    Exit code: 0 if it is written, 1 if the model cannot be loaded or the folder holds something else.
+    Exit code: 0 if it is written, 3 if the model cannot be loaded or the folder holds something else.
     """
     loaded = load(model)
     if license and loaded.license not in ("", license):
@@ -68,7 +68,7 @@ def official(
     A model is refused if the official program would compute something else: a MuQ with other than 128 mel
     bands every 10 ms at 24 kHz, for instance.
 
-    Exit code: 0 if it is written, 1 if the model cannot be loaded or written so, or the folder is not empty.
+    Exit code: 0 if it is written, 3 if the model cannot be loaded or written so, or the folder is not empty.
     """
     saved = save_official(model, out)
     typer.echo(f"{saved} holds {model} in the official layout: {_megabytes(saved)}. Its README.md loads it.")

@@ -1,45 +1,110 @@
-"""The command ``solfa``: its parts, its errors and its exit codes."""
+"""The command ``solfa``: its parts, its errors and its exit codes.
+
+A command's rooms are imported when it is called: help and version need none of them.
+"""
 
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 import typer
-from rich.logging import RichHandler
+from typer.core import TyperGroup
 
-from solfa.checkpoint import CheckpointError
-from solfa.cli import about, codec, data, embed, export, library, probe, search, serve, tag, train
 from solfa.cli.memory import keep_freed_memory
-from solfa.cli.progress import console
-from solfa.config import ConfigError
-from solfa.data.audio import AudioError
-from solfa.data.manifest import ManifestError
-from solfa.models import ModelError
-from solfa.targets import TargetError
-from solfa.training import Interrupted, TrainingError
+
+COMMANDS = {  # name -> where it is, and what help says of it before it is imported
+    "data": (
+        "solfa.cli.data:app",
+        "Lists of tracks, from your own or freely licensed music; and codes stored for them.",
+    ),
+    "codec": ("solfa.cli.codec:app", "A codec of one's own, fitted by 'solfa train rvq_vae'."),
+    "export": ("solfa.cli.export:app", "A model in a form in which it can be passed on."),
+    "library": ("solfa.cli.library:app", "What other programs take from a library, and its map."),
+    "train": ("solfa.cli.train:train", "Train a quantizer or an encoder."),
+    "embed": ("solfa.cli.embed:embed", "Embed tracks: one vector for each, and hidden states if wanted."),
+    "probe": (
+        "solfa.cli.probe:probe",
+        "Probe encoders: fit small heads on frozen hidden states, and score them on test.",
+    ),
+    "tag": (
+        "solfa.cli.tag:tag",
+        "Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.",
+    ),
+    "index": (
+        "solfa.cli.library:index",
+        "Make a library of tracks that can be searched, or bring one up to date.",
+    ),
+    "search": (
+        "solfa.cli.search:search",
+        "Find the tracks of a library that fit words, tracks, files or a sum of them.",
+    ),
+    "similar": ("solfa.cli.search:similar", "Find the tracks of a library that sound most like a file."),
+    "serve": (
+        "solfa.cli.serve:serve",
+        "Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.",
+    ),
+    "models": ("solfa.cli.about:models", "List what --model and solfa.load accept here."),
+    "doctor": (
+        "solfa.cli.doctor:doctor",
+        "Tell whether this machine decodes, loads and answers right.",
+    ),
+}
+NOT_DONE = 3  # the exit code of what could not be done; 1 is that of --strict and of doctor, 2 of wrong usage
+EXPECTED = (  # whose message is for people; besides them ImportError, OSError and ValueError
+    "solfa.training.trainer.TrainingError",
+    "solfa.training.trainer.Interrupted",
+)
+
+
+class Commands(Mapping[str, Any]):
+    """The commands by name; looking one up imports it."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, attribute = COMMANDS[name][0].split(":")
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, typer.Typer):
+            function, command = command, typer.Typer(add_completion=False, rich_markup_mode=None)
+            command.command(name)(function)
+        made = typer.main.get_command(command)
+        made.name = name
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class CommandsOnDemand(TyperGroup):
+    """A group whose commands are imported when one of them is called."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = Commands()  # type: ignore[assignment]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, without an import."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A line for each command, without an import."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in COMMANDS.items()])
+
 
 app = typer.Typer(
     name="solfa",
+    cls=CommandsOnDemand,
     help="Learn, probe and search music.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.add_typer(data.app, name="data")
-app.add_typer(codec.app, name="codec")
-app.add_typer(export.app, name="export")
-app.add_typer(library.app, name="library")
-for command in (
-    train.train, embed.embed, probe.probe, tag.tag, library.index, search.search, search.similar,
-    serve.serve, about.models, about.doctor,
-):  # fmt: skip
-    app.command()(command)
-
-EXPECTED = (
-    AudioError, CheckpointError, ConfigError, ImportError, Interrupted, ManifestError, ModelError,
-    TargetError, TrainingError, OSError, ValueError,
-)  # fmt: skip
 
 
 @app.callback(invoke_without_command=True)
@@ -50,25 +115,40 @@ def options(
     ),
 ) -> None:
     """Learn, probe and search music."""
+    if show_version:
+        typer.echo(f"solfa {version('solfa')}")
+        raise typer.Exit
     keep_freed_memory()
+    _log(verbose)
+
+
+def _log(verbose: bool) -> None:
+    from rich.logging import RichHandler
+
+    from solfa.cli.progress import console
+
     handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(message)s", handlers=[handler]
     )
     for noisy in ("httpx", "urllib3", "matplotlib", "tensorboard", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    if show_version:
-        typer.echo(f"solfa {version('solfa')}")
-        raise typer.Exit
 
 
 def run() -> None:
-    """Run a command; an error that was foreseen is one message and exit code 1."""
+    """Run a command; an error that was foreseen is one message and exit code 3."""
     try:
         app()
-    except EXPECTED as error:
-        if "--verbose" in sys.argv:
+    except Exception as error:
+        if "--verbose" in sys.argv or not _is_expected(error):
             raise
+        from solfa.cli.progress import console
+
         console.print(f"[bold red]solfa:[/] {type(error).__name__}", highlight=False)
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(NOT_DONE)
+
+
+def _is_expected(error: Exception) -> bool:
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
+    return isinstance(error, ImportError | OSError | ValueError) or not names.isdisjoint(EXPECTED)

@@ -8,8 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from solfa import distributed
-
 console = Console(stderr=True)
 SECONDS_BETWEEN_LINES = 60.0
 
@@ -17,6 +15,8 @@ SECONDS_BETWEEN_LINES = 60.0
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[[int, str], None]]:
     """Gives a function to be told how many are done, with a word about the newest."""
+    from solfa import distributed  # here, since it imports torch, and not every command needs that
+
     if not distributed.is_first():
         yield lambda done, note: None
     elif console.is_terminal:

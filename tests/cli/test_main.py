@@ -1,0 +1,138 @@
+"""The command as a whole: help without the rooms, exit codes, and a doctor who finds what is wrong."""
+
+import ast
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+import solfa
+from solfa.cli import main
+from solfa.cli.main import COMMANDS, app
+from solfa.models import bundled
+
+HEAVY = (
+    "torch",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "mir_eval",
+    "matplotlib",
+    "av",
+    "huggingface_hub",
+    "transformers",
+)
+
+
+def run(*words: str, exit_code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_of_a_command_what_its_own_help_says(name: str) -> None:
+    module, attribute = COMMANDS[name][0].split(":")
+    command = getattr(import_module(module), attribute)
+    own = command.info.help if isinstance(command, typer.Typer) else inspect.getdoc(command).splitlines()[0]
+    assert COMMANDS[name][1] == own
+    assert name in run("--help").stdout
+
+
+def imported_by(code: str) -> set[str]:
+    """Which of the heavy packages a fresh process has imported at the end of some code."""
+    code = f"import sys\n{code}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], []])
+def test_help_and_version_import_no_room(words: list[str]) -> None:
+    code = f"from solfa.cli.main import app\ntry:\n    app({words!r})\nexcept SystemExit:\n    pass"
+    assert imported_by(code) == set()
+
+
+def test_the_package_is_imported_when_it_is_asked_for() -> None:
+    assert imported_by("import solfa") == set()
+    assert "torch" in imported_by("import solfa\nsolfa.load")
+
+
+def test_every_public_name_is_there() -> None:
+    assert set(solfa.__all__) <= set(dir(solfa))
+    assert all(getattr(solfa, name) is not None for name in solfa.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'laod'"):
+        solfa.laod  # noqa: B018
+
+
+def test_a_command_that_is_not_there_gets_the_nearest() -> None:
+    assert "No such command 'serch'" in run("serch", exit_code=2).output
+
+
+@pytest.mark.parametrize(
+    ("error", "is_foreseen"),
+    [(ValueError("what to do"), True), (OSError("what to do"), True), (ImportError("what to do"), True),
+     (ArithmeticError("a bug"), False)],
+)  # fmt: skip
+def test_a_foreseen_error_is_a_message_and_exit_code_3(
+    error: Exception,
+    is_foreseen: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(sys, "argv", ["solfa", "index"])
+    with pytest.raises(SystemExit if is_foreseen else ArithmeticError) as ended:
+        main.run()
+    if is_foreseen:
+        assert ended.value.code == 3
+        assert "what to do" in capfd.readouterr().err
+
+
+def test_every_error_of_the_package_is_foreseen() -> None:
+    from solfa.training import Interrupted, TrainingError
+
+    assert main._is_expected(TrainingError("a disk")) and main._is_expected(Interrupted("Ctrl-C"))
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the bundled models, which the package takes for its own."""
+    folder = tmp_path / "weights"
+    shutil.copytree(bundled.WEIGHTS, folder)
+    monkeypatch.setattr(bundled, "WEIGHTS", folder)
+    return folder
+
+
+def test_doctor_finds_damaged_weights(weights: Path) -> None:
+    path = weights / "solfa-mulan-small" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    said = json.loads(run("doctor", "--json", exit_code=1).stdout)
+    verdicts = {model["name"]: model["verdict"] for model in said["models"]}
+    assert verdicts["solfa-small"] == "ok" and verdicts["solfa-mulan-small"] == "FAILS"
+    assert verdicts["search with solfa-small"] == "ok"  # with what is whole
+    assert "is damaged" in next(model["said"] for model in said["models"] if model["verdict"] == "FAILS")
+    assert not said["is_well"]
+
+
+def test_doctor_finds_a_missing_model(weights: Path) -> None:
+    shutil.rmtree(weights)
+    said = json.loads(run("doctor", "--json", exit_code=1).stdout)
+    assert said["models"][0]["verdict"] == "FAILS" and "Install solfa again" in said["models"][0]["said"]
+
+
+def test_doctor_names_the_command_for_what_an_extra_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    said = json.loads(run("doctor", "--json").stdout)
+    lacking = next(model for model in said["models"] if model["name"] == "solfa-mulan-small")
+    assert lacking["verdict"] == "not tried" and 'pip install "solfa[text]"' in lacking["said"]
+    assert said["is_well"]
