@@ -1,5 +1,6 @@
 """Writes audio files: good ones in every format, bad ones of every kind, and packages of them."""
 
+import struct
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -34,6 +35,25 @@ def write(path: Path, samples: np.ndarray, sample_rate: int = 48000, kind: str |
         path.write_bytes(_without_length_header(path.read_bytes(), sample_rate))
     else:
         _write_soundfile(path, samples, sample_rate, kind)
+    return path
+
+
+def write_tagged(path: Path, tags: list[tuple[str, str]], seconds: float = 1.5) -> Path:
+    """Write a FLAC file with tags, of which a name may stand several times."""
+    write(path, music(seconds), kind="flac")
+    texts = [f"{name}={value}".encode() for name, value in tags]
+    body = struct.pack("<I", 0) + struct.pack("<I", len(texts))
+    body += b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    data, position, kept = path.read_bytes(), 4, []
+    is_last = False
+    while not is_last:
+        is_last, kind = bool(data[position] & 0x80), data[position] & 0x7F
+        end = position + 4 + int.from_bytes(data[position + 1 : position + 4], "big")
+        if kind != 4:
+            kept.append(bytes([kind]) + data[position + 1 : end])
+        position = end
+    comments = bytes([0x80 | 4]) + len(body).to_bytes(3, "big") + body
+    path.write_bytes(b"fLaC" + b"".join(kept) + comments + data[position:])
     return path
 
 

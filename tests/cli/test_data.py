@@ -35,9 +35,12 @@ def test_prepare_can_be_repeated(tmp_path: Path, music: Path) -> None:
     assert first == second
 
 
-def test_prepare_reports_what_it_refused_and_says_so_by_its_exit_code(tmp_path: Path, music: Path) -> None:
+def test_prepare_reports_what_it_refused_and_says_so_by_its_exit_code_if_asked(
+    tmp_path: Path, music: Path
+) -> None:
     (music / "empty.mp3").touch()
-    answer = solfa("data", "prepare", music, "--out", tmp_path / "tracks.jsonl")
+    assert solfa("data", "prepare", music, "--out", tmp_path / "tracks.jsonl").exit_code == 0
+    answer = solfa("data", "prepare", music, "--out", tmp_path / "tracks.jsonl", "--strict")
     assert answer.exit_code == 1
     assert "empty file (0 bytes); copy or download it again" in answer.output
     (refused,) = map(json.loads, (tmp_path / "tracks.refused.jsonl").read_text().splitlines())

@@ -69,12 +69,18 @@ def test_embed_pools_mean_and_deviation(tiny_run: Path, music: Path, tmp_path: P
     assert read_store(tmp_path / "out")[1].shape == (4, 32)
 
 
-def test_embed_reports_a_bad_file_and_ends_with_1(tiny_run: Path, music: Path, tmp_path: Path) -> None:
+def test_embed_reports_a_bad_file_once_and_ends_with_1_if_that_is_asked_for(
+    tiny_run: Path, music: Path, tmp_path: Path
+) -> None:
     (music / "bad\n.mp3").write_text("words " * 99)
-    result = solfa("embed", music, "--model", tiny_run, "--out", tmp_path / "out", exit_code=1)
+    command = ("embed", music, "--model", tiny_run, "--out", tmp_path / "out")
+    result = solfa(*command)
     assert "4 tracks embedded" in result.stdout
     assert r"bad\n.mp3': not audio" in result.stdout
     assert json.loads((tmp_path / "out" / "refused.jsonl").read_text())["path"].endswith("bad\n.mp3")
+    result = solfa(*command, "--strict", exit_code=1)
+    assert "not audio" not in result.stdout and "1 of them are as they were before" in result.stdout
+    assert "not audio" in solfa(*command, "--again").stdout
 
 
 def test_embed_refuses_another_model(tiny_run: Path, other_run: Path, music: Path, tmp_path: Path) -> None:

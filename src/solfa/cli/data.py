@@ -14,20 +14,31 @@ from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.free import render_free
 from solfa.cli.progress import progress
+from solfa.cli.reports import (
+    SHOWN,
+    JsonOption,
+    StrictOption,
+    exit_code,
+    passed_over_values,
+    refused_values,
+    show_json,
+    show_passed_over,
+    show_refused,
+)
 from solfa.corpora.free_benchmark import Sources
 from solfa.corpora.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
 from solfa.corpora.pieces import choose_pieces
 from solfa.corpora.rendered import Rendered, find_pieces, render_pieces
 from solfa.corpora.rendering import RenderingConfig
 from solfa.corpora.soundfonts import SOURCES, fetch_soundfont
+from solfa.data.folders import find_audio
 from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
-from solfa.data.prepare import MIN_SECONDS, Refused, find_audio, prepare_files, write_refused
+from solfa.data.prepare import MIN_SECONDS, Refused, prepare_files, prepare_found, write_refused
 from solfa.targets.labelling import REFUSED, label_tracks, load_target
 from solfa.tasks.catalogue import FREE
 
 SETS = {"core": CORE, "mid": MID}
 FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
-SHOWN = 20  # refused files on the screen; the report holds all
 CorpusArgument = Annotated[
     str,
     typer.Argument(help="'free', 'notes', 'mma', a folder or archive of POP909, or a folder of MIDI files."),
@@ -65,14 +76,17 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
     ] = None,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the tracks of a folder, each decoded once to its end.
 
     Writes one JSON line per track (path, seconds, sample_rate, channels, content_hash, tags, decoder), and
     beside it a report of refused files with the reason for each (tracks.refused.jsonl). Files that are not
-    audio by their name are passed over. Running it again writes both anew.
+    audio by their name are passed over, and counted by their kinds. Running it again writes both anew.
 
-    Exit code: 0 if every audio file was taken, 1 if some were refused, 2 for a usage error.
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done.
 
     Examples:
 
@@ -80,19 +94,28 @@ def prepare(
 
       solfa data prepare samples --out notes.jsonl --min-seconds 0.1
     """
-    paths, n_skipped = find_audio(music)
-    with progress("decoding", len(paths)) as tell:
-        prepared = prepare_files(
-            paths, min_seconds=min_seconds, n_workers=workers, progress=lambda n_done, _: tell(n_done, "")
+    found = find_audio(music)
+    with progress("decoding", len(found.paths)) as tell:
+        prepared = prepare_found(
+            found, min_seconds=min_seconds, n_workers=workers, progress=lambda n_done, _: tell(n_done, "")
         )
     report = out.with_suffix(".refused.jsonl")
     write_refused(prepared.refused, report)
     write_manifest(prepared.tracks, out)
-    _show_hours({out: prepared.tracks})
-    if n_skipped:
-        _say(f"{n_skipped} files that are not audio by their name were passed over.")
-    _show_refused(prepared.refused, report)
-    raise typer.Exit(1 if prepared.refused else 0)
+    if as_json:
+        show_json(
+            {
+                "manifest": str(out), "n_tracks": len(prepared.tracks),
+                "seconds": sum(track.seconds for track in prepared.tracks), "report": str(report),
+                "refused": refused_values(prepared.refused),
+                "passed_over": passed_over_values(prepared.passed_over),
+            }
+        )  # fmt: skip
+    else:
+        _show_hours({out: prepared.tracks})
+        show_passed_over(prepared.passed_over)
+        _show_refused(prepared.refused, report)
+    raise typer.Exit(exit_code(len(prepared.refused), strict))
 
 
 @app.command()
@@ -275,8 +298,7 @@ def _show_rendered(done: Rendered) -> None:
 
 
 def _show_refused(refused: list[Refused], report: Path) -> None:
-    for item in refused[:SHOWN]:
-        _say(f"[yellow]refused[/yellow] {escape(repr(str(item.path)))}: {escape(item.reason)}")
+    show_refused(refused)
     if refused:
         _say(f"{len(refused)} files refused; all of them with reasons: {escape(str(report))}")
 

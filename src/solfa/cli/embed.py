@@ -1,6 +1,5 @@
 """solfa embed: files -> vectors or hidden states in a folder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,18 @@ from solfa import models
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
-from solfa.data.prepare import Refused
+from solfa.cli.reports import (
+    AgainOption,
+    JsonOption,
+    StrictOption,
+    exit_code,
+    passed_over_values,
+    refused_values,
+    show_json,
+    show_passed_over,
+    show_refused,
+)
+from solfa.data.folders import Found, find_music
 from solfa.embedding import (
     EmbeddingStore,
     Extraction,
@@ -22,15 +32,12 @@ from solfa.embedding import (
     check_precision,
     default_windows,
     describe_space,
-    find_tracks,
     resolve_layer,
 )
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
 from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import GuidedTask, guided_layer
-
-SHOWN = 20  # refused files on the screen; the report holds all
 
 ModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")
@@ -81,6 +88,9 @@ def embed(
     batch: BatchOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = 0,
+    again: AgainOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Embed tracks: one vector for each, and hidden states if wanted.
 
@@ -90,24 +100,28 @@ def embed(
     music was added: what is there is not computed again. Tracks of any length are embedded in windows of
     30 s with 5 s of context.
 
-    Exit code: 0 if all tracks are embedded, 1 if some were refused, 2 for a usage error.
+    Files that are not audio by their name are passed over, and counted by their kinds. A file that was
+    refused is tried again when it has changed, or with --again.
+
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done.
     """
-    if frame_layer and not frames:
-        raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
+    _refuse_useless(precision, device, has_layers=bool(frame_layer), frames=frames)
     if task and layer is not None:
         raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
-    _refuse_useless(precision, device)
-    tracks = find_tracks(paths)
+    found = find_music(paths)
     encoder = load_encoder(model, device, threads)
     if task:
         layer = _layer_for(task, encoder, model)
     space = space_of(encoder, model, layer, pool, precision)
     layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
     work = Work(windows_at_once=batch, n_workers=workers)
-    with EmbeddingStore(out, space, layers) as store, progress("embedding", len(tracks)) as tell:
-        done = store.extend(tracks, encoder, work=work, progress=tell)
-    _report(done, out)
-    raise typer.Exit(1 if done.refused else 0)
+    with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
+        done = store.extend(
+            found.paths, encoder, work=work, progress=tell, again=again, refused=found.refused
+        )
+    _report(done, found, out, as_json)
+    raise typer.Exit(exit_code(len(done.refused) + len(done.refused_before), strict))
 
 
 def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
@@ -125,36 +139,38 @@ def space_of(
     return describe_space(encoder, model, layer=number, pool=pool, windows=windows, precision=precision)
 
 
-def show_refused(refused: Sequence[Refused]) -> None:
-    """The first of the files that could not be used, and why."""
-    for bad in refused[:SHOWN]:
-        typer.echo(f"refused {shown(bad.path)}: {bad.reason}")
-    if len(refused) > SHOWN:
-        typer.echo(f"... and {len(refused) - SHOWN} more")
-
-
-def shown(path: Path) -> str:
-    """A file name on one line of any terminal, relative to where the user is if it is below."""
-    here = Path.cwd()
-    name = str(path.relative_to(here) if path.is_relative_to(here) else path)
-    return name if name.isprintable() else ascii(name)
-
-
 def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str) -> int:
     found = guided_layer(encoder, model, task)
     typer.echo(f"layer {found.number} for {task} ({found.reason})")
     return found.number
 
 
-def _refuse_useless(precision: Precision, device: str) -> None:
+def _refuse_useless(precision: Precision, device: str, *, has_layers: bool, frames: bool) -> None:
+    if has_layers and not frames:
+        raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
     try:
         check_precision(precision, chosen_device(device))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _report(done: Extraction, out: Path) -> None:
+def _report(done: Extraction, found: Found, out: Path, as_json: bool) -> None:
+    n_refused = len(done.refused) + len(done.refused_before)
+    if as_json:
+        show_json(
+            {
+                "store": str(out), "n_embedded": done.n_embedded, "n_known": done.n_known,
+                "refused": refused_values(done.refused),
+                "refused_before": refused_values(done.refused_before),
+                "report": str(out / REFUSED) if n_refused else None,
+                "passed_over": passed_over_values(found.passed_over),
+            }
+        )  # fmt: skip
+        return
+    show_passed_over(found.passed_over)
     show_refused(done.refused)
     typer.echo(f"{done.n_embedded} tracks embedded, {done.n_known} were there already: {out}")
-    if done.refused:
-        typer.echo(f"{len(done.refused)} files refused; all of them with reasons: {out / REFUSED}")
+    if n_refused:
+        typer.echo(f"{n_refused} files refused; all of them with reasons: {out / REFUSED}")
+    if done.refused_before:
+        typer.echo(f"{len(done.refused_before)} of them are as they were before; --again tries them.")

@@ -12,15 +12,27 @@ from solfa.cli.embed import (
     ThreadsOption,
     WorkersOption,
     load_encoder,
-    show_refused,
     space_of,
 )
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
-from solfa.embedding import Pool, Space, Work, describe_space, find_tracks, resolve_layer
+from solfa.cli.reports import (
+    AgainOption,
+    JsonOption,
+    StrictOption,
+    exit_code,
+    passed_over_values,
+    refused_values,
+    show_json,
+    show_passed_over,
+    show_refused,
+    shown,
+)
+from solfa.data.folders import find_music
+from solfa.embedding import Pool, Space, Work, describe_space, resolve_layer
 from solfa.models import AudioEncoder
 from solfa.models.bundled import MUSIC_TEXT
-from solfa.retrieval import Changes, Library, Searcher
+from solfa.retrieval import Changes, Library, Searcher, known_space
 from solfa.retrieval.export import export_json, export_parquet
 from solfa.retrieval.pictures import draw_map
 
@@ -51,22 +63,40 @@ def index(
     batch: BatchOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = 0,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove all tracks that are gone, however many there are.")
+    ] = False,
+    again: AgainOption = False,
+    strict: StrictOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a library of tracks that can be searched, or bring one up to date.
 
-    Only files that are new or changed are read. A track that is gone from one of the folders is removed;
-    tracks of folders that are not named stay. Several commands may work on one library at once, and after
-    an interruption the same command goes on. --model, --layer and --pool are for a new library.
+    Only files that are new or changed are read, and a file that was refused only when it has changed, or with
+    --again. A track that is gone from one of the folders is removed; tracks of folders that are not named
+    stay. So do those below a folder that cannot be read; and without --prune also those of a folder that is
+    empty now, and all if more than a fifth of the library is gone: a disk may not be mounted. Files that are
+    not audio by their name are passed over, and counted by their kinds. All files that were refused stand in
+    LIBRARY.refused.jsonl, with reasons. Several commands may work on one library at once, and after an
+    interruption the same command goes on. --model, --layer and --pool are for a new library.
 
-    Exit code: 0 if all tracks are in, 1 if some were refused, 2 for a usage error.
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done.
     """
+    found = None if prune else find_music(music)  # before a model is loaded
     encoder, space = _encoder_and_space(library, model, layer, pool, device, threads)
     work = Work(windows_at_once=batch, n_workers=workers)
-    with Library(library, space) as opened, progress("indexing", len(find_tracks(music))) as tell:
-        changes = opened.update(music, encoder, work=work, progress=tell)
-        n_tracks = len(opened)
-    _report(changes, n_tracks, library)
-    raise typer.Exit(1 if changes.refused else 0)
+    n_files = len(found.paths) if found else None
+    with (
+        Library(library, space, at_once=False) as opened,
+        progress("indexing", n_files) as tell,
+    ):
+        changes = opened.update(
+            music, encoder, found=found, work=work, progress=tell, again=again, prune=prune
+        )
+        n_tracks, report = len(opened), opened.write_report(changes.refused)
+    (_report_json if as_json else _report)(changes, n_tracks, library, report)
+    raise typer.Exit(exit_code(len(changes.refused) + len(changes.refused_before), strict))
 
 
 @app.command()
@@ -115,9 +145,8 @@ def _encoder_and_space(
     library: Path, model: str | None, layer: int | None, pool: Pool | None, device: str, threads: int
 ) -> tuple[AudioEncoder, Space]:
     """What the options say, and for an existing library else what it was made with."""
-    if library.exists():
-        with Library(library) as opened:
-            known = opened.space
+    known = known_space(library)
+    if known:
         name = model or known.model
         encoder = load_encoder(name, device, threads)
         number = known.layer if layer is None else resolve_layer(encoder, layer)
@@ -130,10 +159,32 @@ def _encoder_and_space(
     return encoder, space_of(encoder, model or MUSIC_TEXT, layer, pool or "mean")
 
 
-def _report(changes: Changes, n_tracks: int, library: Path) -> None:
+def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None) -> None:
+    show_passed_over(changes.passed_over)
     show_refused(changes.refused)
+    for kept in changes.kept:
+        typer.echo(f"kept {kept.n} tracks of {shown(kept.folder)}, {kept.reason}")
+    n_refused = len(changes.refused) + len(changes.refused_before)
     typer.echo(
         f"{library}: {n_tracks} tracks ({changes.n_added} added, {changes.n_changed} changed, "
         f"{changes.n_moved} moved, {changes.n_removed} removed, {changes.n_unchanged} as before, "
-        f"{len(changes.refused)} refused)"
+        f"{n_refused} refused)"
     )
+    if report:
+        typer.echo(f"all files that were refused, with reasons: {report}")
+    if changes.refused_before:
+        typer.echo(f"{len(changes.refused_before)} of them are as they were before; --again tries them.")
+
+
+def _report_json(changes: Changes, n_tracks: int, library: Path, report: Path | None) -> None:
+    kept = [{"folder": str(item.folder), "n": item.n, "reason": item.reason} for item in changes.kept]
+    show_json(
+        {
+            "library": str(library), "n_tracks": n_tracks, "added": changes.n_added,
+            "changed": changes.n_changed, "moved": changes.n_moved, "removed": changes.n_removed,
+            "unchanged": changes.n_unchanged, "kept": kept, "refused": refused_values(changes.refused),
+            "refused_before": refused_values(changes.refused_before),
+            "report": str(report) if report else None,
+            "passed_over": passed_over_values(changes.passed_over),
+        }
+    )  # fmt: skip

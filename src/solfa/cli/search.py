@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder, shown
+from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
 from solfa.cli.examples import examples
 from solfa.cli.library import LibraryOption, OptionalModelOption
+from solfa.cli.reports import JsonOption, shown
 from solfa.retrieval import ExactIndex, Filters, Index, Match, Searcher
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.filters import FORMS
@@ -20,7 +21,6 @@ NumberOption = Annotated[int, typer.Option("--n", min=1, help="At most so many t
 FilterOption = Annotated[
     list[str] | None, typer.Option("--filter", metavar="NAME=VALUE", help=f"May be repeated: {FORMS}.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PlaylistOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write a playlist besides.")]
 IndexOption = Annotated[
     IndexKind,

@@ -1,7 +1,7 @@
 """solfa tag: files -> labels, by a model that was fine-tuned on them, or any tags by a music-text model."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +12,12 @@ from rich.table import Table
 
 from solfa import models
 from solfa.cli.device import chosen_device
-from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption, show_refused, shown
+from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
+from solfa.cli.reports import StrictOption, exit_code, show_passed_over, show_refused, shown
+from solfa.data.folders import find_music
 from solfa.data.prepare import Refused
-from solfa.embedding import find_tracks
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.files import whole_file
 from solfa.json_files import write_json_lines
@@ -54,6 +55,7 @@ def tag(
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
+    strict: StrictOption = False,
 ) -> None:
     """Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.
 
@@ -61,28 +63,25 @@ def tag(
     averaged. Classes sum to 1; tags stand alone; of numbers the values are shown. A music-text model knows no
     labels and tags with any words of --tags: their values are cosines, good for comparing tracks.
 
-    Exit code: 0 if all tracks are tagged, 1 if some were refused, 2 for a usage error.
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done.
     """
     if out and out.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"--out ends in .jsonl or .csv, not {out.name}.")
     if threads:
         torch.set_num_threads(threads)
-    tracks = find_tracks(paths)
+    found = find_music(paths)
     tagger = _tagger(models.load(model, chosen_device(device)), str(model), tags, prompt)
-    rows: list[dict[str, Any]] = []
-    refused: list[Refused] = []
-    with progress("tagging", len(tracks)) as tell:
-        for done, outcome in enumerate(_outcomes(tracks, tagger, over_time), 1):
-            if isinstance(outcome, Refused):
-                refused.append(outcome)
-            else:
-                rows += _rows(outcome, tagger, top, over_time is not None)
-            tell(done, "")
+    outcomes = _tagged(found.paths, tagger, over_time)
+    refused = found.refused + [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+    tagged = [outcome for outcome in outcomes if isinstance(outcome, Tagged)]
+    rows = [row for one in tagged for row in _rows(one, tagger, top, over_time is not None)]
     if out:
         _write(rows, out)
     _show(rows, over_time is not None)
+    show_passed_over(found.passed_over)
     show_refused(refused)
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(exit_code(len(refused), strict))
 
 
 def _tagger(
@@ -104,12 +103,19 @@ def _tagger(
     return model
 
 
-def _outcomes(
+def _tagged(
     tracks: Sequence[Path], tagger: Tagger | ZeroShotTagger, clip_seconds: float | None
-) -> Iterator[Tagged | Refused]:
+) -> list[Tagged | Refused]:
     if isinstance(tagger, Tagger):
-        return tag_files(tracks, tagger, clip_seconds=clip_seconds)
-    return tagger.tag_files(tracks, clip_seconds=clip_seconds)
+        outcomes = tag_files(tracks, tagger, clip_seconds=clip_seconds)
+    else:
+        outcomes = tagger.tag_files(tracks, clip_seconds=clip_seconds)
+    done: list[Tagged | Refused] = []
+    with progress("tagging", len(tracks)) as tell:
+        for outcome in outcomes:
+            done.append(outcome)
+            tell(len(done), outcome.path.name)
+    return done
 
 
 def _rows(

@@ -68,7 +68,7 @@ def read_manifest(path: Path) -> list[Track]:
 
 def write_manifest(tracks: Iterable[Track], path: Path) -> None:
     """Write ``tracks`` to ``path``, whole or not at all."""
-    folder = _absolute(path.parent)
+    folder = absolute(path.parent)
     write_json_lines((_values(track, folder) for track in tracks), path)
 
 
@@ -169,12 +169,12 @@ def track_values(track: Track) -> dict[str, Any]:
 
 
 def _values(track: Track, folder: Path) -> dict[str, Any]:
-    path = _absolute(track.path)
+    path = absolute(track.path)
     shown = path.relative_to(folder) if path.is_relative_to(folder) else path
     return track_values(track) | {"path": shown.as_posix()}
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
     """Absolute, without ``..``; links are kept, as ``Path.resolve`` would not: they may order a library."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
@@ -194,7 +194,7 @@ def _read_line(line: str, path: Path, number: int) -> Track:
     if not (0 < values["seconds"] < math.inf) or values["sample_rate"] < 1 or values["channels"] < 1:
         raise _broken(path, number, "has a length, a sample rate or a channel count that is not positive")
     return Track(
-        path=_absolute(path.parent) / values["path"],
+        path=absolute(path.parent) / values["path"],
         seconds=float(values["seconds"]),
         sample_rate=values["sample_rate"],
         n_channels=values["channels"],

@@ -1,39 +1,36 @@
 """A folder of music -> manifest, with a report of what was refused and why."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import tinytag
-
-from solfa.data.audio import AudioError
 from solfa.data.damage import check_audio
+from solfa.data.folders import AUDIO_SUFFIXES, Found, NoAudioError, PassedOver, find_audio
 from solfa.data.manifest import Track
+from solfa.data.refused import Refused, check_is_file, refusal
+from solfa.data.tags import read_tags
+from solfa.files import sha256
 from solfa.json_files import write_json_lines
 
-AUDIO_SUFFIXES = (
-    *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka"),
-    *(".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".spx", ".tta", ".w64", ".wav", ".wave"),
-    *(".webm", ".wma", ".wv"),
-)
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "NoAudioError",
+    "Prepared",
+    "Refused",
+    "hash_content",
+    "prepare_file",
+    "prepare_files",
+    "prepare_folder",
+    "prepare_found",
+    "write_refused",
+]
+
 MIN_SECONDS = 1.0
-TAGS = ("title", "artist", "album", "albumartist", "composer", "genre", "year", "track")
 
-
-class NoAudioError(ValueError):
-    """A folder in which there is nothing to prepare; the message says the cure."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A file that is left out, and why."""
-
-    path: Path
-    reason: str
+Tags = Callable[[Path], Mapping[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,12 @@ class Prepared:
 
     tracks: list[Track]
     refused: list[Refused]
-    n_skipped: int = 0  # files that are not audio by their name: covers, texts
+    passed_over: tuple[PassedOver, ...] = ()  # by their names: covers, texts, files of systems
+
+    @property
+    def n_skipped(self) -> int:
+        """How many files were passed over by their names."""
+        return sum(item.n for item in self.passed_over)
 
 
 def prepare_folder(
@@ -50,23 +52,37 @@ def prepare_folder(
     *,
     min_seconds: float = MIN_SECONDS,
     n_workers: int | None = None,
-    tags: Callable[[Path], Mapping[str, str]] | None = None,
+    tags: Tags | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Decode each audio file below ``folder`` to its end, and list those that can be learned from.
 
-    Links are followed; every folder is entered once. What is left out because its name is not that of audio
-    is counted. For the other arguments see ``prepare_files``.
+    Links are followed; every folder is entered once. A folder that cannot be read is refused by its
+    name. What is left out by its name is counted. For the other arguments see ``prepare_files``.
 
     Raises:
         FileNotFoundError: no such folder.
-        NoAudioError: the folder is empty, or holds no audio.
+        NoAudioError: the folder is empty, cannot be read, or holds no audio.
     """
-    paths, n_skipped = find_audio(folder)
-    prepared = prepare_files(
-        paths, min_seconds=min_seconds, n_workers=n_workers, tags=tags, progress=progress
+    return prepare_found(
+        find_audio(folder), min_seconds=min_seconds, n_workers=n_workers, tags=tags, progress=progress
     )
-    return replace(prepared, n_skipped=n_skipped)
+
+
+def prepare_found(
+    found: Found,
+    *,
+    min_seconds: float = MIN_SECONDS,
+    n_workers: int | None = None,
+    tags: Tags | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """As ``prepare_folder``, of what was found in one."""
+    prepared = prepare_files(
+        found.paths, min_seconds=min_seconds, n_workers=n_workers, tags=tags, progress=progress
+    )
+    refused = [*found.refused, *prepared.refused]
+    return replace(prepared, refused=refused, passed_over=tuple(found.passed_over))
 
 
 def prepare_files(
@@ -74,7 +90,7 @@ def prepare_files(
     *,
     min_seconds: float = MIN_SECONDS,
     n_workers: int | None = None,
-    tags: Callable[[Path], Mapping[str, str]] | None = None,
+    tags: Tags | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Decode each of ``paths`` to its end, and list those that can be learned from, in their order.
@@ -86,7 +102,7 @@ def prepare_files(
         tags: further tags of a file, over those that it carries itself.
         progress: called with the number of files done and the number of all.
     """
-    check = partial(_prepare_file, min_seconds=min_seconds, tags=tags or (lambda path: {}))
+    check = partial(prepare_file, min_seconds=min_seconds, tags=tags)
     found: list[Track | Refused] = []
     # Threads serve: the decoders, the digest and NumPy all let go of the interpreter while they work.
     with ThreadPoolExecutor(n_workers or os.cpu_count()) as pool:
@@ -100,68 +116,45 @@ def prepare_files(
     )
 
 
-def find_audio(folder: Path) -> tuple[list[Path], int]:
-    """Files below ``folder`` that are audio by their name, sorted, and how many are not."""
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"{str(folder)!r} {what}. Give a folder that holds music.")
-    paths = sorted(_walk(folder))
-    audio = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
-    if not paths:
-        raise NoAudioError(f"{str(folder)!r} is empty. Give a folder that holds music.")
-    if not audio:
-        raise NoAudioError(
-            f"{str(folder)!r} holds {len(paths)} files but no audio. Give a folder with files that end on "
-            f"one of: {' '.join(AUDIO_SUFFIXES)}"
-        )
-    return audio, len(paths) - len(audio)
-
-
-def write_refused(refused: list[Refused], path: Path) -> None:
-    """Write the report of refused files as JSON lines of ``path`` and ``reason``."""
-    write_json_lines(({"path": str(item.path), "reason": item.reason} for item in refused), path)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files below ``folder``, links followed; a folder reached twice, as in a loop, is entered once."""
-    entered = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        status = Path(parent).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
-
-
-def _prepare_file(
-    path: Path, min_seconds: float, tags: Callable[[Path], Mapping[str, str]]
+def prepare_file(
+    path: Path,
+    *,
+    min_seconds: float = MIN_SECONDS,
+    tags: Tags | None = None,
+    content_hash: str | None = None,
 ) -> Track | Refused:
+    """What a file holds, or why it is left out: whatever goes wrong with it is a refusal, and never an error.
+
+    Args:
+        path: the file.
+        min_seconds: shorter files are refused.
+        tags: further tags of a file, over those that it carries itself.
+        content_hash: if it is known already.
+    """
     try:
+        check_is_file(path)
         info = check_audio(path, min_seconds=min_seconds)
-        with path.open("rb") as file:
-            content_hash = hashlib.file_digest(file, "sha256").hexdigest()
-    except AudioError as error:
-        return Refused(path=path, reason=error.reason)
-    except OSError as error:
-        reason = error.strerror or "it is gone, or a link to nothing"
-        return Refused(path=path, reason=f"cannot be read ({reason}); check the file and its permissions")
+        content_hash = content_hash or hash_content(path)
+        known = read_tags(path) | dict(tags(path) if tags else {})
+    except Exception as error:
+        return refusal(path, error)
     return Track(
         path=path,
         seconds=info.seconds,
         sample_rate=info.sample_rate,
         n_channels=info.n_channels,
         content_hash=content_hash,
-        tags=_read_tags(path) | dict(tags(path)),
+        tags=known,
         decoder=info.decoder,
     )
 
 
-def _read_tags(path: Path) -> dict[str, str]:
-    try:
-        found = tinytag.TinyTag.get(path, duration=False)
-    except Exception:  # a tag is never worth a track, and parsers of hostile bytes raise anything
-        return {}
-    values = {name: getattr(found, name, None) for name in TAGS}
-    return {name: str(value).strip() for name, value in values.items() if value not in (None, "")}
+def hash_content(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises AudioError if it is no regular file."""
+    check_is_file(path)
+    return sha256(path)
+
+
+def write_refused(refused: list[Refused], path: Path) -> None:
+    """Write the report of refused files as JSON lines of ``path`` and ``reason``."""
+    write_json_lines(({"path": str(item.path), "reason": item.reason} for item in refused), path)

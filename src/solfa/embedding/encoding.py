@@ -46,7 +46,7 @@ def encode(
         precision: of the forward pass.
 
     Returns:
-        Pieces; in place of a window that the encoder refuses, its ValueError.
+        Pieces; in place of a window that the encoder refuses or fails at, its error.
 
     Raises:
         NotFiniteError: the encoder is at fault, and would refuse one window after the other.
@@ -128,14 +128,14 @@ def _drain(made: "Queue[Any]") -> None:
 
 def _encode_batch(
     batch: Sequence[tuple[K, Window]], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
-) -> Iterator[tuple[K, Piece | ValueError]]:
+) -> Iterator[tuple[K, Piece | Exception]]:
     if not batch:
         return
     try:
         pieces = _pieces([window for _, window in batch], encoder, layers, precision)
     except NotFiniteError:
         raise
-    except ValueError as error:
+    except Exception as error:  # memory that ended, among others: one window may still have its place
         if len(batch) == 1:
             yield batch[0][0], error
         else:  # one of them is at fault: find it, and give the others what is theirs

@@ -1,6 +1,5 @@
 """Files -> tracks with vectors; a bad file is refused with its reason, and the rest goes on."""
 
-import hashlib
 import os
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.data.audio import AudioError
 from solfa.data.manifest import Track
-from solfa.data.prepare import Refused, prepare_files
+from solfa.data.prepare import hash_content, prepare_file
+from solfa.data.refused import Refused, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.segments import Segment, SegmentMoments
-from solfa.embedding.space import Space
+from solfa.embedding.space import Pool, Space
 from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
 from solfa.frames import FrameGrid
@@ -106,27 +105,66 @@ def embed_files(
     n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
     read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows, tags=tags)
     with read_ahead(read, paths, n_workers=n_workers, n_ahead=2 * n_windows) as items:
-        moments: dict[Source, tuple[Moments, SegmentMoments]] = {}
+        tracks = _Tracks(encoder, space.pool, keep_frames)
         layers = (space.layer, *frame_layers)
         for key, item in encode(items, encoder, layers, n_windows, space.precision):
-            if not isinstance(item, Piece):
-                moments.pop(key, None)
-                yield item if isinstance(item, Copy | Refused) else _refused(key.track.path, item)
-                continue
-            whole, parts = moments.setdefault(key, (Moments(), SegmentMoments(encoder)))
-            whole.add(item.states[0])
-            parts.add(item.states[0])
-            if keep_frames:
-                keep_frames(key.track, item.states[1:])
-            if item.is_last:
-                segments = moments.pop(key)[1].pooled(space.pool, key.track.seconds)
-                yield Embedded(key, whole.pooled(space.pool), segments, whole.n_frames)
+            outcome = tracks.take(key, item)
+            if outcome is not None:
+                yield outcome
 
 
-def hash_content(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class _Tracks:
+    """Tracks whose pieces are coming, each to one outcome."""
+
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        pool: Pool,
+        keep_frames: Callable[[Track, Float[Tensor, "layer frame dim"]], None] | None,
+    ) -> None:
+        self.encoder, self.pool, self.keep_frames = encoder, pool, keep_frames
+        self._begun: dict[Source, tuple[Moments, SegmentMoments]] = {}
+        self._refused: set[Source] = set()  # more of them may come, and is of no use
+
+    def take(
+        self, source: Source | None, item: Piece | Copy | Refused | Exception
+    ) -> Embedded | Copy | Refused | None:
+        """What has become of a track by its next piece, or by what came instead; None if more will come."""
+        if source is None or source in self._refused:
+            return item if source is None and isinstance(item, Copy | Refused) else None
+        try:
+            if isinstance(item, Piece):
+                return self._add(source, item)
+            outcome = item if isinstance(item, Copy | Refused) else refusal(source.track.path, item)
+        except _FramesError as error:
+            raise error.cause from None
+        except Exception as error:
+            outcome = refusal(source.track.path, error)
+        self._refused.add(source)
+        self._begun.pop(source, None)
+        return outcome
+
+    def _add(self, source: Source, piece: Piece) -> Embedded | None:
+        whole, parts = self._begun.setdefault(source, (Moments(), SegmentMoments(self.encoder)))
+        whole.add(piece.states[0])
+        parts.add(piece.states[0])
+        if self.keep_frames:
+            try:
+                self.keep_frames(source.track, piece.states[1:])
+            except OSError as error:  # of the disk that they are kept on, and of no file
+                raise _FramesError(error) from error
+        if not piece.is_last:
+            return None
+        del self._begun[source]
+        segments = parts.pooled(self.pool, source.track.seconds)
+        return Embedded(source, whole.pooled(self.pool), segments, whole.n_frames)
+
+
+class _FramesError(Exception):
+    """Hidden states that cannot be kept."""
+
+    def __init__(self, cause: OSError) -> None:
+        self.cause = cause
 
 
 def _examine(
@@ -145,21 +183,12 @@ def _examine(
         if content_hash in known:
             yield None, Copy(path, stamp, content_hash)
             return
-        prepared = prepare_files([path], min_seconds=0.0, n_workers=1, tags=tags)
-        if prepared.refused:
-            yield None, prepared.refused[0]
+        track = prepare_file(path, min_seconds=0.0, tags=tags, content_hash=content_hash)
+        if isinstance(track, Refused):
+            yield None, track
             return
-        source = Source(prepared.tracks[0], stamp)
+        source = Source(track, stamp)
         for window in cut_windows(path, grid, windows):
             yield source, window
-    except (AudioError, OSError) as error:
-        yield source, _refused(path, error)
-
-
-def _refused(path: Path, error: Exception) -> Refused:
-    if isinstance(error, AudioError):
-        return Refused(path=path, reason=error.reason)
-    if isinstance(error, OSError):
-        reason = error.strerror or "it is gone"
-        return Refused(path=path, reason=f"cannot be read ({reason}); check the file and its permissions")
-    return Refused(path=path, reason=str(error))
+    except Exception as error:
+        yield source, refusal(path, error)

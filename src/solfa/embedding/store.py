@@ -4,14 +4,15 @@
     DIR/tracks.jsonl    a manifest; each line also says in which row its vector is
     DIR/vectors.npy     float32 (row dim)
     DIR/frames/         if hidden states are kept: HASH.npy, float32 (frame layer dim), for each content
-    DIR/refused.jsonl   files that the last run left out, and why
+    DIR/refused.jsonl   files that are left out, and why
 
 A row is on the disk before the line that names it; what a killed run left half written, the next cuts off.
 """
 
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -26,10 +27,11 @@ from torch import Tensor
 
 from solfa.data.audio import RESAMPLER
 from solfa.data.manifest import Track, track_values
-from solfa.data.prepare import Refused
+from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import FRAMES, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.growing import GrowingArray
+from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.embedding.space import Space, space_from_values
 from solfa.files import PARTIAL, FolderLock
 from solfa.json_files import (
@@ -39,12 +41,14 @@ from solfa.json_files import (
     read_json_object,
     read_lines,
     write_json,
+    write_json_lines,
 )
 from solfa.models import AudioEncoder
 
 log = logging.getLogger(__name__)
 
 TRACKS, VECTORS, REFUSED = "tracks.jsonl", "vectors.npy", "refused.jsonl"
+FOLDER = "folder"  # in the report, in place of what tells that a file has not changed: they are always tried
 SECONDS_BETWEEN_COMMITS = 1.0
 CURE = "Make them with: solfa embed MUSIC --model MODEL --out {}"
 
@@ -59,7 +63,8 @@ class Extraction:
 
     n_embedded: int = 0
     n_known: int = 0  # were there already
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)  # and not known to be
+    refused_before: list[Refused] = field(default_factory=list)  # by an earlier run, for the same reason
 
 
 class EmbeddingStore:
@@ -93,6 +98,7 @@ class EmbeddingStore:
         self._stamps = {line["path"]: Stamp(line["n_bytes"], line["modified_ns"]) for line in lines}
         self._frames = _FrameFiles(folder / FRAMES) if self.frame_layers else None
         self._pending: list[dict[str, Any]] = []
+        self._spoken_of: dict[Path, Refusal] = {}
         self._last_commit = time.monotonic()
 
     def __enter__(self) -> "EmbeddingStore":
@@ -116,21 +122,29 @@ class EmbeddingStore:
         *,
         work: Work | None = None,
         progress: Callable[[int, str], None] | None = None,
+        again: bool = False,
+        refused: Sequence[Refused] = (),
     ) -> Extraction:
         """Add the vectors of ``paths`` that are not there; bad files are reported and left out.
 
-        A file is known by its path, size and time of change, or else by its content. Interrupted at any
-        moment, the store keeps all but the files of the last second.
+        A file is known by its path, size and time of change, or else by its content. One that was refused is
+        not tried again until it has changed. Interrupted at any moment, the store keeps all but the files of
+        the last second.
 
         Args:
             paths: audio files.
             encoder: the one that the space describes.
             work: how many at once.
             progress: told how many files are done, and the name of the last.
+            again: try what was refused before, too.
+            refused: what could not be read where ``paths`` were looked for.
         """
-        (self.folder / REFUSED).unlink(missing_ok=True)
-        fresh = [path.absolute() for path in paths if not self._has(path.absolute())]
-        done = Extraction(n_known=len(paths) - len(fresh))
+        missing = [path.absolute() for path in paths if not self._has(path.absolute())]
+        known = self._refused_before()
+        fresh, before = still_refused(missing, known, again=again)
+        done = Extraction(n_known=len(paths) - len(missing), refused=[*refused], refused_before=before)
+        self._spoken_of = {} if again else known
+        self._begin_report(refused, (known[path] for path in known.keys() - set(fresh)))
         outcomes = embed_files(
             fresh, encoder, self.space, known=self._of_content, work=work,
             frame_layers=self.frame_layers, keep_frames=self._frames.add if self._frames else None,
@@ -139,7 +153,7 @@ class EmbeddingStore:
             self._explained(),
             closing(outcomes),
         ):  # errors of files are outcomes; what is left is of the store
-            for n_done, outcome in enumerate(outcomes, start=done.n_known + 1):
+            for n_done, outcome in enumerate(outcomes, start=len(paths) - len(fresh) + 1):
                 path = self._take(outcome, done)
                 if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS:
                     self._commit()
@@ -149,22 +163,49 @@ class EmbeddingStore:
         return done
 
     def _take(self, outcome: Embedded | Copy | Refused, done: Extraction) -> Path:
-        match outcome:
-            case Embedded():
-                done.n_embedded += 1
-                self._add_vector(outcome)
-                return outcome.source.track.path
-            case Copy():
-                done.n_known += 1
-                line = self._of_content[outcome.content_hash]
-                self._add(line | {"path": str(outcome.path)} | asdict(outcome.stamp))
-            case Refused():
-                done.refused.append(outcome)
-                if self._frames:
-                    self._frames.discard(outcome.path)
-                line = {"path": str(outcome.path), "reason": outcome.reason}
-                append_lines(self.folder / REFUSED, [line])
+        try:
+            match outcome:
+                case Embedded():
+                    self._add_vector(outcome)
+                    done.n_embedded += 1
+                    return outcome.source.track.path
+                case Copy():
+                    line = self._of_content[outcome.content_hash]
+                    self._add(line | {"path": str(outcome.path)} | asdict(outcome.stamp))
+                    done.n_known += 1
+                    return outcome.path
+        except OSError:
+            raise  # of the disk, and of no file
+        except Exception as error:
+            path = outcome.source.track.path if isinstance(outcome, Embedded) else outcome.path
+            outcome = refusal(path, error)
+        self._refuse(outcome, done)
         return outcome.path
+
+    def _refuse(self, refused: Refused, done: Extraction) -> None:
+        (done.refused if is_news(refused, self._spoken_of) else done.refused_before).append(refused)
+        if self._frames:
+            self._frames.discard(refused.path)
+        append_lines(self.folder / REFUSED, [_refused_line(Refusal.of(refused))])
+
+    def _refused_before(self) -> dict[Path, Refusal]:
+        """Files that earlier runs refused, and that are still there; none if nobody can read the report."""
+        try:
+            lines = [line for line in read_lines(self.folder / REFUSED) if line["mark"] != FOLDER]
+            found = [Refusal(Path(line["path"]), line["reason"], line["mark"]) for line in lines]
+        except (ValueError, KeyError, TypeError):
+            return {}
+        return {item.path: item for item in found if os.path.lexists(item.path)}
+
+    def _begin_report(self, folders: Sequence[Refused], kept: Iterable[Refusal]) -> None:
+        """The report without the files that are tried now."""
+        refusals = [Refusal(item.path, item.reason, FOLDER) for item in folders]
+        refusals += [item for item in kept if not self._has(item.path)]
+        with self._explained():
+            if refusals:
+                write_json_lines((_refused_line(item) for item in refusals), self.folder / REFUSED)
+            else:
+                (self.folder / REFUSED).unlink(missing_ok=True)
 
     def _add_vector(self, embedded: Embedded) -> None:
         if self._frames:
@@ -195,7 +236,7 @@ class EmbeddingStore:
     def _has(self, path: Path) -> bool:
         try:
             return self._stamps.get(str(path)) == Stamp.of(path)
-        except OSError:
+        except Exception:
             return False  # it will be refused in its turn
 
     def _agree(self) -> None:
@@ -288,6 +329,10 @@ class _FrameFiles:
     def close(self) -> None:
         for path in list(self._open):
             self.discard(path)
+
+
+def _refused_line(refusal: Refusal) -> dict[str, str]:
+    return {"path": str(refusal.path), "reason": refusal.reason, "mark": refusal.mark}
 
 
 def _line(embedded: Embedded, row: int) -> dict[str, Any]:

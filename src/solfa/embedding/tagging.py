@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.data.audio import AudioError
-from solfa.data.prepare import Refused
+from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
 from solfa.frames import samples_to_seconds
 from solfa.models.finite import NotFiniteError
@@ -53,13 +52,12 @@ def tag_files(
     """
     for path in paths:
         try:
+            check_is_file(path)
             yield _tag(path, tagger, clip_seconds or tagger.config.clip_seconds)
         except NotFiniteError:
             raise
-        except AudioError as error:
-            yield Refused(path=path, reason=error.reason)
-        except (OSError, ValueError) as error:
-            yield Refused(path=path, reason=str(error))
+        except Exception as error:
+            yield refusal(path, error)
 
 
 def _tag(path: Path, tagger: Tagger, clip_seconds: float) -> Tagged:

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.audio import AudioError
-from solfa.data.manifest import read_manifest
-from solfa.data.prepare import find_audio
+from solfa.data.folders import find_music
 from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool
@@ -152,7 +151,7 @@ def find_tracks(paths: Paths) -> list[Path]:
         NoAudioError, ManifestError: a folder without audio, a broken manifest.
     """
     given = [paths] if isinstance(paths, str | PathLike) else paths
-    return list(dict.fromkeys(track for path in given for track in _tracks_of(Path(path))))
+    return find_music(Path(path) for path in given).paths
 
 
 class Moments:
@@ -224,13 +223,3 @@ def _encode_files(
             if isinstance(piece, Exception):
                 raise piece
             yield row, piece
-
-
-def _tracks_of(path: Path) -> list[Path]:
-    if path.is_dir():
-        return [track.absolute() for track in find_audio(path)[0]]
-    if path.suffix == ".jsonl":
-        return [track.path for track in read_manifest(path)]
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file or folder {str(path)!r}.")
-    return [path.absolute()]

@@ -1,10 +1,11 @@
 """A library of tracks, and the search in it."""
 
+from solfa.retrieval.contents import LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, parse_query
-from solfa.retrieval.file import LibraryError, UnknownTrackError
+from solfa.retrieval.file import LibraryError, UnknownTrackError, known_space
 from solfa.retrieval.filters import FilterError, Filters
 from solfa.retrieval.index import ExactIndex, Index
-from solfa.retrieval.library import Changes, Library, LibrarySegment, LibraryTrack
+from solfa.retrieval.library import Changes, Library
 from solfa.retrieval.projection import project
 from solfa.retrieval.search import Match, Searcher
 
@@ -22,6 +23,7 @@ __all__ = [
     "QueryError",
     "Searcher",
     "UnknownTrackError",
+    "known_space",
     "parse_query",
     "project",
 ]

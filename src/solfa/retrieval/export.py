@@ -12,7 +12,8 @@ from typing import Any
 
 from solfa.files import whole_file, write_text
 from solfa.json_files import write_json_lines
-from solfa.retrieval.library import Library, LibraryTrack
+from solfa.retrieval.contents import LibraryTrack
+from solfa.retrieval.library import Library
 
 ROWS_AT_ONCE = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")

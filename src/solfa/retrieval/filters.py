@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+NUMBERED = ("track", "track_total", "disc", "disc_total")  # tags that hold a number: 1 is not in 12
 TEMPO_TAGS = ("tempo_bpm", "tempo", "bpm")  # who writes a tempo into a file uses one of these names
 RANGES = ("year", "seconds", "tempo")
 NUMBER = r"(\d+(?::\d\d)?(?:\.\d+)?)"
@@ -102,5 +103,10 @@ def _number(names: Sequence[str], wanted: Range) -> tuple[str, list[Any]]:
 def _words(name: str, words: str) -> tuple[str, list[Any]]:
     if name == "tag":
         return "id IN (SELECT track FROM tags WHERE instr(folded, ?) > 0)", [words.casefold()]
+    if name in NUMBERED and words.isdigit():
+        return "id IN (SELECT track FROM tags WHERE name = ? AND CAST(value AS INTEGER) = ?)", [
+            name,
+            float(words),
+        ]
     found = "id IN (SELECT track FROM tags WHERE name = ? AND instr(folded, ?) > 0)"
     return found, [name, words.casefold()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from solfa.files import whole_file
-from solfa.retrieval.library import LibraryTrack
+from solfa.retrieval.contents import LibraryTrack
 
 INK, FAINT, OTHERS = "#22303c", "#e6ebee", "#9aa7b0"
 COLOURS = ("#2a6f97", "#d1495b", "#edae49", "#66a182", "#8d5a97", "#3d405b", "#e07a5f", "#4ba3a8")

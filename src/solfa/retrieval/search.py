@@ -14,10 +14,12 @@ from jaxtyping import Float
 from solfa.checkpoint import CheckpointError
 from solfa.embedding import Space, describe_space, embed, hash_content
 from solfa.models import AudioEncoder, ClipEncoder, ModelError, MuLan, load
+from solfa.retrieval.contents import LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, Term, TrackNumber, Words, parse_query
+from solfa.retrieval.file import LibraryError
 from solfa.retrieval.filters import Filters
 from solfa.retrieval.index import ExactIndex, Index, units
-from solfa.retrieval.library import Library, LibraryError, LibrarySegment, LibraryTrack
+from solfa.retrieval.library import Library
 from solfa.retrieval.projection import project
 
 Point = tuple[int, float, float]  # number of a track, x, y

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.data.audio import AudioError, read_audio
+from solfa.data.audio import read_audio
 from solfa.data.manifest import Track
-from solfa.data.prepare import Refused
+from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.embedding.tagging import Stretch, Tagged
 from solfa.frames import samples_to_seconds, seconds_to_samples
 from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
@@ -87,11 +87,12 @@ class ZeroShotTagger:
         """What becomes of each file, in order; a bad one is refused, and the rest goes on."""
         for path in paths:
             try:
+                check_is_file(path)
                 yield self.tag(path, clip_seconds)
             except NotFiniteError:
                 raise
-            except (AudioError, OSError, ValueError) as error:
-                yield Refused(path=path, reason=getattr(error, "reason", str(error)))
+            except Exception as error:
+                yield refusal(path, error)
 
 
 def score_task(
