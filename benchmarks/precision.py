@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from solfa.data.audio import read_audio
-from solfa.embedding.precision import Precision, computing_in
 from solfa.models import AudioEncoder, MERTConfig, MuQConfig, build_encoder, load_encoder
+from solfa.precision import Precision, computing_in
 
 CONFIGS = {"muq": MuQConfig(), "mert": MERTConfig()}
 HALVES: tuple[Precision, ...] = ("bfloat16", "float16")

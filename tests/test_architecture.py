@@ -16,7 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [  # ground floor first; rooms of one floor do not know each other
     {"files"},
     {"json_files"},
-    {"frames", "config", "distributed", "metrics", "scenes"},
+    {"frames", "config", "distributed", "metrics", "precision", "scenes"},
     {"checkpoint"},
     {"features", "data", "corpora"},
     {"targets", "models", "tasks"},

@@ -37,7 +37,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tracks.jsonl"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_run(manifest: Path) -> RunConfig:
     """One layer of 16 on two-second clips, codes of a random projection."""
     return override(

@@ -102,7 +102,7 @@ def test_a_processor_trains_in_float32_whatever_the_recipe_says(small_run: RunCo
     config = override(small_run, {"precision": "float16", "n_steps": 1})
     trainer = Trainer(config, Place(run=tmp_path, device=CPU, clips_per_device=4, n_workers=0))
     assert not trainer.scale.is_used
-    with trainer._precision():
+    with trainer.parallel.autocast():
         assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32
 
 

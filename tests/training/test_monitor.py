@@ -16,6 +16,8 @@ from solfa.training.monitor import Totals, Worries, hidden_figures, value_figure
 from training.conftest import CODES
 from training.test_trainer import log_of, train
 
+CPU = torch.device("cpu")
+
 LEARNED = {"accuracy": 0.1, "unigram_accuracy": 0.02}
 GUESSING = {"accuracy": 0.02, "unigram_accuracy": 0.02}
 
@@ -54,7 +56,7 @@ def test_wide_states_are_watched_in_some_of_their_dimensions() -> None:
 
 
 def test_statistics_of_parts_give_the_figures_of_the_whole() -> None:
-    whole, parts = Totals(), Totals()
+    whole, parts = Totals(CPU), Totals(CPU)
     whole.add(step_of({"hidden_moments": hidden_moments(states())}, 500))
     for part in (states()[:30], states()[30:]):
         parts.add(step_of({"hidden_moments": hidden_moments(part)}, len(part)))
@@ -73,7 +75,7 @@ def test_the_baseline_of_values_is_the_variance_of_each_around_its_mean() -> Non
 
 
 def test_no_batch_gives_no_figures() -> None:
-    assert Totals().figures() == {}
+    assert Totals(CPU).figures() == {}
 
 
 def test_every_prediction_has_figures_of_its_own(small_run: RunConfig, tmp_path: Path) -> None:

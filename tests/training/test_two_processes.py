@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,11 @@ def gradients(
     return load_file(out)
 
 
+def logs(folder: Path) -> list[dict[str, Any]]:
+    """The line of the log that one process wrote, and that of two."""
+    return [json.loads((folder / f"{n} processes, 4 clips.run" / "log.jsonl").read_text()) for n in (1, 2)]
+
+
 @pytest.fixture
 def one_step(small_run: RunConfig) -> RunConfig:
     return override(
@@ -77,7 +83,11 @@ def assert_same(reference: dict[str, Tensor], estimated: dict[str, Tensor]) -> N
 
 
 def test_two_processes_give_the_gradients_of_one(one_step: RunConfig, tmp_path: Path) -> None:
-    assert_same(gradients(one_step, tmp_path, 1), gradients(one_step, tmp_path, 2))
+    config = override(one_step, {"data.n_valid_clips": 1})  # the second process has none to wait for
+    assert_same(gradients(config, tmp_path, 1), gradients(config, tmp_path, 2))
+    one, two = logs(tmp_path)
+    assert one["valid_loss"] == pytest.approx(two["valid_loss"], rel=1e-3)
+    assert one.keys() == two.keys()
 
 
 def test_clips_of_one_track_find_each_other_across_processes(one_step: RunConfig, tmp_path: Path) -> None:
@@ -90,9 +100,7 @@ def test_clips_of_one_track_find_each_other_across_processes(one_step: RunConfig
 def test_two_processes_log_what_one_logs(one_step: RunConfig, tmp_path: Path) -> None:
     gradients(one_step, tmp_path, 1)
     gradients(one_step, tmp_path, 2)
-    one, two = (
-        json.loads((tmp_path / f"{n} processes, 4 clips.run" / "log.jsonl").read_text()) for n in (1, 2)
-    )
+    one, two = logs(tmp_path)
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
     assert one["valid_loss"] == pytest.approx(two["valid_loss"], rel=1e-3)  # after a step of Adam, which
     # divides gradients by their size: where they are all rounding, so is the step

@@ -16,6 +16,8 @@ from solfa.recipes.labels import with_labels
 from solfa.recipes.towers import with_towers
 from solfa.training import Place, RunConfig, Trainer, draw_curves
 
+NOT_DONE = 3  # exit code of what could not be done
+
 
 @examples(
     "solfa train mel_rvq --set data.manifest=tracks.jsonl --out runs/mel_rvq",
@@ -58,22 +60,34 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     place = chosen_device(device)
-    with distributed.process_group(place):
-        changes = dict(parse_assignment(text) for text in assignments or [])
-        config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
-        config = with_towers(config, out)
-        where = Place(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
-        with training_progress(config.n_steps) as on_step:
-            trainer = Trainer(config, where, on_step)
-            trainer.train(resume)
-    if distributed.is_first():
-        typer.echo(f"Curves: {draw_curves(out)}")
-        if trainer.best and trainer.best.step:
-            typer.echo(
-                f"Step {trainer.best.step} of {trainer.step} has the lowest loss on validation, "
-                f"{trainer.best.loss:.4g}; the run is known by its weights."
-            )
-        typer.echo(how_to_use(out, config))
+    where = Place(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
+    changes = dict(parse_assignment(text) for text in assignments or [])
+    try:
+        with distributed.process_group(place):
+            config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
+            trainer = _trained(with_towers(config, out), where, resume)
+            if distributed.is_first():
+                _say_what_came_of(trainer)
+    except distributed.EndedByAnother:
+        raise typer.Exit(NOT_DONE) from None  # without a word: the one that failed has said why
+
+
+def _trained(config: RunConfig, place: Place, resume: bool) -> Trainer:
+    with training_progress(config.n_steps) as on_step:
+        trainer = Trainer(config, place, on_step)
+        trainer.train(resume)
+    return trainer
+
+
+def _say_what_came_of(trainer: Trainer) -> None:
+    run = trainer.place.run
+    typer.echo(f"Curves: {draw_curves(run)}")
+    if trainer.best and trainer.best.step:
+        typer.echo(
+            f"Step {trainer.best.step} of {trainer.step} has the lowest loss on validation, "
+            f"{trainer.best.loss:.4g}; the run is known by its weights."
+        )
+    typer.echo(how_to_use(run, trainer.config))
 
 
 def how_to_use(run: Path, config: RunConfig) -> str:

@@ -7,7 +7,7 @@ clip, and a resumed run simply goes on counting.
 
 import logging
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import lcm
@@ -61,10 +61,13 @@ class Clips:
 
     def to(self, device: torch.device) -> "Clips":
         """The same clips on another device."""
+        return self._with(lambda values: values.to(device, non_blocking=True))
 
-        def moved(values: Tensor) -> Tensor:
-            return values.to(device, non_blocking=True)
+    def pin_memory(self) -> "Clips":
+        """The same clips in pages that stay where they are, from which a CUDA device fetches by itself."""
+        return self._with(lambda values: values.pin_memory())
 
+    def _with(self, moved: Callable[[Tensor], Tensor]) -> "Clips":
         return replace(
             self,
             waveform=moved(self.waveform),
@@ -284,10 +287,13 @@ class RandomClips(Dataset[Clip]):
         stored.require([self.tracks[i] for i in np.unique(self.turns)])
 
 
-def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) -> Generator[Clips, None, None]:
+def batches(
+    clips: RandomClips, numbers: Iterator[list[int]], n_workers: int, is_pinned: bool = False
+) -> Generator[Clips, None, None]:
     """The clips of each list of numbers, made ahead of time by ``n_workers`` processes.
 
-    To be closed when it is not read to its end: the processes heed no signal.
+    To be closed when it is not read to its end: the processes heed no signal. Pinned clips go to a CUDA
+    device while it still computes.
     """
     yield from DataLoader(
         clips,
@@ -295,6 +301,7 @@ def batches(clips: RandomClips, numbers: Iterator[list[int]], n_workers: int) ->
         num_workers=n_workers,
         collate_fn=clips.join,
         prefetch_factor=4 if n_workers else None,
+        pin_memory=is_pinned,
         worker_init_fn=_leave_signals_to_the_trainer,
     )
 

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.embedding.precision import Precision, computing_in
 from solfa.embedding.windows import Window
 from solfa.models import AudioEncoder
 from solfa.models.finite import NotFiniteError
+from solfa.precision import Precision, computing_in
 
 K = TypeVar("K")
 T = TypeVar("T")

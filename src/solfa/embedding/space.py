@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from solfa.config import Config, to_dict
-from solfa.embedding.precision import Precision
 from solfa.embedding.windows import WindowConfig
 from solfa.models import AudioEncoder
+from solfa.precision import Precision
 
 Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives vectors twice as long
 POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}

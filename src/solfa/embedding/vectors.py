@@ -14,12 +14,12 @@ from torch import Tensor
 from solfa.data.audio import AudioError
 from solfa.data.folders import find_music
 from solfa.embedding.encoding import Piece, encode, read_ahead
-from solfa.embedding.precision import Precision, check_precision
 from solfa.embedding.space import Pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
 from solfa.models import MERT, AudioEncoder, ClipEncoder, MuQ, load_encoder
 from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import guided_layer
+from solfa.precision import Precision, check_precision
 
 log = logging.getLogger(__name__)
 

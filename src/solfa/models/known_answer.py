@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from solfa.precision import full_float32
+
 SECONDS, STEP_SECONDS = 1.0, 0.05
 SOUND = "noise in steps"  # the name of the sound in a saved answer
 LIMIT = 1e-4  # relative: processors differ by 1e-6, the least of the faults that must be caught by 8e-3
@@ -55,10 +57,10 @@ def _old_sound(sample_rate: int) -> Float[Tensor, " sample"]:
 
 @torch.no_grad()
 def answer_of(model: nn.Module, sound: Float[Tensor, " sample"]) -> Float[Tensor, "row value"]:
-    """What ``model.answer`` gives for a sound, in eval mode and without half precision."""
+    """What ``model.answer`` gives for a sound, in eval mode, in neither half precision nor TF32."""
     device = next(model.parameters()).device
     was_training = model.training
-    with torch.autocast(device.type, enabled=False):
+    with full_float32(device):
         answer = model.eval().answer(sound[None].to(device)).float().cpu()  # type: ignore[operator]
     model.train(was_training)
     return answer

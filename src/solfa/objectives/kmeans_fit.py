@@ -5,7 +5,7 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from solfa import distributed
@@ -13,7 +13,10 @@ from solfa.config import Config
 from solfa.data.clips import Clips, derived_seed
 from solfa.models.encoder import check_waveform
 from solfa.objectives.base import Objective, Step
+from solfa.precision import full_float32
 from solfa.targets import ChromaFramesConfig, KMeansCodes, KMeansCodesConfig, TargetError
+
+LONELY = 0.01  # times the frames of the fullest centre: one with fewer starts anew
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class KMeansFit(Objective):
     from the number of the step's first clip, and so needs no state.
 
     Source:
-        Web-scale k-means clustering (Sculley 2010) and k-means++ as scikit-learn has them.
+        Web-scale k-means clustering (Sculley 2010) and k-means++, as scikit-learn has them.
     """
 
     def __init__(self, config: KMeansFitConfig) -> None:
@@ -71,6 +74,10 @@ class KMeansFit(Objective):
     @torch.no_grad()
     def forward(self, clips: Clips) -> Step:
         """Loss and figures of all frames of clips; in training they are kept for ``finish_step``."""
+        with full_float32(clips.waveform.device):
+            return self._step(clips)
+
+    def _step(self, clips: Clips) -> Step:
         check_waveform(clips.waveform, None)
         targets = cast(list[KMeansCodes], list(self.targets))
         frames = [target.features(clips.waveform) for target in targets]
@@ -101,43 +108,57 @@ class KMeansFit(Objective):
         for place, target in enumerate(cast(list[KMeansCodes], list(self.targets))):
             mine = torch.cat([part.frames[place] for part in self.seen])
             rows = distributed.gather_rows(mine)[numbers.argsort()].flatten(0, 1)
-            random = np.random.RandomState(seed % 2**32)
-            _move_centres(target, rows.cpu().numpy(), random)
+            _check_number(rows, target)
+            if distributed.is_first():  # sums of the same numbers may differ in their last digits elsewhere
+                _move_centres(target, rows, np.random.RandomState(seed % 2**32))
+            distributed.share_first([target.centres, target.counts])
         self.seen = []
 
 
-def _move_centres(
-    target: KMeansCodes, rows: Float[np.ndarray, "row dim"], random: np.random.RandomState
-) -> None:
-    """One step of mini-batch k-means; the first finds centres to begin with."""
-    from sklearn.cluster import MiniBatchKMeans
+def _check_number(rows: Float[Tensor, "row dim"], target: KMeansCodes) -> None:
+    if len(rows) < target.config.n_clusters and not bool(target.counts.any()):
+        raise TargetError(
+            f"The first step has {len(rows)} frames, too few for {target.config.n_clusters} clusters. Raise "
+            "data.clips_per_step or data.clip_seconds, or lower n_clusters of the target."
+        )
 
-    n_clusters, counts = target.config.n_clusters, target.counts.cpu().numpy().copy()
-    is_first = not counts.any()
-    centres = _first_centres(rows, n_clusters, random) if is_first else target.centres.cpu().numpy().copy()
-    clustering = MiniBatchKMeans(n_clusters, compute_labels=False)
-    # It is handed the state that it would have if it had lived since the first step: a run may have been
-    # resumed, and it offers no other way to say what centres were made of.
-    clustering.cluster_centers_, clustering._counts = centres, counts
-    clustering._random_state, clustering._n_threads = random, torch.get_num_threads()
-    clustering._batch_size, clustering._n_since_last_reassign = len(rows), 10 * n_clusters
-    clustering.partial_fit(rows)
-    target.centres.copy_(torch.from_numpy(clustering.cluster_centers_))
-    target.counts.copy_(torch.from_numpy(clustering._counts))
+
+def _move_centres(target: KMeansCodes, rows: Float[Tensor, "row dim"], random: np.random.RandomState) -> None:
+    """One step of mini-batch k-means; the first finds centres to begin with.
+
+    A centre c that is the mean of N frames, and nearest to n frames x of the step, moves to
+    (N c + sum(x)) / (N + n).
+    """
+    if not bool(target.counts.any()):
+        target.centres.copy_(_first_centres(rows, target.config.n_clusters, random))
+    codes = target.nearest(rows[None])[0].cpu()  # on a CPU, which adds up in the same order every time
+    rows, counts, centres = (values.cpu().double() for values in (rows, target.counts, target.centres))
+    sums = (counts[:, None] * centres).index_add(0, codes, rows)
+    counts = counts + torch.bincount(codes, minlength=len(counts))
+    centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
+    lonely = _lonely(counts, len(rows) // 2)
+    n_lonely = int(lonely.sum())
+    if n_lonely:
+        centres[lonely] = rows[torch.from_numpy(random.choice(len(rows), n_lonely, replace=False))]
+        counts[lonely] = counts[~lonely].min()  # few, but not so few that it were the first to go
+    target.centres.copy_(centres)
+    target.counts.copy_(counts)
+
+
+def _lonely(counts: Float[Tensor, " code"], most: int) -> Bool[Tensor, " code"]:
+    """Centres with too few frames; those with the fewest, if they are more than ``most``."""
+    fewest = counts.argsort()[:most]
+    among_fewest = torch.zeros_like(counts, dtype=torch.bool).index_fill(0, fewest, True)
+    return (counts < LONELY * counts.max()) & among_fewest
 
 
 def _first_centres(
-    rows: Float[np.ndarray, "row dim"], n_clusters: int, random: np.random.RandomState
-) -> Float[np.ndarray, "code dim"]:
+    rows: Float[Tensor, "row dim"], n_clusters: int, random: np.random.RandomState
+) -> Float[Tensor, "code dim"]:
     """Frames far from each other, by k-means++."""
     from sklearn.cluster import kmeans_plusplus
 
-    if len(rows) < n_clusters:
-        raise TargetError(
-            f"The first step has {len(rows)} frames, too few for {n_clusters} clusters. Raise "
-            "data.clips_per_step or data.clip_seconds, or lower n_clusters of the target."
-        )
-    return kmeans_plusplus(rows, n_clusters, random_state=random)[0]
+    return torch.from_numpy(kmeans_plusplus(rows.cpu().numpy(), n_clusters, random_state=random)[0])
 
 
 def _mean(target: KMeansCodes) -> Float[Tensor, " dim"]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid, samples_to_seconds
+from solfa.precision import full_float32
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,15 @@ class Target(nn.Module):
     def of(self, clips: Clips) -> Codes | Values:
         """The target of clips, whose frames at the ends hear what surrounds the clips, if that is given.
 
+        A teacher computes in float32 to the last bit, whatever holds for the encoder that it teaches.
+
         Raises:
             TargetError: the context is not a whole number of frames.
         """
+        with full_float32(clips.waveform.device):
+            return self._of(clips)
+
+    def _of(self, clips: Clips) -> Codes | Values:
         if clips.surroundings is None:
             return self(clips)
         hop, context = self.grid.hop_length, clips.context_samples

@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config
+from solfa.precision import full_float32
 from solfa.targets.quantizer import ROWS_AT_ONCE, Quantized
 
 
@@ -30,7 +31,8 @@ class EMAVectorQuantizer(nn.Module):
     """Frames -> one code each: the nearest entry. An entry is the running mean of the frames that chose it.
 
     With n_i frames x that chose entry i:  N_i <- g N_i + (1 - g) n_i,  m_i <- g m_i + (1 - g) sum(x),
-    e_i = m_i / N_i, where g is ``decay``. The first batch fills the codebook with frames of its own.
+    e_i = m_i / N_i, where g is ``decay``. The first batch fills the codebook with frames of its own. All is
+    float32, whatever the autocast.
 
     Source:
         VQ-VAE, arXiv:1711.00937, appendix A.1; replacement of unused entries as in SoundStream,
@@ -54,7 +56,8 @@ class EMAVectorQuantizer(nn.Module):
 
     def forward(self, frames: Float[Tensor, "clip frame dim"]) -> Quantized:
         """Quantize with the commitment loss and straight-through gradients; in training mode, learn."""
-        rows = frames.detach().float().flatten(0, 1)
+        frames = frames.float()
+        rows = frames.detach().flatten(0, 1)
         if self.training and not bool(self.is_filled):
             self._fill(rows)
         codes = self.encode(frames)[:, 0]
@@ -71,8 +74,9 @@ class EMAVectorQuantizer(nn.Module):
         """The code of every frame, with a codebook axis of one."""
         half_square = self.codebook.square().sum(1) / 2
         parts = frames.float().flatten(0, 1).split(ROWS_AT_ONCE)
-        # |x - e|^2 is least where x e - |e|^2 / 2 is largest.
-        codes = torch.cat([(part @ self.codebook.T - half_square).argmax(1) for part in parts])
+        with full_float32(frames.device):
+            # |x - e|^2 is least where x e - |e|^2 / 2 is largest.
+            codes = torch.cat([(part @ self.codebook.T - half_square).argmax(1) for part in parts])
         return codes.view(frames.shape[:2])[:, None]
 
     @torch.no_grad()
@@ -139,14 +143,13 @@ class EMAResidualQuantizer(nn.Module):
             self.n_batches += 1
             if int(self.n_batches) <= self.config.free_steps:
                 return Quantized(frames, self.encode(frames), frames.new_zeros(()), frames.new_zeros(()))
-        with torch.autocast(frames.device.type, enabled=False):
-            frames = frames.float()
-            residual, codes, commitments = frames, [], []
-            for quantizer in self.stages:
-                stage = quantizer(residual)
-                codes.append(stage.codes)
-                commitments.append(stage.commitment_loss)
-                residual = residual - stage.frames.detach()  # leaves every commitment its gradient
+        frames = frames.float()
+        residual, codes, commitments = frames, [], []
+        for quantizer in self.stages:
+            stage = quantizer(residual)
+            codes.append(stage.codes)
+            commitments.append(stage.commitment_loss)
+            residual = residual - stage.frames.detach()  # leaves every commitment its gradient
         return Quantized(
             frames - residual.detach(),  # gradients pass straight through
             torch.cat(codes, dim=1),
@@ -157,12 +160,10 @@ class EMAResidualQuantizer(nn.Module):
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "clip frame dim"]) -> Int[Tensor, "clip codebook frame"]:
         """The codes of every frame; float32, whatever the autocast."""
-        codes = []
-        with torch.autocast(frames.device.type, enabled=False):
-            residual = frames.float()
-            for quantizer in self.stages:
-                codes.append(quantizer.encode(residual))
-                residual = residual - quantizer.decode(codes[-1])
+        codes, residual = [], frames.float()
+        for quantizer in self.stages:
+            codes.append(quantizer.encode(residual))
+            residual = residual - quantizer.decode(codes[-1])
         return torch.cat(codes, dim=1)
 
     @torch.no_grad()
@@ -178,4 +179,4 @@ def _some_of_all_ranks(rows: Float[Tensor, "frame dim"], k: int) -> Float[Tensor
     everywhere = everywhere[everywhere[:, 0].argsort(stable=True)]
     n = len(everywhere)
     picks = torch.randperm(n)[:k] if n >= k else torch.randint(n, (k,))
-    return everywhere[distributed.from_first(picks).to(rows.device)]
+    return everywhere[distributed.from_first(picks.to(rows.device))]

@@ -11,6 +11,7 @@ from torch import nn
 from solfa.config import Config
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
+from solfa.precision import full_float32
 from solfa.targets.base import Codes, Target, TargetError
 
 INSTALL = 'pip install "solfa[encodec]"'
@@ -82,7 +83,7 @@ class EncodecCodes(Target):
     def forward(self, clips: Clips) -> Codes:
         """Codes of the clean clips; a last hop that is not whole has a frame too."""
         # In half precision, neighbouring codes would be confused.
-        with torch.autocast(clips.waveform.device.type, enabled=False):
+        with full_float32(clips.waveform.device):
             codes = self.quantizer.encode(self.encoder(clips.waveform.float()[:, None]))
         return Codes(
             rearrange(codes, "codebook clip frame -> clip codebook frame"), self.config.codebook_size

@@ -14,6 +14,7 @@ from solfa.config import Config, from_dict
 from solfa.data.clips import Clips
 from solfa.features import Chroma, ChromaConfig, LogMel, LogMelConfig
 from solfa.frames import FrameGrid
+from solfa.precision import full_float32
 from solfa.targets.base import Codes, Target, TargetError
 
 ROWS_AT_ONCE = 2**15  # frames compared with all centres in one go: bounds the memory
@@ -121,7 +122,7 @@ class KMeansCodes(Target):
 
     def nearest(self, frames: Float[Tensor, "clip frame dim"]) -> Int[Tensor, "clip frame"]:
         """The nearest centre of each frame."""
-        with torch.autocast(frames.device.type, enabled=False):
+        with full_float32(frames.device):
             # |x - c|^2 without |x|^2, which is the same for all centres
             half_squares = 0.5 * self.centres.square().sum(-1)
             rows = frames.float().flatten(0, 1).split(ROWS_AT_ONCE)

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from solfa import distributed
 from solfa.config import Config
+from solfa.precision import full_float32
 
 ROWS_AT_ONCE = 16_384  # frames compared with a codebook in one product: bounds memory on hours of audio
 
@@ -86,7 +87,7 @@ class VectorQuantizer(nn.Module):
     """Frames -> one code each: the entry whose direction is nearest to the projected frame.
 
     The projected frame and the entries are compared at unit length, so that nearest means largest cosine;
-    the entry itself is used as it is.
+    the entry itself is used as it is. All is float32, whatever the autocast: rounded frames have other codes.
 
     Source:
         Factorised, L2-normalised codes: arXiv:2110.04627; as in Mel-RVQ of MuQ, arXiv:2501.01108.
@@ -104,33 +105,36 @@ class VectorQuantizer(nn.Module):
 
     def forward(self, frames: Float[Tensor, "clip frame dim"]) -> Quantized:
         """Quantize with losses and straight-through gradients; in training mode dead codes are replaced."""
-        projected = self._project(frames)
-        codes = nearest_codes(projected.detach(), self.codebook.weight)
-        chosen = F.embedding(codes, self.codebook.weight)
-        commitment = (projected - chosen.detach()).square().mean()
-        codebook = (chosen - projected.detach()).square().mean()
-        rebuilt = self._rebuild(projected + (chosen - projected).detach())
-        if self.training:
-            self._replace_stale(projected.detach(), codes)
+        with full_float32(frames.device):
+            projected = self._project(frames.float())
+            codes = nearest_codes(projected.detach(), self.codebook.weight)
+            chosen = F.embedding(codes, self.codebook.weight)
+            commitment = (projected - chosen.detach()).square().mean()
+            codebook = (chosen - projected.detach()).square().mean()
+            rebuilt = self._rebuild(projected + (chosen - projected).detach())
+            if self.training:
+                self._replace_stale(projected.detach(), codes)
         return Quantized(rebuilt, codes[:, None], commitment, codebook)
 
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "clip frame dim"]) -> Int[Tensor, "clip codebook frame"]:
-        """The code of every frame, with a codebook axis of one."""
+        """The code of every frame, with a codebook axis of one; float32, whatever the autocast."""
         return self.encode_and_rebuild(frames)[0][:, None]
 
     @torch.no_grad()
     def decode(self, codes: Int[Tensor, "clip codebook frame"]) -> Float[Tensor, "clip frame dim"]:
         """The frames that codes stand for."""
-        return self._rebuild(F.embedding(codes[:, 0], self.codebook.weight))
+        with full_float32(codes.device):
+            return self._rebuild(F.embedding(codes[:, 0], self.codebook.weight))
 
     @torch.no_grad()
     def encode_and_rebuild(
         self, frames: Float[Tensor, "clip frame dim"]
     ) -> tuple[Int[Tensor, "clip frame"], Float[Tensor, "clip frame dim"]]:
         """Codes, and the frames rebuilt from them."""
-        codes = nearest_codes(self._project(frames), self.codebook.weight)
-        return codes, self._rebuild(F.embedding(codes, self.codebook.weight))
+        with full_float32(frames.device):
+            codes = nearest_codes(self._project(frames.float()), self.codebook.weight)
+            return codes, self._rebuild(F.embedding(codes, self.codebook.weight))
 
     def _project(self, frames: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip frame part"]:
         return _apply(self.in_proj, frames)
@@ -174,12 +178,12 @@ class ResidualVectorQuantizer(nn.Module):
 
     def forward(self, frames: Float[Tensor, "clip frame dim"]) -> Quantized:
         """Quantize with losses, each the sum over codebooks, and straight-through gradients."""
-        residual, stages = frames, []
+        residual, stages = frames.float(), []
         for quantizer in self.stages:
             stages.append(quantizer(residual))
             residual = residual - stages[-1].frames
         return Quantized(
-            frames - residual,
+            frames.float() - residual,
             torch.cat([stage.codes for stage in stages], dim=1),
             torch.stack([stage.commitment_loss for stage in stages]).sum(),
             torch.stack([stage.codebook_loss for stage in stages]).sum(),
@@ -188,13 +192,11 @@ class ResidualVectorQuantizer(nn.Module):
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "clip frame dim"]) -> Int[Tensor, "clip codebook frame"]:
         """The codes of every frame; float32, whatever the autocast."""
-        codes = []
-        with torch.autocast(frames.device.type, enabled=False):
-            residual = frames.float()
-            for quantizer in self.stages:
-                chosen, rebuilt = quantizer.encode_and_rebuild(residual)
-                codes.append(chosen)
-                residual = residual - rebuilt
+        codes, residual = [], frames.float()
+        for quantizer in self.stages:
+            chosen, rebuilt = quantizer.encode_and_rebuild(residual)
+            codes.append(chosen)
+            residual = residual - rebuilt
         return torch.stack(codes, dim=1)
 
     @torch.no_grad()
@@ -228,7 +230,7 @@ class RandomProjection(nn.Module):
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "clip frame dim"]) -> Int[Tensor, "clip codebook frame"]:
         """The code of every frame, with a codebook axis of one."""
-        with torch.autocast(frames.device.type, enabled=False):
+        with full_float32(frames.device):
             return nearest_codes(frames.float() @ self.random_projection, self.codebook)[:, None]
 
 

@@ -16,6 +16,7 @@ from solfa import checkpoint
 from solfa.config import Config, from_dict
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
+from solfa.precision import full_float32
 from solfa.targets.base import Codes, Target, TargetError
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.quantizer import ResidualVectorQuantizer, ResidualVectorQuantizerConfig
@@ -298,7 +299,7 @@ def _codes(
     """Codes, some frames at a time; each piece hears the margin on both sides."""
     hop, margin, parts = config.grid.hop_length, _margin_frames(config), []
     # In half precision, neighbouring codes would be confused.
-    with torch.autocast(waveform.device.type, enabled=False):
+    with full_float32(waveform.device):
         for start in range(0, -(-waveform.shape[1] // hop), FRAMES_AT_ONCE):
             first = max(0, start - margin)
             piece = waveform[:, first * hop : (start + FRAMES_AT_ONCE + margin) * hop].float()

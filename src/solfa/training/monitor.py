@@ -21,10 +21,18 @@ Figures = dict[str, Any]
 
 
 class Totals:
-    """Sums over batches and ranks, and the figures that follow from them."""
+    """Sums over batches and ranks, and the figures that follow from them.
 
-    def __init__(self, state: Mapping[str, Tensor] | None = None) -> None:
-        self.sums: dict[str, Tensor] = dict(state or {})
+    They stay on the device, and nobody waits for them, until figures are asked for.
+
+    Args:
+        device: where steps are added.
+        state: to go on from.
+    """
+
+    def __init__(self, device: torch.device, state: Mapping[str, Tensor] | None = None) -> None:
+        self.device = device
+        self.sums = {name: value.to(device) for name, value in (state or {}).items()}
 
     def add(self, step: Step) -> None:
         """Add a batch of this rank."""
@@ -32,15 +40,35 @@ class Totals:
         if step.code_uses is not None:
             parts["code_uses"] = step.code_uses
         for name, value in parts.items():
-            value = value.detach().double().cpu()
+            value = value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def joint(self) -> dict[str, Tensor]:
+        """Sums over all ranks, by name; a rank that no batch was added to adds nothing.
+
+        A call is collective: every rank makes it. First they tell each other which sums they have, so that
+        they all add up the same.
+        """
+        if distributed.world_size() == 1:
+            return {name: value.cpu() for name, value in sorted(self.sums.items())}
+        mine = json.dumps({name: value.shape for name, value in self.sums.items()})
+        shapes: dict[str, list[int]] = {}
+        for theirs in distributed.gather_texts(mine, self.device):
+            shapes |= json.loads(theirs)
+        names = sorted(shapes)
+        nothing = torch.zeros((), dtype=torch.float64, device=self.device)
+        rows = [self.sums.get(name, nothing.expand(shapes[name])).flatten() for name in names]
+        if not rows:
+            return {}
+        values = distributed.total(torch.cat(rows)).cpu().split([len(row) for row in rows])
+        return {name: value.view(shapes[name]) for name, value in zip(names, values, strict=True)}
 
     def figures(self) -> Figures:
         """Means over everything counted by all ranks, and what statistics say; nothing if no batch was added.
 
         A call is collective: every rank makes it.
         """
-        joint = {name: _over_ranks(value) for name, value in sorted(self.sums.items())}
+        joint = self.joint()
         count = joint.pop("count", torch.ones(())).clamp(min=1)
         figures: Figures = {}
         for name, value in joint.items():
@@ -234,13 +262,6 @@ class Worries:
 
 def _mean(figure: float | list[float]) -> float:
     return sum(figure) / len(figure) if isinstance(figure, list) else figure
-
-
-def _over_ranks(value: Tensor) -> Tensor:
-    if distributed.world_size() == 1:
-        return value
-    device = torch.device("cuda", distributed.local_rank()) if torch.cuda.is_available() else value.device
-    return distributed.total(value.to(device)).cpu()
 
 
 def _rounded(value: Tensor) -> Any:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from solfa.config import Config
 from solfa.data.clips import ClipsConfig
 from solfa.objectives import ObjectiveConfig
+from solfa.precision import Precision
 from solfa.training.optim import AdamWConfig, OptimConfig
 
 
@@ -21,7 +21,7 @@ class RunConfig(Config):
     optim: OptimConfig = field(default_factory=AdamWConfig)
     n_steps: int
     max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of products on CUDA; CPUs use float32
+    precision: Precision = "float32"  # of products on CUDA; CPUs use float32
     log_every: int = 50  # steps
     validate_every: int = 1000  # steps
     checkpoint_every: int = 1000  # steps

@@ -1,19 +1,17 @@
 """Trainer: step, accumulate, log, save, resume."""
 
 import logging
+import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from solfa import checkpoint, distributed
 from solfa.config import save_config
@@ -25,6 +23,7 @@ from solfa.training.best import BestStep
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
 from solfa.training.optim import build_optimizers, set_learning_rates
+from solfa.training.parallel import Parallel, tracks_of
 from solfa.training.run import Place, RunConfig
 
 log = logging.getLogger(__name__)
@@ -51,13 +50,14 @@ class Trainer:
         self.objective.clips_at_once = place.clips_per_device
         self.clips = self._clips(config.data.manifest)
         self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
+        self.parallel = Parallel(self.objective, place.device, config.precision)
         self.optimizers = build_optimizers(config.optim, self.objective)
-        self.scale = LossScale(place.device, self._half_precision is torch.float16)
-        self.module = self._distributed(self.objective)
-        self.totals, self.worries, self.step = Totals(), Worries(), 0
+        self.scale = LossScale(place.device, self.parallel.is_scaled)
+        self.totals, self.worries, self.step = Totals(place.device), Worries(), 0
         self.best = BestStep(place.run) if config.keep_best else None
         self.n_unreadable = 0
-        self.stop_requested = False
+        self.stop_requested = False  # of this rank
+        self.n_stopping = torch.zeros((), device=place.device)  # ranks, of whom that was so in the last step
 
     def train(self, resume: bool = False) -> Path:
         """Train to the last step and return the folder of the last checkpoint.
@@ -77,9 +77,11 @@ class Trainer:
     def _train(self, resume: bool) -> Path:
         self._open(resume)
         journal = Log(self.place.run, self.step) if distributed.is_first() else None
-        log.info("%s", self.plan())
+        if journal:
+            log.info("%s", self.plan())
         clock = Clock()
-        with closing(batches(self.clips, self._numbers(), self.place.n_workers)) as stream, self._signals():
+        stream = self._batches(self.clips, self._numbers(), self.place.n_workers)
+        with closing(stream), self._signals():
             while self.step < self.config.n_steps:
                 figures = self._train_step(stream, clock)
                 self.step += 1
@@ -122,53 +124,39 @@ class Trainer:
         """Accumulate gradients over the step's batches and follow them."""
         self.objective.train()
         lr = set_learning_rates(self.optimizers, self.config.optim, self.step, self.config.n_steps)
-        count = torch.zeros((), device=self.place.device)
-        seen, parts = [], []
+        parts, tracks = [], []
         for batch in range(self._n_accumulated):
             clips = self._next(stream, clock)
             torch.manual_seed(derived_seed(self.config.seed, self.step, batch, distributed.rank()))
-            is_last = batch == self._n_accumulated - 1
-            with self._unsynchronised(not is_last), self._precision():
-                part: Step = self.module(clips.to(self.place.device))
+            with self.parallel.accumulating(is_last=batch == self._n_accumulated - 1):
+                part = self.parallel.forward(clips)
                 if part.loss.requires_grad:
                     self.scale.scaled(part.loss).backward()
-            count += part.count
             parts.append(part)
-            seen.append(clips)
-        return {"lr": lr, **self._follow(parts, count, seen)}
+            tracks.append(clips.tracks)
+        return {"lr": lr, **self._follow(parts, tracks)}
 
-    def _follow(self, parts: list[Step], count: torch.Tensor, seen: list[Clips]) -> Figures:
+    def _follow(self, parts: list[Step], tracks: list[torch.Tensor]) -> Figures:
         """Take the step with all optimisers, or, where half precision overflowed, with none."""
         self.scale.unscale(self.optimizers)
-        norm = self._scale_and_clip(count)
-        is_finite = bool(torch.isfinite(norm))
-        if not is_finite and not self.scale.is_used:
-            raise TrainingError(self._not_finite(seen))
+        counted = torch.stack([part.count for part in parts]).sum()
+        counted, self.n_stopping = distributed.total(
+            torch.stack([counted, torch.full_like(counted, self.stop_requested)])
+        )
+        norm = float(self.parallel.divide_and_clip(counted, self.config.max_gradient_norm))
+        if not math.isfinite(norm) and not self.scale.is_used:
+            raise TrainingError(self._not_finite(tracks_of(parts, tracks)))
         for optimizer in self.optimizers:
-            if is_finite:
+            if math.isfinite(norm):
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.scale.update(self.step, is_finite)
-        if not is_finite:
+        self.scale.update(self.step, math.isfinite(norm))
+        if not math.isfinite(norm):
             return {}
         self.objective.finish_step()
         for part in parts:
             self.totals.add(part)
-        return {"gradient_norm": float(norm)}
-
-    def _scale_and_clip(self, count: torch.Tensor) -> torch.Tensor:
-        """Make gradients of a sum those of the mean over all ranks, and clip; their norm before clipping."""
-        joint = distributed.total(count).clamp(min=1)
-        gradients = [p.grad for p in self.objective.parameters() if p.grad is not None]
-        if not gradients:
-            return torch.zeros_like(joint)
-        torch._foreach_mul_(
-            gradients, float(distributed.world_size() / joint)
-        )  # DDP has divided by the ranks
-        longest = self.config.max_gradient_norm
-        return nn.utils.clip_grad_norm_(
-            self.objective.parameters(), float("inf") if longest is None else longest
-        )
+        return {"gradient_norm": norm}
 
     def _next(self, stream: Iterator[Clips], clock: Clock) -> Clips:
         begun = time.perf_counter()
@@ -192,8 +180,9 @@ class Trainer:
         is_last = self.step == self.config.n_steps
         if self.step % self.config.log_every == 0 or is_last:
             figures |= self.totals.figures() | self.scale.figures() | clock.look()
-            self.totals = Totals()
-            self.worries.look({"step": self.step, **figures})
+            self.totals = Totals(self.place.device)
+            if distributed.is_first():
+                self.worries.look({"step": self.step, **figures})
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
             figures |= {f"valid_{name}": value for name, value in self.validate().items()}
             clock.look()  # validation is no training time
@@ -207,22 +196,22 @@ class Trainer:
         mine = numbers_of_step(
             0, self.config.data.n_valid_clips, distributed.rank(), distributed.world_size()
         )
-        totals = Totals()
-        for clips in batches(self.valid_clips, _in_parts(mine, self._clips_per_forward), 0):
-            with self._precision():
-                totals.add(self.objective(clips.to(self.place.device)))
+        totals = Totals(self.place.device)
+        for clips in self._batches(self.valid_clips, _in_parts(mine, self._clips_per_forward), 0):
+            totals.add(self.parallel.answer(clips))
         return totals.figures()
 
     def _saving_due(self) -> bool:
         return self.step % self.config.checkpoint_every == 0 or self.step == self.config.n_steps
 
     def _save(self) -> None:
+        totals = self.totals.joint()
         if distributed.is_first():
             training = {
                 "step": self.step,
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "loss_scale": self.scale.state_dict(),
-                "totals": self.totals.sums,
+                "totals": totals,
                 "n_unreadable": self.n_unreadable,
                 "best": self.best.state_dict() if self.best else {},
             }
@@ -244,6 +233,7 @@ class Trainer:
             self.load(checkpoint.step_folder(run, found[-1]))
         else:
             self.objective.start(self._first_clips())
+            self.parallel.share_state()
         distributed.barrier()  # all ranks have looked for a run before the first of them begins one
         if distributed.is_first():
             save_config(self.config, run / checkpoint.CONFIG)
@@ -266,12 +256,17 @@ class Trainer:
         if self.best:
             self.best.load_state_dict(training.get("best", {}))
         self.step, self.n_unreadable = training["step"], training["n_unreadable"]
-        self.totals = Totals({name: value.cpu() for name, value in training["totals"].items()})
+        self.totals = Totals(self.place.device, training["totals"] if distributed.is_first() else {})
         log.info("Continuing from step %d.", self.step)
 
     def _first_clips(self) -> Clips:
         numbers = list(range(min(self.objective.n_first_clips, self.config.data.clips_per_step)))
-        return next(iter(batches(self.clips, iter([numbers]), 0))).to(self.place.device)
+        return next(iter(self._batches(self.clips, iter([numbers]), 0))).to(self.place.device)
+
+    def _batches(
+        self, clips: RandomClips, numbers: Iterator[list[int]], n_workers: int
+    ) -> Generator[Clips, None, None]:
+        return batches(clips, numbers, n_workers, is_pinned=self.place.device.type == "cuda")
 
     def _clips(self, manifest: str) -> RandomClips:
         return RandomClips(
@@ -310,31 +305,6 @@ class Trainer:
             )
             yield from _in_parts(mine, self._clips_per_forward)
 
-    def _distributed(self, objective: nn.Module) -> nn.Module:
-        if distributed.world_size() == 1 or not any(p.requires_grad for p in objective.parameters()):
-            return objective
-        devices = [self.place.device] if self.place.device.type == "cuda" else None
-        return DistributedDataParallel(objective, device_ids=devices, broadcast_buffers=False)
-
-    def _unsynchronised(self, skip: bool) -> AbstractContextManager[Any]:
-        return (
-            self.module.no_sync()
-            if skip and isinstance(self.module, DistributedDataParallel)
-            else nullcontext()
-        )
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self._half_precision is None:
-            return nullcontext()
-        return torch.autocast("cuda", self._half_precision)
-
-    @property
-    def _half_precision(self) -> torch.dtype | None:
-        """Of products, on CUDA only: where a CPU emulates them, they are hundreds of times slower."""
-        if self.config.precision == "float32" or self.place.device.type != "cuda":
-            return None
-        return {"bfloat16": torch.bfloat16, "float16": torch.float16}[self.config.precision]
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other processes from training in the same folder."""
@@ -362,13 +332,11 @@ class Trainer:
                 signal.signal(number, handler)
 
     def _stopped(self) -> bool:
-        """Whether any rank was asked to stop."""
-        if distributed.world_size() == 1:
-            return self.stop_requested
-        return bool(distributed.total(torch.tensor(float(self.stop_requested), device=self.place.device)))
+        """Whether any rank was asked to stop; of several, before the end of their last step."""
+        return self.stop_requested if distributed.world_size() == 1 else bool(self.n_stopping)
 
-    def _not_finite(self, seen: list[Clips]) -> str:
-        paths = sorted({str(self.clips.tracks[int(track)].path) for clips in seen for track in clips.tracks})
+    def _not_finite(self, tracks: list[int]) -> str:
+        paths = sorted({str(self.clips.tracks[track].path) for track in tracks})
         return (
             f"Loss or gradient of step {self.step} is not finite. The newest checkpoint is whole: continue "
             f"with --resume after lowering optim.lr, or look at these tracks: {', '.join(paths[:8])}"

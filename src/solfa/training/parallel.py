@@ -1,0 +1,98 @@
+"""Parallel: one gradient out of several forward passes and ranks: wrap, accumulate, divide, clip."""
+
+import inspect
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from solfa import distributed
+from solfa.data.clips import Clips
+from solfa.objectives import Objective, Step
+from solfa.precision import DTYPES, Precision, half_precision
+
+# Buffers of all ranks are equal by themselves, and need not be shared in every pass. What says so has another
+# name since PyTorch 2.13, which warns of the old one.
+_KNOWN = inspect.signature(DistributedDataParallel).parameters
+SHARES_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else "broadcast_buffers"
+
+
+class Parallel:
+    """An objective on this rank's device, whose gradients are those of all ranks together."""
+
+    def __init__(self, objective: Objective, device: torch.device, precision: Precision) -> None:
+        self.objective, self.device = objective, device
+        self.dtype = half_precision(precision, device)  # of products in forward passes; None: float32
+        self.module: nn.Module = objective
+        if distributed.world_size() > 1 and any(p.requires_grad for p in objective.parameters()):
+            devices = [device] if device.type == "cuda" else None
+            self.module = DistributedDataParallel(objective, device_ids=devices, **{SHARES_BUFFERS: False})
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether losses are to be scaled, so that small gradients do not vanish."""
+        return self.dtype is DTYPES["float16"]
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """For forward passes only. A backward pass follows the precision of each product by itself.
+
+        Inside, it would also round the gradients of what the forward pass had kept out of half precision.
+        """
+        return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
+
+    def forward(self, clips: Clips) -> Step:
+        """Loss and figures of this rank's clips, whose gradients are to be joined with other ranks'."""
+        with self.autocast():
+            return self.module(clips.to(self.device))
+
+    def answer(self, clips: Clips) -> Step:
+        """Loss and figures without a gradient: ranks may call it unequally often."""
+        with self.autocast():
+            return self.objective(clips.to(self.device))
+
+    def accumulating(self, is_last: bool) -> AbstractContextManager[Any]:
+        """Gradients of the passes inside are joined with those of other ranks in a step's last pass only."""
+        if is_last or not isinstance(self.module, DistributedDataParallel):
+            return nullcontext()
+        return self.module.no_sync()
+
+    def share_state(self) -> None:
+        """Give all ranks the weights and buffers of the first, whatever each has measured or loaded."""
+        distributed.share_first([*self.objective.parameters(), *self.objective.buffers()])
+
+    def divide_and_clip(self, count: Tensor, longest: float | None) -> Tensor:
+        """Make gradients of a sum over ``count`` those of the mean, and clip; their norm before clipping.
+
+        Args:
+            count: of all ranks.
+            longest: norm that gradients are shortened to; None leaves them as long as they are.
+        """
+        parameters = [p for p in self.objective.parameters() if p.grad is not None]
+        if not parameters:
+            return torch.zeros_like(count)
+        share = distributed.world_size() / count.clamp(min=1)  # DDP has divided by the ranks
+        for parameter in parameters:
+            assert parameter.grad is not None
+            parameter.grad.mul_(share)
+        return nn.utils.clip_grad_norm_(parameters, float("inf") if longest is None else longest)
+
+
+def tracks_of(parts: Sequence[Step], tracks: Sequence[Int[Tensor, " clip"]]) -> list[int]:
+    """Tracks in whose passes the loss was not finite, on all ranks; those of all passes if it was in none.
+
+    A call is collective: every rank makes it.
+
+    Args:
+        parts: what the passes of this rank said.
+        tracks: of each pass.
+    """
+    rows = []
+    for part, numbers in zip(parts, tracks, strict=True):
+        is_bad = (~torch.isfinite(part.loss.detach())).long().expand(len(numbers))
+        rows.append(torch.stack([numbers.to(is_bad.device), is_bad], 1))
+    number, is_bad = distributed.gather_rows(torch.cat(rows)).unbind(1)
+    return sorted(set(number[is_bad.bool()].tolist() or number.tolist()))
