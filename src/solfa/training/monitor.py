@@ -1,5 +1,6 @@
 """Throughput, gradient norm, codebook use, collapse warnings."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping

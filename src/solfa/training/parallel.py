@@ -29,8 +29,10 @@ class Parallel:
         self.dtype = half_precision(precision, device)  # of products in forward passes; None: float32
         self.module: nn.Module = objective
         if distributed.world_size() > 1 and any(p.requires_grad for p in objective.parameters()):
-            devices = [device] if device.type == "cuda" else None
-            self.module = DistributedDataParallel(objective, device_ids=devices, **{SHARES_BUFFERS: False})
+            settings: dict[str, Any] = {SHARES_BUFFERS: False}
+            if device.type == "cuda":
+                settings["device_ids"] = [device]
+            self.module = DistributedDataParallel(objective, **settings)
 
     @property
     def is_scaled(self) -> bool:
