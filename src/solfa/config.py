@@ -3,11 +3,13 @@
 import dataclasses
 import difflib
 import json
+import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -16,17 +18,101 @@ from solfa.json_files import ContentError, read_json_object, write_json
 C = TypeVar("C", bound="Config")
 
 
-class Config:
-    """Base of every configuration: a frozen dataclass whose unknown keys are errors.
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """Bounds of a number, both included; they stand beside the type of a field.
 
-    A configuration that is a member of a union carries ``kind``, a literal by which JSON names it.
+    A number of which weights tell whether it is true says by what: they have no fewer ``tensors``, or at
+    least one of them an ``axis`` that is as long.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    low: int | float
+    high: int | float
+    held_by: Literal["", "tensors", "axis"] = ""
+
+    def __str__(self) -> str:
+        if self.high >= sys.float_info.max:
+            return {0.0: "a number from 0 on", -self.high: "a number"}.get(self.low, "a number above 0")
+        return f"it from {self.low:,} to {self.high:,}"
+
+
+# What numbers of a configuration can be. The bounds are far beyond any model, and far within any machine:
+# without them a slip of the finger, or a damaged config.json, would fill the memory.
+Layers = Annotated[int, Between(1, 1_000, "tensors")]
+LayersFromZero = Annotated[int, Between(0, 1_000, "tensors")]
+Width = Annotated[int, Between(1, 2**16, "axis")]  # dimensions, channels, heads, lengths of kernels
+Entries = Annotated[int, Between(1, 2**20, "axis")]  # of a codebook
+Codebooks = Annotated[int, Between(1, 1_000)]
+Bins = Annotated[int, Between(1, 2**11)]  # of a spectrum
+Window = Annotated[int, Between(2, 2**15)]  # samples that are transformed together
+Hop = Annotated[int, Between(1, 2**17)]  # samples
+Step = Annotated[int, Between(1, 2**10)]  # strides, dilations
+Hertz = Annotated[int, Between(1, 2**20)]
+Pitch = Annotated[float, Between(0.1, 2**19)]  # Hz
+Count = Annotated[int, Between(1, 10**9)]
+CountFromZero = Annotated[int, Between(0, 10**9)]
+Seed = Annotated[int, Between(0, 2**63 - 1)]
+Seconds = Annotated[float, Between(1e-6, 86_400)]
+SecondsFromZero = Annotated[float, Between(0, 86_400)]
+LayerNumber = Annotated[int, Between(-1_000, 1_000)]  # below zero: counted from the last
+Share = Annotated[float, Between(0, 1)]
+Positive = Annotated[float, Between(sys.float_info.min, sys.float_info.max)]
+NotNegative = Annotated[float, Between(0, sys.float_info.max)]
+Finite = Annotated[float, Between(-sys.float_info.max, sys.float_info.max)]
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the key and the cure."""
+
+
+class Config:
+    """Base of every configuration: a frozen dataclass whose unknown keys are errors.
+
+    A configuration that is a member of a union carries ``kind``, a literal by which JSON names it. Numbers
+    are held against their bounds, however they are given; a class with more to check calls this one first.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        for name, bounds in _bounds(type(self)).items():  # type: ignore[arg-type]
+            value = getattr(self, name)
+            for part in value if isinstance(value, tuple | list) else (value,):
+                is_number = isinstance(part, int | float) and not isinstance(part, bool)
+                if is_number and not bounds.low <= part <= bounds.high:
+                    shown = "far too large" if abs(part) > 1e30 else part
+                    raise ConfigError(f"{name} is {shown}; choose {bounds}.")
+
+
+@cache
+def _bounds(kind: Any) -> dict[str, Between]:
+    """Fields of a configuration that have bounds."""
+    found = {field.name: _bounds_of(field.type) for field in dataclasses.fields(kind)}
+    return {name: bounds for name, bounds in found.items() if bounds}
+
+
+def numbers(config: Any, name: str = "") -> Iterator[tuple[str, int | float, Between]]:
+    """Every number of a configuration that has bounds, by its dotted key."""
+    if isinstance(config, tuple | list):
+        for place, part in enumerate(config):
+            yield from numbers(part, f"{name}.{place}")
+    if not isinstance(config, Config):
+        return
+    bounds = _bounds(type(config))  # type: ignore[arg-type]
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        key, value = f"{name}.{field.name}" if name else field.name, getattr(config, field.name)
+        if field.name in bounds:
+            parts = value if isinstance(value, tuple | list) else (value,)
+            yield from ((key, part, bounds[field.name]) for part in parts if part is not None)
+        else:
+            yield from numbers(value, key)
+
+
+def _bounds_of(hint: Any) -> Between | None:
+    """The bounds of a type, of what a tuple of it holds, or of it where it may be None."""
+    if typing.get_origin(hint) is Annotated:
+        return next((extra for extra in hint.__metadata__ if isinstance(extra, Between)), None)
+    return next((bounds for part in typing.get_args(hint) if (bounds := _bounds_of(part))), None)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -115,14 +201,38 @@ def _known(part: str, known: list[str]) -> str:
 
 def _explain(kind: type[Config], error: ValidationError) -> str:
     lines = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"]
+    for problem in _of_named_kind(error.errors()):
+        # Which member of a union was looked at is no part of a key.
+        place = ".".join(str(part) for part in problem["loc"] if not _is_class(part))
+        message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             fields = _fields_at(kind, problem["loc"][:-1])
             message = f"unknown key. {_known(str(problem['loc'][-1]), fields)}"
-        lines.append(f"{place}: {message}")
-    return f"{kind.__name__} cannot be built from these values:\n  " + "\n  ".join(lines)
+        lines.append(f"{place}: {message}" if place else message)
+    return f"{kind.__name__} cannot be built from these values:\n  " + "\n  ".join(dict.fromkeys(lines))
+
+
+def _of_named_kind(problems: list[Any]) -> list[Any]:
+    """Without what the other members of a union find wrong with values that name their kind."""
+    others = {p["loc"][:-1] for p in problems if p["loc"][-1:] == ("kind",) and p["type"] == "literal_error"}
+    named = {  # where the members of a union stand of which one has that kind
+        loc[:depth]
+        for loc in (p["loc"] for p in problems)
+        for depth in range(len(loc))
+        if _is_class(loc[depth]) and loc[: depth + 1] not in others
+    }
+    return [
+        p
+        for p in problems
+        if not any(
+            p["loc"][: len(other)] == other and (other[:-1] in named or p["loc"] != (*other, "kind"))
+            for other in others
+        )
+    ]
+
+
+def _is_class(part: int | str) -> bool:
+    return isinstance(part, str) and part.endswith("Config") and part[:1].isupper()
 
 
 def _fields_at(kind: Any, location: tuple[int | str, ...]) -> list[str]:

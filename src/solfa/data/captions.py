@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from solfa.config import Config
+from solfa.config import Config, Share
 from solfa.data.manifest import Track
 from solfa.data.templates import AND, CHINESE_WORDS, COMMA, TEMPLATES
 
@@ -21,9 +21,9 @@ class CaptionsConfig(Config):
 
     # Tags of the manifest that say how music sounds. Those that a test asks for are left out here.
     fields: tuple[str, ...] = ("genre", "style", "mood", "theme", "instrument", "tempo", "key", "scene")
-    caption_probability: float = 0.5  # of a caption where a track has both captions and tags
-    list_probability: float = 0.5  # of tags one after the other in place of a sentence, as published
-    tag_dropout: float = 0.3  # that a tag is not said; one of them always is
+    caption_probability: Share = 0.5  # of a caption where a track has both captions and tags
+    list_probability: Share = 0.5  # of tags one after the other in place of a sentence, as published
+    tag_dropout: Share = 0.3  # that a tag is not said; one of them always is
     languages: tuple[Language, ...] = ("en",)  # of sentences, each as likely
 
     def __post_init__(self) -> None:
@@ -32,6 +32,7 @@ class CaptionsConfig(Config):
                 raise ValueError(f"data.captions.{name} is a probability: choose it from 0 to 1.")
         if not self.languages:
             raise ValueError("data.captions.languages is empty. Name one of en and zh, or both.")
+        super().__post_init__()
 
 
 def draw_caption(track: Track, config: CaptionsConfig, rng: np.random.Generator) -> str:

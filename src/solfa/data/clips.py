@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from solfa.config import Config
+from solfa.config import Config, Count, LayerNumber, Seconds, SecondsFromZero
 from solfa.data.audio import AudioError, read_padded
 from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
 from solfa.data.manifest import LABEL, Track
@@ -94,16 +94,16 @@ class ClipsConfig(Config):
 
     manifest: str = ""  # tracks to learn from; given on the command line
     valid_manifest: str = ""  # held-out tracks to watch; none if empty
-    clip_seconds: float = 30.0
-    clips_per_step: int = 192  # over all ranks and accumulated batches
-    clips_per_track: int = 1  # so many clips in a row are cut from the same track, each at a place of its own
-    n_valid_clips: int = 64
+    clip_seconds: Seconds = 30.0
+    clips_per_step: Count = 192  # over all ranks and accumulated batches
+    clips_per_track: Count = 1  # so many in a row are cut from the same track, each at a place of its own
+    n_valid_clips: Count = 64
     channel: Literal["mean", "random"] = "mean"  # of a recording with several
-    context_seconds: float = 0.0  # on each side of a clip, that teachers hear and the encoder does not
-    start_samples: int = 1  # clips start at multiples of it; where frames are stored, on frames
+    context_seconds: SecondsFromZero = 0.0  # on each side of a clip; teachers hear it, encoders do not
+    start_samples: Count = 1  # clips start at multiples of it; where frames are stored, on frames
     codes: str = ""  # folder of 'solfa data label', whose codes go with the clips
     frames: str = ""  # folder of 'solfa embed --frames', whose hidden states stand in place of audio
-    frames_layer: int | None = None  # which of them; may be null where there is one only
+    frames_layer: LayerNumber | None = None  # which of them; may be null where there is one only
     turns: Literal["by_length", "one_each"] = "by_length"  # of tracks: every second, or track, as likely
     labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
     captions: CaptionsConfig | None = None  # of pairs of music and text
@@ -115,6 +115,7 @@ class ClipsConfig(Config):
             raise ValueError("Stored codes are those of all channels together. Set data.channel to mean.")
         if self.codes and self.frames:
             raise ValueError("data.frames stand in place of audio, and codes are for audio: set one of them.")
+        super().__post_init__()
 
 
 class Clip(NamedTuple):

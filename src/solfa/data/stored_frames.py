@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from solfa.config import Config, load_config, to_dict
+from solfa.config import Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
 from solfa.files import PARTIAL, write_array
 from solfa.frames import FrameGrid
@@ -106,10 +106,10 @@ class StoredFrames:
 class CodesDescription(Config):
     """What the codes of a folder are; stands in its ``codes.json``."""
 
-    n_codebooks: int
-    codebook_size: int
-    sample_rate: int  # Hz
-    hop_length: int  # samples
+    n_codebooks: Codebooks
+    codebook_size: Entries
+    sample_rate: Hertz  # Hz
+    hop_length: Hop  # samples
     target: str  # that made them: the run folder, as it was named
     target_id: str  # SHA-256 of its configuration and weights
     source: str  # what it saw: "audio", or which encoder's hidden states

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Bins, Config, Hertz, Hop, NotNegative, Positive, Window
 from solfa.features.filtered_power import FilteredPower
 from solfa.frames import FrameGrid
 
@@ -21,15 +21,16 @@ class ChromaConfig(Config):
     """One octave from C, its semitones divided into equal steps: 264 bins are 12 of 22."""
 
     kind: Literal["chroma"] = "chroma"
-    sample_rate: int = 24_000  # Hz
-    n_fft: int = 2048  # samples; also the length of the Hann window
-    hop_length: int = 320  # samples
-    n_bins: int = 264
-    centre_hz: float = 880.0  # pitches near it weigh most
-    width_octaves: float = 2.0  # so far from it, a pitch weighs exp(-1/2)
-    floor_power: float = 1e-10  # a frame whose bins are shorter than it, as a vector, counts as silence
+    sample_rate: Hertz = 24_000  # Hz
+    n_fft: Window = 2048  # samples; also the length of the Hann window
+    hop_length: Hop = 320  # samples
+    n_bins: Bins = 264
+    centre_hz: Positive = 880.0  # pitches near it weigh most
+    width_octaves: Positive = 2.0  # so far from it, a pitch weighs exp(-1/2)
+    floor_power: NotNegative = 1e-10  # a frame whose bins are shorter than it, as a vector, counts as silence
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n_bins < 12 or self.n_bins % 12:
             raise ValueError(
                 f"{self.n_bins} bins cannot be shared by 12 pitch classes. Set n_bins to a multiple of 12."

@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Bins, Config, Hertz, Hop, Pitch
 from solfa.frames import FrameGrid
 
 T = TypeVar("T", int, Tensor)
 
+MOST_OCTAVES, MOST_NUMBERS = 60, 2**27  # samples of all kernels: the published ones have 2**24
 SIDE_LOBES = 32  # of a kernel's spectrum that are kept: beyond them, a tone gives less than 1e-5 of its peak
 SAMPLES_AT_ONCE = 2**21  # transformed in one go: bounds the memory for long audio
 
@@ -21,13 +22,20 @@ SAMPLES_AT_ONCE = 2**21  # transformed in one go: bounds the memory for long aud
 class ConstantQConfig(Config):
     """The musical teacher of MERT: seven octaves from C1, a quarter of a semitone apart."""
 
-    sample_rate: int = 24_000  # Hz
-    hop_length: int = 320  # samples
-    f_min: float = 32.7  # Hz, of the first bin
-    n_bins: int = 336
-    bins_per_octave: int = 48
+    sample_rate: Hertz = 24_000  # Hz
+    hop_length: Hop = 320  # samples
+    f_min: Pitch = 32.7  # Hz, of the first bin
+    n_bins: Bins = 336
+    bins_per_octave: Bins = 48
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        is_wide = self.n_bins > MOST_OCTAVES * self.bins_per_octave
+        if is_wide or self.n_bins * self.kernel_samples(0) > MOST_NUMBERS:
+            raise ValueError(
+                f"{self.n_bins} bins, {self.bins_per_octave} to an octave from {self.f_min:g} Hz on, have "
+                "kernels that fit into no memory. Raise f_min, or lower n_bins."
+            )
         if 2 * self.frequency(self.n_bins - 1) >= self.sample_rate:
             raise ValueError(
                 f"The last bin would lie at {self.frequency(self.n_bins - 1):.0f} Hz, which "

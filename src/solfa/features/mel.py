@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Bins, Config, Finite, Hertz, Hop, NotNegative, Positive, Window
 from solfa.features.filtered_power import FilteredPower
 from solfa.frames import FrameGrid
 
@@ -19,13 +19,13 @@ T = TypeVar("T", int, Tensor)
 class LogMelConfig(Config):
     """The front end of MuQ; the statistics are those of the Million Song Dataset at these settings."""
 
-    sample_rate: int = 24_000  # Hz
-    n_fft: int = 2048  # samples; also the length of the Hann window
-    hop_length: int = 240  # samples
-    n_mels: int = 128
-    mean_db: float = 6.768444971712967
-    std_db: float = 18.417922652295623
-    floor_power: float = 1e-10  # power below it counts as it: -100 dB
+    sample_rate: Hertz = 24_000  # Hz
+    n_fft: Window = 2048  # samples; also the length of the Hann window
+    hop_length: Hop = 240  # samples
+    n_mels: Bins = 128
+    mean_db: Finite = 6.768444971712967
+    std_db: Positive = 18.417922652295623
+    floor_power: NotNegative = 1e-10  # power below it counts as it: -100 dB
 
     @property
     def grid(self) -> FrameGrid:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Bins, Config, Count
 from solfa.features.mel import LogMel, LogMelConfig
 from solfa.features.neighbours import slopes
 from solfa.frames import FrameGrid
@@ -22,10 +22,11 @@ class MFCCConfig(Config):
 
     kind: Literal["mfcc"] = "mfcc"
     mel: LogMelConfig = field(default_factory=LogMelConfig)
-    n_coefficients: int = 20
-    slope_reach_frames: int = 4  # on each side of a frame, of which the slope is taken
+    n_coefficients: Bins = 20
+    slope_reach_frames: Count = 4  # on each side of a frame, of which the slope is taken
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.n_coefficients <= self.mel.n_mels:
             raise ValueError(
                 f"{self.mel.n_mels} mel bands have at most as many cosines, and at least one is wanted, not "

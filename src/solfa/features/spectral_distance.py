@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, Count, Hertz, Positive, Window
 from solfa.features.mel import mel_filters
 
 
@@ -15,11 +15,17 @@ from solfa.features.mel import mel_filters
 class SpectralDistanceConfig(Config):
     """Long windows see pitch, short ones see time."""
 
-    sample_rate: int = 24_000  # Hz
-    n_ffts: tuple[int, ...] = (2048, 1024, 512, 256, 128)  # samples; a window moves by a quarter of itself
-    samples_of_mel: int = 16  # of a window, for each mel band: 2048 samples have 128 bands
-    floor: float = 1e-4  # magnitudes below it count as it; a tone of amplitude 1 has 0.5
-    quietest: float = 1e-3  # root mean square of magnitudes; convergence of softer clips is relative to it
+    sample_rate: Hertz = 24_000  # Hz
+    n_ffts: tuple[Window, ...] = (
+        2048,
+        1024,
+        512,
+        256,
+        128,
+    )  # windows move by a quarter
+    samples_of_mel: Count = 16  # of a window, for each mel band: 2048 samples have 128 bands
+    floor: Positive = 1e-4  # magnitudes below it count as it; a tone of amplitude 1 has 0.5
+    quietest: Positive = 1e-3  # root mean square of magnitudes; convergence of softer clips is relative to it
 
 
 @dataclass(frozen=True)

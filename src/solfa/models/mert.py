@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, Hertz, LayerNumber, Share
 from solfa.features import ConstantQ, ConstantQConfig
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
@@ -23,15 +23,16 @@ class MERTConfig(Config):
     """The encoder of MERT; the defaults are those of MERT-v1-95M."""
 
     kind: Literal["mert"] = "mert"
-    sample_rate: int = 24_000  # Hz
+    sample_rate: Hertz = 24_000  # Hz
     normalize: bool = False  # each clip to mean 0 and variance 1 before all else
     convolutions: WaveformConvolutionsConfig = field(default_factory=WaveformConvolutionsConfig)
     constant_q: ConstantQConfig | None = None  # joined to the frames of the convolutions
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    projection_dropout: float = 0.1
-    default_layer: int = -1  # that vectors are made of when nobody names one
+    projection_dropout: Share = 0.1
+    default_layer: LayerNumber = -1  # that vectors are made of when nobody names one
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.constant_q is not None and self.constant_q.grid != self.grid:
             raise ValueError(
                 f"The constant-Q frames ({self.constant_q.grid}) must lie where those of the convolutions do "

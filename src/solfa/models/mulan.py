@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, LayerNumber, Seconds, Width
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
@@ -28,7 +28,7 @@ PROBE_TEXT = "calm solo piano"
 class MuLanClipsConfig(Config):
     """How audio of any length becomes clips; the defaults are the published rule."""
 
-    seconds: float = 10.0
+    seconds: Seconds = 10.0
     # wrap: the last one is filled up from the beginning of the audio (audio shorter than half a clip is heard
     # twice); end: it ends where the audio ends, and overlaps the one before; audio shorter than a clip is
     # heard as it is.
@@ -37,6 +37,7 @@ class MuLanClipsConfig(Config):
     def __post_init__(self) -> None:
         if self.seconds <= 0:
             raise ValueError(f"A clip lasts more than {self.seconds:g} s. The published ones last 10.")
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class AudioTowerConfig(Config):
     """An encoder, which of its layers is used, and what stands on top of it."""
 
     encoder: EncoderConfig = field(default_factory=MuQConfig)
-    layer: int = -1
+    layer: LayerNumber = -1
     transformer: GatedTransformerConfig = field(default_factory=lambda: GatedTransformerConfig(n_layers=0))
 
 
@@ -55,7 +56,7 @@ class TextTowerConfig(Config):
     # As it is, from an installed package of this name, and then no part of the weights; empty: from the
     # model's own folder, with the weights beside it.
     language: str = ""
-    model_dim: int = 768  # of the language model
+    model_dim: Width = 768  # of the language model
     reads: Literal["tokens", "sentence"] = "tokens"  # its states, or the unit vector that it makes of them
     transformer: GatedTransformerConfig = field(default_factory=GatedTransformerConfig)
 
@@ -67,7 +68,7 @@ class MuLanConfig(Config):
     kind: Literal["mulan"] = "mulan"
     audio: AudioTowerConfig = field(default_factory=AudioTowerConfig)
     text: TextTowerConfig = field(default_factory=TextTowerConfig)
-    dim: int = 512  # of the shared space
+    dim: Width = 512  # of the shared space
     clips: MuLanClipsConfig = field(default_factory=MuLanClipsConfig)
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from solfa.config import Config
+from solfa.config import Config, LayerNumber
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
@@ -26,7 +26,7 @@ class MuQConfig(Config):
     mel: LogMelConfig = field(default_factory=LogMelConfig)
     stem: ConvStemConfig = field(default_factory=ConvStemConfig)
     conformer: ConformerConfig = field(default_factory=ConformerConfig)
-    default_layer: int = -1  # that vectors are made of when nobody names one
+    default_layer: LayerNumber = -1  # that vectors are made of when nobody names one
 
     @property
     def grid(self) -> FrameGrid:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Bins, Config, Hertz, Hop, Layers, Width, Window
 from solfa.features.filtered_power import FilteredPower
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend, padding_mask
@@ -26,22 +26,22 @@ class MusiCNNConfig(Config):
 
     kind: Literal["musicnn"] = "musicnn"
     weights: str = ""  # as the package that they come from names them
-    sample_rate: int = 16_000  # Hz
-    n_fft: int = 512  # samples
-    hop_length: int = 256  # samples
-    n_mels: int = 96
-    n_timbral: int = 204  # filters of each height
-    timbral_mels: tuple[int, ...] = (38, 67)  # heights: 0.4 and 0.7 of the mel bands
-    timbral_frames: int = 7
-    n_temporal: int = 51  # filters of each length
-    temporal_frames: tuple[int, ...] = (128, 64, 32)
-    n_middle: int = 64  # filters of each of the layers that follow
-    n_middle_layers: int = 3
-    middle_frames: int = 7
-    penultimate_dim: int = 200
-    n_tags: int = 50
-    patch_frames: int = 187  # that are tagged as one: 3 s
-    frames_per_state: int = 2  # mel frames whose mean is a frame for probes: 31.25 Hz
+    sample_rate: Hertz = 16_000  # Hz
+    n_fft: Window = 512  # samples
+    hop_length: Hop = 256  # samples
+    n_mels: Bins = 96
+    n_timbral: Width = 204  # filters of each height
+    timbral_mels: tuple[Bins, ...] = (38, 67)  # heights: 0.4 and 0.7 of the mel bands
+    timbral_frames: Width = 7
+    n_temporal: Width = 51  # filters of each length
+    temporal_frames: tuple[Width, ...] = (128, 64, 32)
+    n_middle: Width = 64  # filters of each of the layers that follow
+    n_middle_layers: Layers = 3
+    middle_frames: Width = 7
+    penultimate_dim: Width = 200
+    n_tags: Width = 50
+    patch_frames: Width = 187  # that are tagged as one: 3 s
+    frames_per_state: Width = 2  # mel frames whose mean is a frame for probes: 31.25 Hz
 
     @property
     def n_front(self) -> int:

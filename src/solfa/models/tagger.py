@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Finite, LayerNumber, Positive, Seconds, Share, Width
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, HiddenStates
 from solfa.models.muq import MuQConfig
@@ -25,10 +25,11 @@ class LabelsConfig(Config):
         "classes"  # one of the names; any of them; a number for each
     )
     names: tuple[str, ...] = ()
-    means: tuple[float, ...] = ()  # of the numbers in training
-    deviations: tuple[float, ...] = ()  # likewise
+    means: tuple[Finite, ...] = ()  # of the numbers in training
+    deviations: tuple[Positive, ...] = ()  # likewise
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kind == "numbers" and not len(self.names) == len(self.means) == len(self.deviations):
             raise ValueError("Numbers need a mean and a deviation for each name: labels.means, .deviations.")
 
@@ -63,9 +64,9 @@ class LabelsConfig(Config):
 class LabelHeadConfig(Config):
     """A head on the mean of a clip's hidden states; sizes as in the probing of MARBLE."""
 
-    layer: int | None = None  # the one that is read; a learned weighted sum of all of them if null
-    hidden_dim: int = 512
-    dropout: float = 0.2  # of hidden units in training
+    layer: LayerNumber | None = None  # the one that is read; a learned weighted sum of all of them if null
+    hidden_dim: Width = 512
+    dropout: Share = 0.2  # of hidden units in training
 
 
 class LabelHead(nn.Module):
@@ -117,7 +118,7 @@ class TaggerConfig(Config):
     encoder: EncoderConfig = field(default_factory=MuQConfig)
     labels: LabelsConfig = field(default_factory=LabelsConfig)
     head: LabelHeadConfig = field(default_factory=LabelHeadConfig)
-    clip_seconds: float = 5.0  # that it learned from, and by which it goes through a track
+    clip_seconds: Seconds = 5.0  # that it learned from, and by which it goes through a track
 
 
 class Tagger(AudioEncoder):

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Config, NotNegative, Positive, Width
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackAgreementConfig(Config):
     """How strongly clips of one track are drawn together; wants ``data.clips_per_track`` of two or more."""
 
-    weight: float = 1.0  # of its loss in the sum
-    temperature: float = 0.1
-    dim: int = 128  # of the vectors that are compared
+    weight: NotNegative = 1.0  # of its loss in the sum
+    temperature: Positive = 0.1
+    dim: Width = 128  # of the vectors that are compared
 
 
 class TrackAgreement(nn.Module):

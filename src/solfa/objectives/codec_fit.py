@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, NotNegative, Positive
 from solfa.data.clips import Clips
 from solfa.features import SpectralDistance, SpectralDistanceConfig
 from solfa.objectives.base import Objective, Step
@@ -22,13 +22,13 @@ class CodecFitConfig(Config):
     kind: Literal["codec_fit"] = "codec_fit"
     codec: RVQVAEConfig = field(default_factory=RVQVAEConfig)
     spectrum: SpectralDistanceConfig = field(default_factory=SpectralDistanceConfig)
-    waveform_weight: float = 1.0  # of mean |x - x'|, relative to mean |x|
-    quietest: float = 0.01  # mean |x|; the error of softer clips is relative to it
-    convergence_weight: float = 1.0
-    log_magnitude_weight: float = 0.0
-    log_mel_weight: float = 1.0
-    commitment_weight: float = 0.1  # more draws frames to entries that stand for nothing yet
-    codebook_weight: float = 1.0  # of codebooks that learn by gradient
+    waveform_weight: NotNegative = 1.0  # of mean |x - x'|, relative to mean |x|
+    quietest: Positive = 0.01  # mean |x|; the error of softer clips is relative to it
+    convergence_weight: NotNegative = 1.0
+    log_magnitude_weight: NotNegative = 0.0
+    log_mel_weight: NotNegative = 1.0
+    commitment_weight: NotNegative = 0.1  # more draws frames to entries that stand for nothing yet
+    codebook_weight: NotNegative = 1.0  # of codebooks that learn by gradient
     adversary: AdversaryConfig | None = None  # tells codec from music, and so teaches the codec detail
 
 

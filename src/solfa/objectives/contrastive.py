@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Config, Count, Finite
 
 START_SCALE = 10.0  # of similarities, as published
 
@@ -21,7 +21,7 @@ class SoftmaxLossConfig(Config):
     """Cross-entropy over all candidates, in both directions (InfoNCE)."""
 
     kind: Literal["softmax"] = "softmax"
-    pairs_at_once: int = 1024  # whose similarities to all others are in memory at the same time
+    pairs_at_once: Count = 1024  # whose similarities to all others are in memory at the same time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class DecoupledLossConfig(Config):
     """As softmax, but what belongs together is not among the candidates; the published one."""
 
     kind: Literal["decoupled"] = "decoupled"
-    pairs_at_once: int = 1024
+    pairs_at_once: Count = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,8 @@ class SigmoidLossConfig(Config):
     """Every clip with every text is a question of its own: do they belong together?"""
 
     kind: Literal["sigmoid"] = "sigmoid"
-    start_bias: float = -10.0  # of similarities: at first nothing belongs together
-    pairs_at_once: int = 1024
+    start_bias: Finite = -10.0  # of similarities: at first nothing belongs together
+    pairs_at_once: Count = 1024
 
 
 PairLossConfig = SoftmaxLossConfig | DecoupledLossConfig | SigmoidLossConfig

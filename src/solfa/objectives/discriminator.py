@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, NotNegative, Width, Window
 
 SLOPE = 0.2  # of the rectifiers below zero
 
@@ -17,11 +17,11 @@ SLOPE = 0.2  # of the rectifiers below zero
 class AdversaryConfig(Config):
     """Discriminators on spectrograms of several window lengths."""
 
-    n_ffts: tuple[int, ...] = (2048, 1024, 512)  # samples; one discriminator each, hop a quarter of it
-    n_channels: int = 32
-    adversarial_weight: float = 1.0  # of the codec's wish to be taken for music
-    feature_weight: float = 2.0  # of the codec's wish to look the same inside the discriminators
-    discriminator_weight: float = 1.0  # of the discriminators' own loss, which does not move the codec
+    n_ffts: tuple[Window, ...] = (2048, 1024, 512)  # samples; one discriminator each, hop a quarter of it
+    n_channels: Width = 32
+    adversarial_weight: NotNegative = 1.0  # of the codec's wish to be taken for music
+    feature_weight: NotNegative = 2.0  # of the codec's wish to look the same inside the discriminators
+    discriminator_weight: NotNegative = 1.0  # of the discriminators' own loss, which does not move the codec
 
     @property
     def weights(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, Finite, NotNegative
 from solfa.models import AudioEncoder
 from solfa.models.mert import WaveformFrontend
 
@@ -16,8 +16,8 @@ from solfa.models.mert import WaveformFrontend
 class FeaturePenaltyConfig(Config):
     """How the convolutions on the waveform are held back."""
 
-    weight: float = 10.0  # of their mean square in the sum
-    gradient_multiplier: float = 0.1  # of all gradients that reach them (MERT-330M: 1)
+    weight: NotNegative = 10.0  # of their mean square in the sum
+    gradient_multiplier: Finite = 0.1  # of all gradients that reach them (MERT-330M: 1)
 
 
 class FeaturePenalty:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, LayersFromZero, NotNegative
 from solfa.data.clips import Clips
 from solfa.models import LoRAConfig, MuLan, Tagger, TaggerConfig, load
 from solfa.models.layers.low_rank import DOWN, UP, add_lora
@@ -28,7 +28,7 @@ class LastLayersConfig(Config):
     """The last layers of those that the head hears learn."""
 
     kind: Literal["last_layers"] = "last_layers"
-    n_layers: int = 2
+    n_layers: LayersFromZero = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class FineTuningConfig(Config):
     license: str = ""  # of those weights, and so of what is made of them; filled in at the start of a run
     tagger: TaggerConfig = field(default_factory=TaggerConfig)
     learns: LearnsConfig = field(default_factory=FullConfig)
-    encoder_rate: float = 0.1  # share of the learning rate that the encoder has; the head has all of it
+    encoder_rate: NotNegative = 0.1  # share of the learning rate that the encoder has; the head has all of it
 
 
 class FineTuning(Objective):

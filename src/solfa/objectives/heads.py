@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Positive, Width
 from solfa.objectives.base import Step
 from solfa.targets import Codes, CodesShape, TargetError, Values, ValuesShape
 
@@ -26,9 +26,9 @@ class CosineCodeHeadConfig(Config):
     """Codes by their likeness to learned embeddings; the losses of codebooks add up (MERT)."""
 
     kind: Literal["cosine_code"] = "cosine_code"
-    dim: int = 64  # of the embedding of a code (MERT-330M: 128)
-    temperature: float = 0.1  # that cosines are divided by
-    initial_size: float = 1.0  # embeddings begin between 0 and it; small ones turn sooner
+    dim: Width = 64  # of the embedding of a code (MERT-330M: 128)
+    temperature: Positive = 0.1  # that cosines are divided by
+    initial_size: Positive = 1.0  # embeddings begin between 0 and it; small ones turn sooner
 
 
 HeadConfig = LinearHeadConfig | CosineCodeHeadConfig

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, NotNegative
 from solfa.data.clips import Clips
 from solfa.models import EncoderConfig, build_encoder
 from solfa.models.encoder import check_waveform
@@ -40,7 +40,7 @@ class PredictionConfig(Config):
 
     target: TargetConfig = field(default_factory=MelRVQConfig)
     head: HeadConfig = field(default_factory=LinearHeadConfig)
-    weight: float = 1.0  # of its loss in the sum
+    weight: NotNegative = 1.0  # of its loss in the sum
 
 
 @dataclass(frozen=True, kw_only=True)

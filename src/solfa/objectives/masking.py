@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Config, Count, NotNegative, Seconds, Share
 from solfa.data.clips import MASK, NOISE, Clips
 from solfa.frames import FrameGrid
 
@@ -19,9 +19,9 @@ class BlockMaskingConfig(Config):
     """Hide whole blocks of the waveform (MuQ)."""
 
     kind: Literal["block"] = "block"
-    block_seconds: float = 0.4
-    probability: float = 0.6  # that a block is hidden
-    noise_std: float = 0.1  # of the noise put in its place
+    block_seconds: Seconds = 0.4
+    probability: Share = 0.6  # that a block is hidden
+    noise_std: NotNegative = 0.1  # of the noise put in its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,14 @@ class SpanMaskingConfig(Config):
     """Hide spans of frames wherever they fall (MERT)."""
 
     kind: Literal["span"] = "span"
-    span_frames: int = 5
-    drawn_share: float = 0.8  # spans, end to end, over the clip; as they overlap, less is hidden (0.58)
-    min_spans: int = 2  # in a clip, however short
+    span_frames: Count = 5
+    drawn_share: NotNegative = 0.8  # spans, end to end, over the clip; as they overlap, less is hidden (0.58)
+    min_spans: Count = 2  # in a clip, however short
 
     def __post_init__(self) -> None:
         if self.span_frames < 1 or self.min_spans < 1:
             raise ValueError("masking.span_frames and masking.min_spans must be at least 1.")
+        super().__post_init__()
 
 
 MaskingConfig = BlockMaskingConfig | SpanMaskingConfig

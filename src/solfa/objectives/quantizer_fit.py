@@ -6,7 +6,7 @@ from typing import Literal, assert_never
 import torch
 from torch import nn
 
-from solfa.config import Config
+from solfa.config import Config, NotNegative
 from solfa.data.clips import Clips
 from solfa.objectives.base import Objective, Step
 from solfa.targets import FittableTarget, HiddenRVQ, HiddenRVQConfig, MelRVQ, MelRVQConfig
@@ -20,8 +20,8 @@ class QuantizerFitConfig(Config):
 
     kind: Literal["quantizer_fit"] = "quantizer_fit"
     target: FittableConfig = field(default_factory=MelRVQConfig)
-    commitment_weight: float = 0.25
-    codebook_weight: float = 1.0
+    commitment_weight: NotNegative = 0.25
+    codebook_weight: NotNegative = 1.0
 
 
 class QuantizerFit(Objective):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, CountFromZero, Hertz, Hop, Width
 from solfa.embedding.space import Pool
 from solfa.features import MFCC, Chroma, ChromaConfig, LogMel, LogMelConfig, MFCCConfig
 from solfa.features.neighbours import with_neighbours
@@ -53,7 +53,7 @@ class LogMelBaselineConfig(Config):
 
     kind: Literal["log_mel"] = "log_mel"
     mel: LogMelConfig = MEL
-    reach_frames: int = 2  # on each side
+    reach_frames: CountFromZero = 2  # on each side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class MFCCChromaConfig(Config):
     chroma: ChromaConfig = field(
         default_factory=lambda: ChromaConfig(n_fft=4096, hop_length=HOP_LENGTH, n_bins=12)
     )
-    reach_frames: int = 2  # on each side
+    reach_frames: CountFromZero = 2  # on each side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ class RandomConfig(Config):
     """White noise: what a head makes of it is chance. More than that shows equal samples in two splits."""
 
     kind: Literal["random"] = "random"
-    sample_rate: int = 24_000  # Hz
-    hop_length: int = HOP_LENGTH  # samples
-    dim: int = 64
+    sample_rate: Hertz = 24_000  # Hz
+    hop_length: Hop = HOP_LENGTH  # samples
+    dim: Width = 64
 
 
 def is_baseline(name: str) -> bool:

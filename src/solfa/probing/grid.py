@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.config import Config
+from solfa.config import Config, Count, CountFromZero, NotNegative, Seed, Share, Width
 from solfa.probing.examples import Examples
 from solfa.probing.heads import (
     CONCATENATED,
@@ -36,27 +36,27 @@ Scored = Callable[[np.ndarray], float]  # logits of all rows of validation -> sc
 class ProbeConfig(Config):
     """Heads on frozen features, and how they are fitted. The defaults are the protocol of MARBLE."""
 
-    hidden_dim: int = 512
-    dropout: float = 0.2
-    lrs: tuple[float, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
-    seeds: tuple[int, ...] = (0, 1, 2)
+    hidden_dim: Width = 512
+    dropout: Share = 0.2
+    lrs: tuple[NotNegative, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
+    seeds: tuple[Seed, ...] = (0, 1, 2)
     has_single_layers: bool = True
     has_weighted_sum: bool = True
     has_concatenation: bool = True
-    batch: int = 64  # clips, or stretches of frames
-    stretch_frames: int = 4  # that are drawn in one piece where labels are in time
-    n_stretches: int = 2048  # of all, in one epoch; each epoch draws others
-    valid_frames: int = 2**15  # that choose epoch, layer and rate where labels are in time; tracks share them
-    n_epochs: int = 100  # at most
-    lr_factor: float = 0.5  # of the rate, after lr_patience epochs without a better score on validation
-    lr_patience: int = 5
-    stop_patience: int = 15  # epochs without a better score, after which a head stops
+    batch: Count = 64  # clips, or stretches of frames
+    stretch_frames: Count = 4  # that are drawn in one piece where labels are in time
+    n_stretches: Count = 2048  # of all, in one epoch; each epoch draws others
+    valid_frames: Count = 2**15  # that choose epoch, layer and rate where labels are in time, of all tracks
+    n_epochs: Count = 100  # at most
+    lr_factor: Share = 0.5  # of the rate, after lr_patience epochs without a better score on validation
+    lr_patience: CountFromZero = 5
+    stop_patience: CountFromZero = 15  # epochs without a better score, after which a head stops
     # Epochs after which only the better half of the rates of a layer goes on; none is the protocol.
-    halvings: tuple[int, ...] = ()
+    halvings: tuple[CountFromZero, ...] = ()
     first_seed_chooses: bool = False  # the rate of each layer, and the other seeds have that one only
     is_standardised: bool = False  # each layer's dimensions by their mean and deviation in training
-    n_resamples: int = 500  # of the test tracks, for the interval
-    numbers_at_once: int = 2**28  # in memory, at four bytes each; it changes nothing but the speed
+    n_resamples: Count = 500  # of the test tracks, for the interval
+    numbers_at_once: Count = 2**28  # in memory, at four bytes each; it changes nothing but the speed
     separation: SeparationConfig = field(default_factory=SeparationConfig)  # instead, for sources
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Count, CountFromZero, Hop, Layers, NotNegative, Width, Window
 from solfa.data.audio import read_audio
 from solfa.probing.distortion import separation_ratios
 from solfa.probing.examples import Answers
@@ -29,15 +29,15 @@ SMALL = 1e-6  # magnitude beside which a mixture counts as silent
 class SeparationConfig(Config):
     """A head that separates sources, and how it is fitted."""
 
-    hidden_dim: int = 512
-    n_layers: int = 3
-    n_fft: int = 2048
-    hop_length: int = 320  # samples of the encoder's rate
-    lr: float = 1e-3
-    batch: int = 16  # clips
-    n_clips: int = 512  # in an epoch at most; each epoch draws others
-    n_epochs: int = 50  # at most
-    stop_patience: int = 8  # epochs without a smaller loss on validation
+    hidden_dim: Width = 512
+    n_layers: Layers = 3
+    n_fft: Window = 2048
+    hop_length: Hop = 320  # samples of the encoder's rate
+    lr: NotNegative = 1e-3
+    batch: Count = 16  # clips
+    n_clips: Count = 512  # in an epoch at most; each epoch draws others
+    n_epochs: Count = 50  # at most
+    stop_patience: CountFromZero = 8  # epochs without a smaller loss on validation
 
 
 class SeparationHead(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.config import Config
+from solfa.config import Config, Positive
 from solfa.data.clips import Clips
 from solfa.features import ConstantQ, ConstantQConfig
 from solfa.targets.base import Target, Values
@@ -25,7 +25,7 @@ class LogMagnitudeConfig(Config):
     """log(1 + gain * magnitude): soft sounds count beside loud ones."""
 
     kind: Literal["log"] = "log"
-    gain: float = 10.0
+    gain: Positive = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)

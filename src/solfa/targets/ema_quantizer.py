@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Codebooks, Config, CountFromZero, Entries, Share, Width
 from solfa.precision import full_float32
 from solfa.targets.quantizer import ROWS_AT_ONCE, Quantized
 
@@ -19,12 +19,12 @@ class EMAResidualQuantizerConfig(Config):
     """Codebooks in a row, each for what the ones before it left over; no gradient moves their entries."""
 
     kind: Literal["ema_rvq"] = "ema_rvq"
-    dim: int = 128  # of the frames, and of the entries
-    n_codebooks: int = 8
-    codebook_size: int = 1024
-    decay: float = 0.95  # of the running means, at each batch
-    stale_steps: int = 20  # an entry unused for so many batches is replaced
-    free_steps: int = 40  # batches at first that pass as they are, until frames are worth being entries
+    dim: Width = 128  # of the frames, and of the entries
+    n_codebooks: Codebooks = 8
+    codebook_size: Entries = 1024
+    decay: Share = 0.95  # of the running means, at each batch
+    stale_steps: CountFromZero = 20  # an entry unused for so many batches is replaced
+    free_steps: CountFromZero = 40  # first batches that pass as they are: frames are not worth being entries
 
 
 class EMAVectorQuantizer(nn.Module):

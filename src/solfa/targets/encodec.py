@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from solfa.config import Config
+from solfa.config import Codebooks, Config, Entries, Hertz, Step, Width
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
@@ -23,12 +23,12 @@ class EncodecCodesConfig(Config):
 
     kind: Literal["encodec"] = "encodec"
     source: str = "facebook/encodec_24khz"  # name on the hub, or a folder with config.json and weights
-    sample_rate: int = 24_000  # Hz
-    n_codebooks: int = 8  # that are predicted, the first ones of those that the codec has
-    codebook_size: int = 1024
-    n_filters: int = 32  # of the first convolution; each stride doubles them
-    dim: int = 128  # of the frames that are quantized
-    strides: tuple[int, ...] = (8, 5, 4, 2)  # the first is that of the last convolution
+    sample_rate: Hertz = 24_000  # Hz
+    n_codebooks: Codebooks = 8  # that are predicted, the first ones of those that the codec has
+    codebook_size: Entries = 1024
+    n_filters: Width = 32  # of the first convolution; each stride doubles them
+    dim: Width = 128  # of the frames that are quantized
+    strides: tuple[Step, ...] = (8, 5, 4, 2)  # the first is that of the last convolution
 
     @property
     def grid(self) -> FrameGrid:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.config import Config
+from solfa.config import Config, Hertz, Hop
 from solfa.data.clips import Clips
 from solfa.data.stored_frames import ClipStates
 from solfa.frames import FrameGrid
@@ -21,8 +21,8 @@ class HiddenRVQConfig(Config):
     """Codes of stored hidden states; sizes are those of the encoder that made them."""
 
     kind: Literal["hidden_rvq"] = "hidden_rvq"
-    sample_rate: int = 24_000  # Hz
-    hop_length: int = 960  # samples
+    sample_rate: Hertz = 24_000  # Hz
+    hop_length: Hop = 960  # samples
     quantizer: ResidualVectorQuantizerConfig = field(
         default_factory=lambda: ResidualVectorQuantizerConfig(dim=1024)
     )

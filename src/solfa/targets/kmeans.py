@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from solfa import checkpoint
-from solfa.config import Config, from_dict
+from solfa.config import Config, Entries, from_dict
 from solfa.data.clips import Clips
 from solfa.features import Chroma, ChromaConfig, LogMel, LogMelConfig
 from solfa.frames import FrameGrid
@@ -72,7 +72,7 @@ class KMeansCodesConfig(Config):
 
     kind: Literal["kmeans"] = "kmeans"
     features: LogMelFramesConfig | ChromaFramesConfig = field(default_factory=LogMelFramesConfig)
-    n_clusters: int = 300
+    n_clusters: Entries = 300
     fitted: str = ""  # run folder of kmeans_v0 or kmeans_75hz; given on the command line
 
 

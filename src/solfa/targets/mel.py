@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config
+from solfa.config import Config, Width
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
@@ -30,7 +30,7 @@ class StackedMelConfig(Config):
     """Neighbouring mel frames side by side, so that they come at the encoder's frame rate."""
 
     mel: LogMelConfig = field(default_factory=LogMelConfig)
-    n_stacked: int = 4  # mel frames in a target frame
+    n_stacked: Width = 4  # mel frames in a target frame
 
     @property
     def dim(self) -> int:

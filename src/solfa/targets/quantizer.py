@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.parametrizations import weight_norm
 
 from solfa import distributed
-from solfa.config import Config
+from solfa.config import Codebooks, Config, CountFromZero, Entries, Layers, Seed, Width
 from solfa.precision import full_float32
 
 ROWS_AT_ONCE = 16_384  # frames compared with a codebook in one product: bounds memory on hours of audio
@@ -31,11 +31,11 @@ class VectorQuantizerConfig(Config):
     """One codebook behind a projection."""
 
     kind: Literal["vq"] = "vq"
-    dim: int = 512  # of the frames
-    codebook_size: int = 1024
-    codebook_dim: int = 8
-    n_projection_layers: int = 1  # 1 or 2; two have a ReLU between them, as wide as the frames
-    stale_steps: int = 1000  # a code unused for so many steps is replaced
+    dim: Width = 512  # of the frames
+    codebook_size: Entries = 1024
+    codebook_dim: Width = 8
+    n_projection_layers: Layers = 1  # 1 or 2; two have a ReLU between them, as wide as the frames
+    stale_steps: CountFromZero = 1000  # a code unused for so many steps is replaced
 
     @property
     def n_codebooks(self) -> int:
@@ -48,12 +48,12 @@ class ResidualVectorQuantizerConfig(Config):
     """Codebooks in a row, each for what the ones before it left over."""
 
     kind: Literal["rvq"] = "rvq"
-    dim: int = 512  # of the frames
-    n_codebooks: int = 8
-    codebook_size: int = 1024
-    codebook_dim: int = 16
-    n_projection_layers: int = 1
-    stale_steps: int = 100
+    dim: Width = 512  # of the frames
+    n_codebooks: Codebooks = 8
+    codebook_size: Entries = 1024
+    codebook_dim: Width = 16
+    n_projection_layers: Layers = 1
+    stale_steps: CountFromZero = 100
 
     @property
     def stage(self) -> VectorQuantizerConfig:
@@ -69,10 +69,10 @@ class RandomProjectionConfig(Config):
     """A fixed random projection and a fixed random codebook."""
 
     kind: Literal["random_projection"] = "random_projection"
-    dim: int = 512  # of the frames
-    codebook_size: int = 4096
-    codebook_dim: int = 16
-    seed: int = 142
+    dim: Width = 512  # of the frames
+    codebook_size: Entries = 4096
+    codebook_dim: Width = 16
+    seed: Seed = 142
 
     @property
     def n_codebooks(self) -> int:

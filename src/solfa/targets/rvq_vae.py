@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import checkpoint
-from solfa.config import Config, from_dict
+from solfa.config import Config, Hertz, Positive, Step, Width, from_dict
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
@@ -28,16 +28,17 @@ FRAMES_AT_ONCE = 3000  # coded in one go: bounds the memory for long audio
 class RVQVAEConfig(Config):
     """Convolutions down to 75 frames a second, residual quantization, and convolutions back up."""
 
-    sample_rate: int = 24_000  # Hz
-    strides: tuple[int, ...] = (8, 5, 4, 2)  # from the waveform down
-    n_channels: tuple[int, ...] = (64, 128, 256, 256)  # after each stride
-    dilations: tuple[int, ...] = (1, 3)  # of the residual units after each stride
-    gain: float = 10.0  # of the waveform on its way in, undone on its way out: music is seldom at full scale
+    sample_rate: Hertz = 24_000  # Hz
+    strides: tuple[Step, ...] = (8, 5, 4, 2)  # from the waveform down
+    n_channels: tuple[Width, ...] = (64, 128, 256, 256)  # after each stride
+    dilations: tuple[Step, ...] = (1, 3)  # of the residual units after each stride
+    gain: Positive = 10.0  # of the waveform on its way in, undone on its way out: music is seldom loud
     quantizer: EMAResidualQuantizerConfig | ResidualVectorQuantizerConfig = field(
         default_factory=EMAResidualQuantizerConfig
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.strides) != len(self.n_channels):
             raise ValueError(
                 f"{len(self.strides)} strides and {len(self.n_channels)} n_channels: name as many of each."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from solfa.config import Config
+from solfa.config import Codebooks, Config, Entries, Hertz, Hop
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
 from solfa.targets.base import Codes, Target, TargetError
@@ -14,10 +14,10 @@ class StoredCodesConfig(Config):
     """Codes out of the folder that ``data.codes`` names; sizes are those of its ``codes.json``."""
 
     kind: Literal["stored_codes"] = "stored_codes"
-    n_codebooks: int = 8
-    codebook_size: int = 1024
-    sample_rate: int = 24_000  # Hz
-    hop_length: int = 960  # samples
+    n_codebooks: Codebooks = 8
+    codebook_size: Entries = 1024
+    sample_rate: Hertz = 24_000  # Hz
+    hop_length: Hop = 960  # samples
 
     @property
     def grid(self) -> FrameGrid:

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from solfa.config import Config
+from solfa.config import Config, CountFromZero, NotNegative, Positive, Share
 from solfa.objectives import Objective
 
 
@@ -15,12 +15,12 @@ class AdamWConfig(Config):
     """Adam with decoupled weight decay, and how its learning rate changes."""
 
     kind: Literal["adamw"] = "adamw"
-    lr: float = 5e-4  # at the end of the warm-up
-    warmup_steps: int = 0  # from zero to lr, linearly
+    lr: NotNegative = 5e-4  # at the end of the warm-up
+    warmup_steps: CountFromZero = 0  # from zero to lr, linearly
     decay: Literal["linear", "constant"] = "linear"  # from there to zero at the last step, or none
-    betas: tuple[float, float] = (0.9, 0.98)
-    eps: float = 1e-6
-    weight_decay: float = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.98)
+    eps: Positive = 1e-6
+    weight_decay: NotNegative = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +35,14 @@ class MuonConfig(Config):
     """
 
     kind: Literal["muon"] = "muon"
-    lr: float = 2e-3  # of matrices, at the end of the warm-up
-    momentum: float = 0.95
-    adam_lr: float = 5e-4  # of all else: convolutions, norms, biases, heads
-    warmup_steps: int = 0
+    lr: NotNegative = 2e-3  # of matrices, at the end of the warm-up
+    momentum: Share = 0.95
+    adam_lr: NotNegative = 5e-4  # of all else: convolutions, norms, biases, heads
+    warmup_steps: CountFromZero = 0
     decay: Literal["linear", "constant"] = "linear"
-    betas: tuple[float, float] = (0.9, 0.98)  # of Adam
-    eps: float = 1e-6  # of Adam
-    weight_decay: float = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.98)  # of Adam
+    eps: Positive = 1e-6  # of Adam
+    weight_decay: NotNegative = 0.01
 
 
 OptimConfig = AdamWConfig | MuonConfig

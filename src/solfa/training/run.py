@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from solfa.config import Config
+from solfa.config import Config, Count, Positive, Seed
 from solfa.data.clips import ClipsConfig
 from solfa.objectives import ObjectiveConfig
 from solfa.precision import Precision
@@ -19,15 +19,15 @@ class RunConfig(Config):
     objective: ObjectiveConfig
     data: ClipsConfig = field(default_factory=ClipsConfig)
     optim: OptimConfig = field(default_factory=AdamWConfig)
-    n_steps: int
-    max_gradient_norm: float | None = 10.0  # longer gradients are shortened to it; none are if null
+    n_steps: Count
+    max_gradient_norm: Positive | None = 10.0  # longer gradients are shortened to it; none are if null
     precision: Precision = "float32"  # of products on CUDA; CPUs use float32
-    log_every: int = 50  # steps
-    validate_every: int = 1000  # steps
-    checkpoint_every: int = 1000  # steps
-    n_checkpoints_kept: int = 2
+    log_every: Count = 50  # steps
+    validate_every: Count = 1000  # steps
+    checkpoint_every: Count = 1000  # steps
+    n_checkpoints_kept: Count = 2
     keep_best: bool = False  # also the weights with the lowest loss on validation, by which the run is known
-    seed: int = 1337
+    seed: Seed = 1337
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Layers, Positive, Share, Width
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.normalization import BatchNorm, LayerNorm
@@ -18,14 +18,14 @@ from solfa.models.layers.normalization import BatchNorm, LayerNorm
 class ConformerConfig(Config):
     """Sizes of a Conformer."""
 
-    n_layers: int = 12
-    dim: int = 1024
-    feed_forward_dim: int = 4096
-    n_heads: int = 16
-    kernel_frames: int = 31  # odd: of the depthwise convolution
-    rotary_base: float = 10_000.0
-    norm_eps: float = 1e-5
-    dropout: float = 0.1  # of inputs, attention weights, activations and outputs alike
+    n_layers: Layers = 12
+    dim: Width = 1024
+    feed_forward_dim: Width = 4096
+    n_heads: Width = 16
+    kernel_frames: Width = 31  # odd: of the depthwise convolution
+    rotary_base: Positive = 10_000.0
+    norm_eps: Positive = 1e-5
+    dropout: Share = 0.1  # of inputs, attention weights, activations and outputs alike
 
 
 class Conformer(Context):

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Step, Width
 from solfa.models.encoder import padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.minimal_filtering import add_convolution_, filter_transform
@@ -23,8 +23,8 @@ CHANNELS_LAST = "clip channel bin frame -> clip bin frame channel"
 class ConvStemConfig(Config):
     """Two residual blocks; each halves the mel axis, and time by its own stride."""
 
-    n_channels: int = 512
-    time_strides: tuple[int, ...] = (2, 2)
+    n_channels: Width = 512
+    time_strides: tuple[Step, ...] = (2, 2)
 
 
 class ConvStem(nn.Module):

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, LayersFromZero, Share, Width
 from solfa.models.layers.normalization import LayerNorm
 
 SCALE = 8.0  # of the cosine between query and key
@@ -18,13 +18,13 @@ SCALE = 8.0  # of the cosine between query and key
 class GatedTransformerConfig(Config):
     """Sizes of a GatedTransformer; the defaults are those of MuQ-MuLan's text tower."""
 
-    n_layers: int = 8
-    dim: int = 768
-    n_heads: int = 8
-    head_dim: int = 64
-    widening: int = 4  # two thirds of it are kept, because of the gate
-    attention_dropout: float = 0.0
-    feed_forward_dropout: float = 0.0
+    n_layers: LayersFromZero = 8
+    dim: Width = 768
+    n_heads: Width = 8
+    head_dim: Width = 64
+    widening: Width = 4  # two thirds of it are kept, because of the gate
+    attention_dropout: Share = 0.0
+    feed_forward_dropout: Share = 0.0
 
     @property
     def feed_forward_dim(self) -> int:

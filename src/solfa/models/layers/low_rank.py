@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Finite, Width
 from solfa.models.encoder import Context
 
 DOWN, UP = ".down", ".up"
@@ -19,13 +19,14 @@ class LoRAConfig(Config):
     """Which matrices get thin ones beside them, and how thin."""
 
     kind: Literal["lora"] = "lora"
-    rank: int = 8  # numbers that lie between the two thin matrices
-    alpha: float = 16.0  # their product is multiplied by alpha / rank
+    rank: Width = 8  # numbers that lie between the two thin matrices
+    alpha: Finite = 16.0  # their product is multiplied by alpha / rank
     matrices: tuple[str, ...] = ("query", "value")  # names of linear layers, in every layer of the context
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ValueError(f"learns.rank must be at least 1, not {self.rank}.")
+        super().__post_init__()
 
     @property
     def scale(self) -> float:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Finite, Layers, Positive, Share, Width
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.normalization import LayerNorm
 
@@ -19,20 +19,21 @@ from solfa.models.layers.normalization import LayerNorm
 class TransformerConfig(Config):
     """Sizes of a Transformer; the defaults are those of MERT-v1-95M."""
 
-    n_layers: int = 12
-    dim: int = 768
-    feed_forward_dim: int = 3072
-    n_heads: int = 12
-    position_kernel_frames: int = 128
-    position_groups: int = 16
+    n_layers: Layers = 12
+    dim: Width = 768
+    feed_forward_dim: Width = 3072
+    n_heads: Width = 12
+    position_kernel_frames: Width = 128
+    position_groups: Width = 16
     norm: Literal["after", "before", "deep"] = "after"  # of each part; deep: after, with a stronger residual
-    norm_eps: float = 1e-5
-    attention_relax: float | None = None  # logits are that much smaller until they are float32; None: not
-    dropout: float = 0.1  # of inputs and outputs
-    attention_dropout: float = 0.1  # of attention weights
-    activation_dropout: float = 0.0  # inside the feed-forward
+    norm_eps: Positive = 1e-5
+    attention_relax: Finite | None = None  # logits are that much smaller until they are float32; None: not
+    dropout: Share = 0.1  # of inputs and outputs
+    attention_dropout: Share = 0.1  # of attention weights
+    activation_dropout: Share = 0.0  # inside the feed-forward
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.dim % self.n_heads or self.dim % self.position_groups:
             raise ValueError(
                 f"dim {self.dim} does not split into {self.n_heads} heads and {self.position_groups} "

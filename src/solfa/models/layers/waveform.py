@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import Config, Step, Width
 from solfa.models.layers.normalization import LayerNorm
 
 T = TypeVar("T", int, Tensor)
@@ -22,9 +22,9 @@ SAMPLES_AT_ONCE = 2**20  # through all convolutions: the first one makes 400 byt
 class WaveformConvolutionsConfig(Config):
     """Sizes of the convolutions; the defaults are those of every published MERT."""
 
-    n_channels: int = 512
-    kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)  # samples, then steps of the layer before
-    strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    n_channels: Width = 512
+    kernels: tuple[Width, ...] = (10, 3, 3, 3, 3, 2, 2)  # samples, then steps of the layer before
+    strides: tuple[Step, ...] = (5, 2, 2, 2, 2, 2, 2)
     norm: Literal["time", "channels"] = "time"  # over time after the first one, or over channels after each
     has_bias: bool = False
 
