@@ -23,11 +23,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from solfa.config import Config, ConfigError, numbers
 from solfa.files import PARTIAL, flush, sha256, whole_file, write_text
 from solfa.json_files import ContentError, read_json_object
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
 BEST, SUMS = "best.safetensors", "SHA256SUMS"
+Shape = tuple[int, ...]
 SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
@@ -176,9 +178,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with safe_open(path, "pt") as file:
             names = list(file.keys())
         for name in names:
-            with safe_open(
-                path, "pt"
-            ) as file:  # anew for each: what was read of an open file counts as memory
+            # Opened anew for each: what was read of an open file counts as memory.
+            with safe_open(path, "pt") as file:
                 weights[name] = file.get_tensor(name).clone()
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise damaged(path, str(error)) from error
@@ -226,7 +227,7 @@ def _is_whole(folder: Path) -> bool:
             check_sum(folder / name)
     except (OSError, CheckpointError):
         return False
-    return True
+    return (folder / WEIGHTS).is_file() and (folder / TRAINING).is_file()
 
 
 @contextmanager
@@ -238,12 +239,47 @@ def explained(folder: Path, kind: type[ValueError]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:  # of whatever class: it says what does not fit
-        raise kind(f"{folder} cannot be loaded. {error}") from error
+        is_named = str(folder) in str(error)
+        raise kind(f"{'' if is_named else f'{folder} cannot be loaded. '}{error}") from error
     except (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise kind(
             f"{folder} cannot be loaded: its {CONFIG} and its weights do not fit ({type(error).__name__}: "
             f"{error}). Copy both again from where they came."
         ) from error
+
+
+def check_sizes(config: Config, weights: Mapping[str, Tensor] | Mapping[str, Shape]) -> None:
+    """Refuse sizes that weights do not bear out, before anything of that size is made.
+
+    Args:
+        config: of what is to be filled with the weights.
+        weights: tensors by name, or their shapes.
+
+    Raises:
+        ConfigError: the configuration is damaged, or of other weights.
+    """
+    shapes = [tuple(w.shape) if isinstance(w, Tensor) else w for w in weights.values()]
+    most = {"tensors": len(shapes), "axis": max((n for shape in shapes for n in shape), default=0)}
+    for name, value, bounds in numbers(config):
+        if value > most.get(bounds.held_by, value):
+            held = "hold {} tensors" if bounds.held_by == "tensors" else "have no axis longer than {}"
+            raise ConfigError(
+                f"{CONFIG} says that {name} is {value}, but the weights {held.format(most[bounds.held_by])}. "
+                "Copy both again from where they came."
+            )
+
+
+def read_shapes(path: Path) -> dict[str, Shape]:
+    """The shapes of the tensors of a safetensors file by name; nothing else of it is read.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise damaged(path, str(error)) from error
 
 
 # --- sums ---------------------------------------------------------------------------------------------------

@@ -78,8 +78,11 @@ class Config:
         for name, bounds in _bounds(type(self)).items():  # type: ignore[arg-type]
             value = getattr(self, name)
             for part in value if isinstance(value, tuple | list) else (value,):
-                is_number = isinstance(part, int | float) and not isinstance(part, bool)
-                if is_number and not bounds.low <= part <= bounds.high:
+                if part is None:
+                    continue
+                if isinstance(part, bool) or not isinstance(part, int | float):
+                    raise ConfigError(f"{name} is {part!r:.60}; choose {bounds}.")
+                if not bounds.low <= part <= bounds.high:
                     shown = "far too large" if abs(part) > 1e30 else part
                     raise ConfigError(f"{name} is {shown}; choose {bounds}.")
 

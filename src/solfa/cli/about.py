@@ -53,12 +53,13 @@ def _runs(folder: Path) -> Iterator[Row]:
         return
     for run in sorted(path.parent for path in folder.glob(f"*/{checkpoint.CONFIG}")):
         try:
-            values = checkpoint.read_values(run)
-            size = gigabytes(checkpoint.weights_file(run).stat().st_size)
+            with checkpoint.explained(run, checkpoint.CheckpointError):
+                values = checkpoint.read_values(run)
+                size = gigabytes(checkpoint.weights_file(run).stat().st_size)
+                row = str(run), _describe(values), size, str(_licence(values))
         except (checkpoint.CheckpointError, OSError) as error:
-            yield str(run), f"cannot be loaded: {error}", "", ""
-            continue
-        yield str(run), _describe(values), size, _licence(values)
+            row = str(run), f"cannot be loaded: {error}", "", ""
+        yield row
 
 
 def _licence(values: dict[str, Any]) -> str:

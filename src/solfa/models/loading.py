@@ -1,18 +1,18 @@
 """A run folder, a published name or a file -> a model."""
 
-import json
 import logging
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from solfa import checkpoint
+from solfa.config import Config, from_dict
 from solfa.files import sha256
 from solfa.json_files import ContentError, read_json_object
 from solfa.models.building import EncoderConfig, build_encoder
@@ -35,7 +35,19 @@ log = logging.getLogger(__name__)
 
 ModelConfig = MuQConfig | MERTConfig | MuLanConfig | TaggerConfig
 
+
+@dataclass(frozen=True, kw_only=True)
+class _Saved(Config):
+    model: ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Encoder(Config):
+    encoder: EncoderConfig
+
+
 PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
+LANGUAGE_SIZES = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 INITIALISATIONS = (
     "uniform_",
     "normal_",
@@ -125,21 +137,26 @@ def _build(
     if "objective" in values:
         return _of_run(folder, values, weights)
     if is_saved(values):
-        config: ModelConfig = TypeAdapter(ModelConfig).validate_json(json.dumps(values[MODEL]))
+        config = from_dict(_Saved, {MODEL: values[MODEL]}).model
+        checkpoint.check_sizes(config, weights)
         if isinstance(config, MuLanConfig):
-            return MuLan(config, _language(config, folder / TEXT), licence), weights
+            return MuLan(config, _language(config, folder / TEXT, weights), licence), weights
         if isinstance(config, TaggerConfig):
             return Tagger(config, licence), weights
         return build_encoder(config, licence), weights
     if "w2v2_config" in values:
-        return MuQ(muq_config(values), licence), muq_weights(weights)
+        muq = muq_config(values)
+        checkpoint.check_sizes(muq, weights)
+        return MuQ(muq, licence), muq_weights(weights)
     if is_mert(values):
-        return MERT(mert_config(values, read_preprocessor(folder)), licence), mert_weights(weights)
+        mert = mert_config(values, read_preprocessor(folder))
+        checkpoint.check_sizes(mert, weights)
+        return MERT(mert, licence), mert_weights(weights)
     if is_mulan(values):
-        language = TextModel(_part(folder, values["text_model"]["name"], list(FILES)))
-        return MuLan(mulan_config(values, _audio_values(folder, values)), language, licence), mulan_weights(
-            weights
-        )
+        mulan = mulan_config(values, _audio_values(folder, values))
+        checkpoint.check_sizes(mulan, weights)
+        text = _part(folder, values["text_model"]["name"], list(FILES))
+        return MuLan(mulan, _text_model(text, weights), licence), mulan_weights(weights)
     raise ModelError(
         "Its config.json is of no model known here. Known are runs and saved models of solfa, and folders of "
         "MuQ, MuQ-MuLan and MERT."
@@ -199,29 +216,47 @@ def _of_run(
             f"The run in {folder} trained a {values['objective'].get('kind', 'part')}, which has no encoder. "
             "Its quantizer is loaded by solfa.targets.load_quantizer."
         )
-    encoder = build_encoder(TypeAdapter(EncoderConfig).validate_python(values["objective"]["encoder"]))
-    return encoder, _below("encoder.", weights)
+    config = from_dict(_Encoder, {"encoder": values["objective"]["encoder"]}).encoder
+    weights = _below("encoder.", weights)
+    checkpoint.check_sizes(config, weights)
+    return build_encoder(config), weights
 
 
 def _tagger(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Tagger, dict[str, Tensor]]:
     """A fine-tuned encoder with its head; what LoRA learned beside matrices becomes part of them."""
-    config = TypeAdapter(TaggerConfig).validate_json(json.dumps(objective["tagger"]))
+    config = from_dict(TaggerConfig, objective["tagger"])
     weights, learns = _below("tagger.", weights), objective["learns"]
     if learns["kind"] == "lora":
-        weights = merge_lora(weights, TypeAdapter(LoRAConfig).validate_json(json.dumps(learns)))
+        weights = merge_lora(weights, from_dict(LoRAConfig, learns))
+    checkpoint.check_sizes(config, weights)
     return Tagger(config, objective["license"]), weights
 
 
 def _mulan(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[MuLan, dict[str, Tensor]]:
-    config = TypeAdapter(MuLanConfig).validate_json(json.dumps(objective["mulan"]))
-    language = _language(config, language_folder(objective["language"]))
-    return MuLan(config, language, objective["license"]), _below("mulan.", weights)
+    config, weights = from_dict(MuLanConfig, objective["mulan"]), _below("mulan.", weights)
+    checkpoint.check_sizes(config, weights)
+    language = _language(config, language_folder(objective["language"]), weights)
+    return MuLan(config, language, objective["license"]), weights
 
 
-def _language(config: MuLanConfig, folder: Path) -> TextModel:
+def _language(config: MuLanConfig, folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
     """From a package with its weights; else from a folder, to be filled with those of the model."""
     name = config.text.language
-    return TextModel(packaged_folder(name), has_weights=True) if name else TextModel(folder)
+    return TextModel(packaged_folder(name), has_weights=True) if name else _text_model(folder, weights)
+
+
+def _text_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
+    """A language model without weights, of no other size than they are."""
+    settings = checkpoint.read_values(folder)
+    longest = max((n for w in weights.values() for n in w.shape), default=0)
+    room = dict.fromkeys(LANGUAGE_SIZES, longest) | {"num_hidden_layers": len(weights)}
+    for name, most in room.items():
+        if isinstance(size := settings.get(name), int) and size > most:
+            raise ModelError(
+                f"{folder} says that {name} is {size}, but the weights have room for {most}. Copy all of it "
+                "again from where it came."
+            )
+    return TextModel(folder)
 
 
 def language_folder(name: str, has_weights: bool = False) -> Path:

@@ -6,7 +6,6 @@ from typing import Any, Literal, assert_never
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor
 
 from solfa import checkpoint
@@ -145,7 +144,9 @@ def _fitted_clusters(config: KMeansCodesConfig) -> dict[str, Tensor]:
     folder = Path(config.fitted)
     if not folder.is_dir():
         raise TargetError(f"No centres at {folder}. Fit them with: solfa train kmeans_75hz --out {folder}")
-    there = _targets_of_run(checkpoint.read_values(folder))
+    with checkpoint.explained(folder, TargetError):
+        there = _targets_of_run(checkpoint.read_values(folder))
+        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
     place = next((i for i, found in there.items() if replace(found, fitted=config.fitted) == config), None)
     if place is None:
         known = "; ".join(f"{found.n_clusters} clusters of {found.features}" for found in there.values())
@@ -153,7 +154,6 @@ def _fitted_clusters(config: KMeansCodesConfig) -> dict[str, Tensor]:
             f"The run in {folder} has no {config.n_clusters} clusters of {config.features}. It has: "
             f"{known or 'none'}. Set features and n_clusters of the target to agree with it, or fit others."
         )
-    weights = load_file(checkpoint.weights_file(folder))
     return {name: weights[f"targets.{place}.{name}"] for name in ("centres", "counts")}
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Int
-from safetensors.torch import load_file
 from torch import Tensor
 
 from solfa import checkpoint
@@ -166,6 +165,11 @@ def load_target(run: Path, number: int | None = None) -> RunTarget:
     """
     if not run.is_dir():
         raise TargetError(f"There is no run at {run}. {CURE}")
+    with checkpoint.explained(run, TargetError):
+        return _load_target(run, number)
+
+
+def _load_target(run: Path, number: int | None) -> RunTarget:
     values = checkpoint.read_values(run)
     found = _targets_of(values.get("objective", {}), run)
     shapes = [_shape(config) for _, config in found]
@@ -178,10 +182,14 @@ def load_target(run: Path, number: int | None = None) -> RunTarget:
             f"gives codes of audio or of hidden states. {CURE}"
         )
     prefix, config = found[number]
+    weights = {}
+    if prefix:
+        every = checkpoint.read_weights(checkpoint.weights_file(run))
+        weights = {name[len(prefix) :]: w for name, w in every.items() if name.startswith(prefix)}
+        checkpoint.check_sizes(config, weights)
     target = HiddenRVQ(config) if isinstance(config, HiddenRVQConfig) else build_target(config)
     if prefix:
-        weights = load_file(checkpoint.weights_file(run))
-        target.load_state_dict({n[len(prefix) :]: w for n, w in weights.items() if n.startswith(prefix)})
+        target.load_state_dict(weights)
     else:
         target.start()
     return RunTarget(

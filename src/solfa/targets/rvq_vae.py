@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -173,15 +172,17 @@ def load_codec(folder: str | Path) -> RVQVAE:
     folder = Path(folder)
     if not folder.is_dir():
         raise TargetError(f"No codec at {folder}. Fit one with: solfa train rvq_vae --out {folder}")
-    objective = checkpoint.read_values(folder).get("objective", {})
-    if "codec" not in objective:
-        raise TargetError(
-            f"The run in {folder} has no codec. Fit one with: solfa train rvq_vae --out runs/rvq_vae"
-        )
-    codec = RVQVAE(from_dict(RVQVAEConfig, objective["codec"]))
-    weights = load_file(checkpoint.weights_file(folder))
-    prefix = "codec."
-    codec.load_state_dict({n[len(prefix) :]: w for n, w in weights.items() if n.startswith(prefix)})
+    with checkpoint.explained(folder, TargetError):
+        objective = checkpoint.read_values(folder).get("objective", {})
+        if "codec" not in objective:
+            raise TargetError(
+                f"The run in {folder} has no codec. Fit one with: solfa train rvq_vae --out runs/rvq_vae"
+            )
+        config = from_dict(RVQVAEConfig, objective["codec"])
+        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
+        checkpoint.check_sizes(config, weights)
+        codec, prefix = RVQVAE(config), "codec."
+        codec.load_state_dict({n[len(prefix) :]: w for n, w in weights.items() if n.startswith(prefix)})
     return codec.eval().requires_grad_(False)
 
 

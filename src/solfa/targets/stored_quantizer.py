@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
 from torch import Tensor
 
 from solfa import checkpoint
@@ -38,11 +37,13 @@ def load_quantizer(folder: str | Path) -> ResidualVectorQuantizer | VectorQuanti
     folder = Path(folder)
     if not folder.is_dir():
         raise TargetError(f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}")
-    values, weights = checkpoint.read_values(folder), load_file(checkpoint.weights_file(folder))
-    if "objective" in values:
-        quantizer = _of_run(folder, values, weights)
-    else:
-        quantizer = _of_official_folder(folder, values, weights)
+    with checkpoint.explained(folder, TargetError):
+        values = checkpoint.read_values(folder)
+        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
+        if "objective" in values:
+            quantizer = _of_run(folder, values, weights)
+        else:
+            quantizer = _of_official_folder(folder, values, weights)
     return quantizer.eval().requires_grad_(False)
 
 
@@ -90,11 +91,17 @@ def _built(
     quantizer: ResidualVectorQuantizer | VectorQuantizer | RandomProjection
     match config["kind"]:
         case "rvq":
-            quantizer = ResidualVectorQuantizer(from_dict(ResidualVectorQuantizerConfig, config))
+            residual = from_dict(ResidualVectorQuantizerConfig, config)
+            checkpoint.check_sizes(residual, weights)
+            quantizer = ResidualVectorQuantizer(residual)
         case "vq":
-            quantizer = VectorQuantizer(from_dict(VectorQuantizerConfig, config))
+            single = from_dict(VectorQuantizerConfig, config)
+            checkpoint.check_sizes(single, weights)
+            quantizer = VectorQuantizer(single)
         case _:
-            quantizer = RandomProjection(from_dict(RandomProjectionConfig, config))
+            projection = from_dict(RandomProjectionConfig, config)
+            checkpoint.check_sizes(projection, weights)
+            quantizer = RandomProjection(projection)
     quantizer.load_state_dict(weights)
     return quantizer
 
