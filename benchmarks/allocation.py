@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 import solfa
-from solfa.cli.memory import keep_freed_memory
+from solfa.cli.runtime import keep_freed_memory
 from solfa.models import AudioEncoder
 
 SECONDS, PASSES = 31, 8

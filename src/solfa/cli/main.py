@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from solfa.cli.memory import keep_freed_memory
+from solfa.cli.runtime import keep_freed_memory, wait_without_spinning
 
 COMMANDS = {  # name -> where it is, and what help says of it before it is imported
     "data": (
@@ -137,6 +137,7 @@ def _log(verbose: bool) -> None:
 
 def run() -> None:
     """Run a command; an error that was foreseen is one message and exit code 3."""
+    wait_without_spinning()  # here, since the lookup of a command imports it, and PyTorch with it
     try:
         app()
     except Exception as error:

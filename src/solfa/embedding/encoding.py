@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.embedding.side_by_side import CORES, side_by_side, threads_for
 from solfa.embedding.windows import Window
 from solfa.models import AudioEncoder
 from solfa.models.finite import NotFiniteError
@@ -51,16 +52,30 @@ def encode(
     Raises:
         NotFiniteError: the encoder is at fault, and would refuse one window after the other.
     """
-    waiting: list[tuple[K, Window]] = []
+
+    def work(job: list[tuple[K, Any]]) -> list[tuple[K, Any]]:
+        if not isinstance(job[0][1], Window):
+            return job
+        with CORES if encoder.device.type == "cpu" else nullcontext():
+            return list(_encode_batch(job, encoder, layers, precision))
+
+    for done in side_by_side(work, _jobs(items, windows_at_once), threads_for(encoder)):
+        yield from done
+
+
+def _jobs(items: Iterable[tuple[K, Any]], windows_at_once: int) -> Iterator[list[tuple[K, Any]]]:
+    """Batches of windows, and everything else by itself, in order."""
+    waiting: list[tuple[K, Any]] = []
     for key, item in items:
         if isinstance(item, Window):
             waiting.append((key, item))
-        if len(waiting) == windows_at_once or not isinstance(item, Window):
-            yield from _encode_batch(waiting, encoder, layers, precision)
+        if waiting and (len(waiting) == windows_at_once or not isinstance(item, Window)):
+            yield waiting
             waiting = []
         if not isinstance(item, Window):
-            yield key, item
-    yield from _encode_batch(waiting, encoder, layers, precision)
+            yield [(key, item)]
+    if waiting:
+        yield waiting
 
 
 @contextmanager
@@ -81,7 +96,7 @@ def read_ahead(
                     thing = next(row, _DONE)
                 if thing is _DONE:
                     break
-                for item in read(thing):  # type: ignore[arg-type]
+                for item in _holding_a_core(read(thing)):  # type: ignore[arg-type]
                     made.put(item)
                     if stop.is_set():
                         break
@@ -99,6 +114,17 @@ def read_ahead(
         stop.set()
         while any(thread.is_alive() for thread in threads):
             _drain(made)
+
+
+def _holding_a_core(items: Iterable[T]) -> Iterator[T]:
+    """The items, each made while one of the cores is held, and none while one is waited for."""
+    made = iter(items)
+    while True:
+        with CORES:
+            item = next(made, _DONE)
+        if item is _DONE:
+            return
+        yield item  # type: ignore[misc]
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ LIMIT = 1e-4  # relative: processors differ by 1e-6, the least of the faults tha
 DIGITS = 7  # of a saved value: float32 has no more
 
 # What was asked before there was SOUND, and its limit. Between the partials its bands hold nothing but the
-# rounding of a Fourier transform, so that good weights were up to 0.02 off on another processor.
-OLD_SECONDS, OLD_HZ, OLD_LIMIT = 1.0, (110.0, 440.0, 1_760.0), 0.2
+# rounding of a Fourier transform, so that good weights were 0.003 off on another processor.
+OLD_SECONDS, OLD_HZ, OLD_LIMIT = 1.0, (110.0, 440.0, 1_760.0), 0.05
 
 
 def asked(sample_rate: int) -> Float[Tensor, " sample"]:
