@@ -1,11 +1,15 @@
 """Filters are read from text, and tell which tracks may be found."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from solfa.retrieval import FilterError, Filters, Library
+from solfa.retrieval import FilterError, Filters, Library, Searcher
+from solfa.retrieval.filters import MOST_FILTERS
 
 
 def names(library_path: Path, *texts: str) -> list[str]:
@@ -32,6 +36,11 @@ def names(library_path: Path, *texts: str) -> list[str]:
         (["folder=old"], ["bach", "satie"]),
         (["folder=ol"], []),
         (["folder=old", "seconds=10-"], ["satie"]),
+        (["year=1700-", "year=-1900"], ["bach", "satie"]),
+        (["year=1700-1800", "year=1900-"], []),
+        (["year=" + "9" * 30], []),
+        (["year=1700-" + "9" * 400], ["bach", "beat", "satie"]),
+        (["artist=\0", "tag=\udcff"], []),
     ],
 )
 def test_a_filter_passes_the_tracks_that_it_names(
@@ -46,10 +55,58 @@ def test_a_folder_may_be_a_path(tagged_library: Path, monkeypatch: pytest.Monkey
     assert names(tagged_library, "folder=./old/") == ["bach", "satie"]
 
 
-@pytest.mark.parametrize("text", ["", "piano", "=piano", "year=", "year=old", "year=-", "seconds=1-2-3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "piano",
+        "=piano",
+        "year=",
+        "year=old",
+        "year=-",
+        "seconds=1-2-3",
+        "year=1999-1990",
+        "year=10^30",
+        "seconds=12:345",
+        "year=1990 1999",
+        "tempo=nan",
+        "tempo=1e9",
+        "folder=\0",
+        "folder=~\0",
+        "folder=\ud800",
+        "a" * 100_000,
+    ],
+)
 def test_a_filter_that_cannot_be_read_says_what_can(text: str) -> None:
-    with pytest.raises(FilterError, match="year=1990-1999"):
+    with pytest.raises(FilterError, match="year=1990-1999") as error:
         Filters.parse([text])
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("texts", "named"),
+    [(["folder=a", "folder=b"], "twice"), (["tag=a"] * (MOST_FILTERS + 1), "too many")],
+)
+def test_filters_that_would_not_all_be_heeded_are_refused(texts: list[str], named: str) -> None:
+    with pytest.raises(FilterError, match=named):
+        Filters.parse(texts)
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["folder", "year", "seconds", "tempo", "tag", "artist"]),
+            st.text(max_size=20) | st.text(alphabet="0123456789:.- ~/\0\udcff", max_size=20),
+        ),
+        max_size=3,
+    )
+)
+@example([("folder", "~\0")])
+@example([("tag", "\udcff"), ("artist", "\ud800\0")])
+def test_any_filters_are_applied_or_refused(tagged_library: Path, pairs: list[tuple[str, str]]) -> None:
+    with Library(tagged_library) as library, suppress(FilterError):
+        assert 0 <= len(library.ids(Filters.parse([f"{name}={value}" for name, value in pairs]))) <= 4
 
 
 def test_an_unknown_tag_is_named_beside_the_known_ones(tagged_library: Path) -> None:
@@ -65,3 +122,34 @@ def test_a_filter_is_no_code(tagged_library: Path, tmp_path: Path) -> None:
 
 def test_a_tilde_that_names_no_user_is_a_folder_like_any_other(tagged_library: Path) -> None:
     assert names(tagged_library, "folder=~0") == []
+
+
+def test_a_folder_whose_name_begins_with_dots_is_a_name(tmp_path: Path, tagged_library: Path) -> None:
+    own = Path(shutil.copy(tagged_library, tmp_path / "library.sqlite"))
+    with Library(own) as library:
+        library._database.execute("UPDATE tracks SET path = ? WHERE id = 1", (b"/m/...And Justice/one.mp3",))
+    assert names(own, "folder=...And Justice") == ["one"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_strangers_cannot_feel_out_where_the_library_lies(tagged_library: Path, there: bool) -> None:
+    """A filter by a place is refused whether it is there or not, and names above the music are none."""
+    music = tagged_library.parent
+    places = ["/", f"{music}", "~", ".", "..", "./old", "~root"] if there else ["/nowhere", "~nobody", "../x"]
+    above = music.parts[1:] if there else ("nowhere",)
+    with Searcher(tagged_library, reads_files=False) as searcher:
+        for place in places:
+            for ask in (searcher.count, lambda found: searcher.tracks(filters=found), _search(searcher)):
+                with pytest.raises(FilterError, match="Places cannot be named here") as error:
+                    ask(Filters.parse([f"folder={place}"]))
+                assert len(place) < 3 or place not in str(error.value)
+        for name in (*above, "/".join(above[-2:]), f"{above[-1]}/old"):
+            assert searcher.count(Filters.parse([f"folder={name}"])) == 0
+        assert searcher.count(Filters.parse(["folder=old"])) == 2
+        assert [track.path.stem for track in searcher.tracks(filters=Filters.parse(["folder=new"]))] == [
+            "beat", "hiss",
+        ]  # fmt: skip
+
+
+def _search(searcher: Searcher):  # type: ignore[no-untyped-def]
+    return lambda filters: searcher.search("1", filters=filters)

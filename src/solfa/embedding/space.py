@@ -49,6 +49,12 @@ class Space:
         return hashlib.sha256(json.dumps(self._what_counts(), sort_keys=True).encode()).hexdigest()[:16]
 
     @property
+    def model_name(self) -> str:
+        """The name of the model, without the way to its folder; published names stay as they are."""
+        is_place = self.model.startswith(("/", "~", ".")) or Path(self.model).is_absolute()
+        return Path(self.model).name if is_place else self.model
+
+    @property
     def windows(self) -> WindowConfig:
         """How long tracks are cut."""
         return WindowConfig(

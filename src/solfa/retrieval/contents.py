@@ -22,6 +22,7 @@ COLUMNS = (
     "id, path, content_hash, seconds, sample_rate, n_channels, decoder, "
     "(SELECT json_group_array(json_array(name, number, value)) FROM tags WHERE track = id)"
 )
+MOST = 2**63 - 1  # that SQLite can count
 READ_AT_ONCE = 500  # values in one query; SQLite has a limit
 CHECKED_AT_ONCE = 5_000  # vectors
 DAMAGED = (
@@ -75,7 +76,8 @@ class LibraryContents(LibraryFile):
         """
         condition, values = self._condition(filters)
         query = f"SELECT {COLUMNS} FROM tracks WHERE {condition} ORDER BY place, path LIMIT ? OFFSET ?"
-        return [to_track(row) for row in self._rows(query, [*values, -1 if n is None else n, offset])]
+        limits = -1 if n is None else min(n, MOST), min(offset, MOST)
+        return [to_track(row) for row in self._rows(query, [*values, *limits])]
 
     def track(self, id: int) -> LibraryTrack:
         """The track of a number. Raises LibraryError if there is none."""
@@ -83,13 +85,18 @@ class LibraryContents(LibraryFile):
 
     def tracks_of(self, ids: Sequence[int]) -> list[LibraryTrack]:
         """The tracks of some numbers, in their order. Raises LibraryError if one is missing."""
-        rows = self._among(f"SELECT {COLUMNS} FROM tracks WHERE id IN", ids)
-        found = {row[0]: to_track(row) for row in rows}
+        found = {track.id: track for track in self.known_of(ids)}
         if missing := [id for id in ids if id not in found]:
             raise UnknownTrackError(
-                f"There is no track {missing[0]} in {self.path}. solfa search prints the numbers of tracks."
+                f"There is no track {missing[0]} in {self.path.name}. solfa search prints the numbers of "
+                "tracks."
             )
         return [found[id] for id in ids]
+
+    def known_of(self, ids: Sequence[int]) -> list[LibraryTrack]:
+        """Those of the tracks of some numbers that are there, in any order."""
+        possible = [id for id in ids if 0 < id <= MOST]
+        return [to_track(row) for row in self._among(f"SELECT {COLUMNS} FROM tracks WHERE id IN", possible)]
 
     def ids(self, filters: Filters) -> list[int]:
         """The numbers of the tracks that pass the filters, ascending."""
@@ -179,7 +186,8 @@ class LibraryContents(LibraryFile):
             known = {name for (name,) in self._rows("SELECT DISTINCT name FROM tags")} | {"tag"}
             if unknown := [name for name, _ in filters.tags if name not in known]:
                 raise FilterError(
-                    f"No track of {self.path} has a tag {unknown[0]!r}. It has: {', '.join(sorted(known))}."
+                    f"No track of {self.path.name} has a tag {unknown[0]!r:.100}. It has: "
+                    f"{', '.join(sorted(known))}."
                 )
         return filters.condition()
 

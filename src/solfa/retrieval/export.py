@@ -4,7 +4,7 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -61,12 +61,15 @@ def write_playlist(tracks: Iterable[LibraryTrack], out: Path) -> None:
     write_text(out, playlist(tracks))
 
 
-def playlist(tracks: Iterable[LibraryTrack]) -> str:
-    """The text of a playlist; see ``write_playlist``."""
+def playlist(tracks: Iterable[LibraryTrack], named: Callable[[Path], Path] | None = None) -> str:
+    """The text of a playlist; see ``write_playlist``. ``named`` turns paths into those that it holds."""
     lines = ["#EXTM3U"]
     for track in tracks:
         name = " - ".join(word for word in (track.artist, track.title) if word)
-        lines += [f"#EXTINF:{round(track.seconds)},{CONTROL.sub(' ', _shown(name))}", _address(track.path)]
+        lines += [
+            f"#EXTINF:{round(track.seconds)},{CONTROL.sub(' ', _shown(name))}",
+            _address(named(track.path) if named else track.path),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -95,6 +98,8 @@ def _shown(name: str) -> str:
 def _address(path: Path) -> str:
     name = str(path)
     is_plain = not CONTROL.search(name) and _shown(name) == name and name == name.strip()
+    if not path.is_absolute():  # behind ./ no name is taken for a comment or an address
+        return os.path.join(".", name if is_plain else urllib.parse.quote(os.fsencode(name)))  # noqa: PTH118
     return name if is_plain else "file://" + urllib.parse.quote(os.fsencode(name))
 
 

@@ -18,8 +18,11 @@ FORMS = (
     'piano" + 0.5 * 12 - song.mp3. Signs stand between spaces.'
 )
 OPENING = {'"': '"', "'": "'", "\u201c": "\u201d"}  # and what closes it
-WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*\*\s*(.+)", re.DOTALL)
-TRACK = re.compile(r"#?(\d{1,18})(?:@(\d+(?::\d\d)?(?:\.\d+)?))?")
+WEIGHT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*\*\s*(.+)", re.ASCII | re.DOTALL)
+TRACK = re.compile(r"#?(\d+)(?:@(\d+(?::\d\d)?(?:\.\d+)?))?", re.ASCII)
+MOST_DIGITS = 18  # of the number of a track; what SQLite can count
+MOST_WEIGHT = 1e6
+MOST_TERMS = 100
 
 
 class QueryError(ValueError):
@@ -56,58 +59,81 @@ def parse_query(query: str) -> list[Term]:
     """The terms of a query. No file is looked for.
 
     Raises:
-        QueryError: nothing, a quote that does not end, or a term that means nothing among others.
+        QueryError: nothing, a quote that does not end, a term that means nothing among others, numbers that
+            are too large, or too many terms.
     """
     parts = list(_split(query))
+    if len(parts) > MOST_TERMS:
+        raise QueryError(f"This query has {len(parts)} terms. Write at most {MOST_TERMS}.")
     if len(parts) == 1 and parts[0][0] > 0 and parts[0][1][:1] not in OPENING and not _term(query.strip()):
         return [_sole_words(query)]
     terms = []
     for sign, part in parts:
         term = _term(part)
         if term is None:
-            raise QueryError(f"What is {part!r} in this query? {FORMS}")
+            raise QueryError(f"What is {part!r:.100} in this query? {FORMS}")
         terms.append(Term(sign * term.weight, term.meaning))
     return terms
 
 
 def _split(query: str) -> Iterator[tuple[int, str]]:
     """Signs and what follows them, divided at + and - that stand between spaces outside of quotes."""
-    sign, begin, closing = 1, 0, ""
+    sign, begin, closing, before = 1, 0, "", ""  # the last: what stands before, spaces left out
     text = query.strip()
     for n, letter in enumerate(text):
-        before = text[begin:n].strip()
         if closing:
             closing = "" if letter == closing else closing
-        elif letter in OPENING and (not before or before[-1] == "*"):  # elsewhere it is an apostrophe
+        elif letter in OPENING and before in ("", "*"):  # elsewhere it is an apostrophe
             closing = OPENING[letter]
         elif letter in "+-" and text[n + 1 : n + 2].isspace() and (n == 0 or text[n - 1].isspace()):
             if n:
                 yield sign, text[begin:n].strip()
-            sign, begin = (1 if letter == "+" else -1), n + 1
+            sign, begin, before = (1 if letter == "+" else -1), n + 1, ""
+            continue
+        before = before if letter.isspace() else letter
     if closing:
-        raise QueryError(f"A quote in {query!r} does not end. {FORMS}")
+        raise QueryError(f"A quote in {query!r:.100} does not end. {FORMS}")
     yield sign, text[begin:].strip()
 
 
 def _sole_words(query: str) -> Term:
     if not query.strip():
         raise QueryError(f"There is nothing to look for. {FORMS}")
-    return Term(1.0, Words(query.strip()))
+    return Term(1.0, _words(query))
 
 
 def _term(part: str) -> Term | None:
     if (weighted := WEIGHT.fullmatch(part)) and (meaning := _meaning(weighted[2])):
-        return Term(float(weighted[1]), meaning)
+        if (weight := float(weighted[1])) > MOST_WEIGHT:
+            raise QueryError(f"A weight is at most {MOST_WEIGHT:,.0f}, not {weighted[1]:.20}. {FORMS}")
+        return Term(weight, meaning)
     return Term(1.0, meaning) if (meaning := _meaning(part)) else None
 
 
 def _meaning(part: str) -> Meaning | None:
     closing = OPENING.get(part[:1])
     if closing and part.endswith(closing) and part[1:-1].strip():
-        return Words(part[1:-1].strip())
+        return _words(part[1:-1])
     if match := TRACK.fullmatch(part):
-        return TrackNumber(int(match[1]), to_seconds(match[2]) if match[2] else None)
+        return TrackNumber(_number(match[1]), to_seconds(match[2]) if match[2] else None)
     path = Path(part)
     if path.suffix.lower() in AUDIO_SUFFIXES or (part and part.startswith((os.sep, f".{os.sep}", "~"))):
+        if "\0" in part:
+            raise QueryError(f"No file can have the name {part!r:.100}. {FORMS}")
         return Path(os.path.expanduser(part))  # noqa: PTH111  # Path's own raises for a user that is not there
     return None
+
+
+def _words(text: str) -> Words:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError(f"{text!r:.100} is no text: it holds bytes that are not UTF-8.") from None
+    return Words(text.strip())
+
+
+def _number(digits: str) -> int:
+    number = digits.lstrip("0") or "0"
+    if len(number) > MOST_DIGITS:
+        raise QueryError(f"There is no track {number:.20}...: no library has so many.")
+    return int(number)

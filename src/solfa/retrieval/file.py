@@ -14,6 +14,7 @@ from solfa.embedding import Space, SpaceError, space_from_values
 from solfa.retrieval.layout import APPLICATION, SCHEMA_VERSION, lay_out, renew
 
 SECONDS_TO_WAIT = 60.0  # for another process that writes
+MS_TO_EMPTY_THE_LOG = 1000
 CURES = {
     "locked": "Another process has been writing to it for a minute; wait for it to end.",
     "full": "Free some space and run the same command again: what is in it is whole.",
@@ -81,6 +82,11 @@ class LibraryFile:
 
     def close(self) -> None:
         """Let go of the file."""
+        with suppress(sqlite3.Error):  # it may be closed already, or read by others
+            if self._database.total_changes:
+                # Whatever file is put in the place of this one, SQLite would take the log for a part of it.
+                self._database.execute(f"PRAGMA busy_timeout = {MS_TO_EMPTY_THE_LOG}")
+                self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
 
     def state(self) -> tuple[int, ...]:
@@ -94,6 +100,20 @@ class LibraryFile:
         if self._copied and self._copied != (status.st_size, status.st_mtime_ns):
             return status.st_dev, -status.st_ino, 0  # another file, as far as this one is concerned
         return status.st_dev, status.st_ino, self._rows("PRAGMA data_version")[0][0]
+
+    def roots(self) -> list[Path]:
+        """The folders that hold all tracks: for each first folder on a way, the deepest that they share."""
+        roots: list[Path] = []
+        separator, start = os.fsencode(os.sep), b""
+        while first := self._rows("SELECT min(path) FROM tracks WHERE path >= ?", (start,))[0][0]:
+            top = first[: first.find(separator, 1) + 1] or separator
+            # What lies below the first folder stands in one row by path, so its ends share what all share.
+            end = top[:-1] + bytes([top[-1] + 1]) if top != separator else first + b"\0"
+            last = self._rows("SELECT max(path) FROM tracks WHERE path < ?", (end,))[0][0]
+            shared = os.path.commonprefix([first, last])  # noqa: RUF071  # letters of both
+            roots.append(Path(os.fsdecode(shared[: shared.rfind(separator) + 1])))
+            start = end
+        return roots
 
     def _check_place(self) -> None:
         """Refuse a place for a new library where none can be, before anything is computed for it."""

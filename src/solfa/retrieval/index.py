@@ -18,6 +18,9 @@ class Index(Protocol):
     def follow(self, library: Library) -> None:
         """Take in what has changed in a library since the last time."""
 
+    def forget(self) -> None:
+        """Forget all vectors: the library has become one of another space."""
+
     def nearest(
         self,
         direction: Float[np.ndarray, " dim"],
@@ -47,6 +50,10 @@ class ExactIndex:
 
     def __init__(self, centred: bool = False) -> None:
         self.centred = centred
+        self.forget()
+
+    def forget(self) -> None:
+        """As of ``Index``."""
         self.ids = np.zeros(0, np.int64)
         self.centre = np.zeros(1, np.float32)
         self._row_of: dict[str, int] = {}  # of each content that is in memory

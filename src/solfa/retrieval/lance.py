@@ -58,6 +58,9 @@ class LanceIndex:
             )
         self._build_cells(len(wanted), has_new=bool(new))
 
+    def forget(self) -> None:
+        """As of ``Index``; each space has a table of its own."""
+
     def nearest(
         self,
         direction: Float[np.ndarray, " dim"],

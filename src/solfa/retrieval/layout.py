@@ -100,7 +100,7 @@ def put_tags(database: sqlite3.Connection, track: int, tags: Mapping[str, str]) 
     """Replace the tags of a track; a text that names several values becomes several."""
     database.execute("DELETE FROM tags WHERE track = ?", (track,))
     rows = [
-        (track, _text(name), number, _text(value), _text(value).casefold())
+        (track, storable(name), number, storable(value), storable(value).casefold())
         for name, text in tags.items()
         for number, value in enumerate(values_of(text) or [text])
     ]
@@ -109,7 +109,7 @@ def put_tags(database: sqlite3.Connection, track: int, tags: Mapping[str, str]) 
 
 def place_of(path: Path, tags: Mapping[str, str]) -> bytes:
     """Where a track stands in lists: by folder, and there by album, disc, number and name."""
-    album = _text(tags.get("album", "")).casefold()
+    album = storable(tags.get("album", "")).casefold()
     numbers = f"{_number(tags, 'disc'):06d}{_number(tags, 'track'):06d}" if album else ""
     return b"\0".join(
         [os.fsencode(path.parent) + b"/", album.encode(), numbers.encode(), os.fsencode(path.name)]
@@ -167,6 +167,6 @@ def _execute_all(database: sqlite3.Connection, statements: str) -> None:
         database.execute(statement)
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
     """What SQLite can keep as text: any tag but for what no reader of tags could show."""
     return value.encode("utf-8", "replace").decode().replace("\0", " ")

@@ -1,9 +1,9 @@
 """Searcher: a library that answers queries by words, tracks, segments, files and sums of these."""
 
+import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -17,12 +17,19 @@ from solfa.models import AudioEncoder, ClipEncoder, ModelError, MuLan, load
 from solfa.retrieval.contents import LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, Term, TrackNumber, Words, parse_query
 from solfa.retrieval.file import LibraryError
-from solfa.retrieval.filters import Filters
-from solfa.retrieval.index import ExactIndex, Index, units
+from solfa.retrieval.filters import FilterError, Filters
+from solfa.retrieval.index import ExactIndex, Index
 from solfa.retrieval.library import Library
+from solfa.retrieval.live import LiveLibrary
+from solfa.retrieval.moments import best_segment, direction_of, named_vector
 from solfa.retrieval.projection import project
 
+log = logging.getLogger(__name__)
+
 Point = tuple[int, float, float]  # number of a track, x, y
+Known = tuple[str | None, Float[np.ndarray, " dim"]]  # content hash, unless it is words; vector
+Heard = Mapping[Words | Path, Known]
+MOST_TRIES = 3  # of a query, if its library becomes one of another model meanwhile
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,16 @@ class Match:
 class Searcher:
     """Answers queries about a library, and follows what others change in it. May be used by several threads.
 
+    A query that a model must understand first keeps nobody waiting who needs no model.
+
     Args:
         path: the library.
         encoder: the model that made it, for queries by words and by unknown files; loaded by the name in the
             library when it is needed, if None.
         index: what finds the nearest vectors; exact if None.
-        reads_files: whether a query may name any file. If not, as is wise where strangers ask, only files of
-            the library are known, and no other is looked at.
+        reads_files: whether a query may name any file, and a filter any folder. If not, as is wise where
+            strangers ask, only files of the library are known, no other is looked at, and folders are named
+            below those that hold the whole library.
 
     Raises:
         LibraryError: there is no library, or it is damaged.
@@ -60,12 +70,13 @@ class Searcher:
     ) -> None:
         self.path, self.reads_files = Path(path), reads_files
         self._index = index or ExactIndex()
-        self._library = Library(self.path)
-        self._state: tuple[int, ...] = ()  # of the library when the index last followed it
+        self._live = LiveLibrary(self.path)
+        self._followed: tuple[int, ...] = (1,)  # what the index last followed: space and state of the library
         self._n_tracks = 0
-        self._model, self._checked = encoder, False
-        self._lock, self._map_lock = threading.RLock(), threading.Lock()
-        self._model_lock = threading.Lock()  # taken inside the others, never around them
+        self._given = encoder
+        self._model: AudioEncoder | MuLan | None = None
+        self._checked = ""  # the space that the model was found to be of
+        self._model_lock, self._map_lock = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> "Searcher":
         return self
@@ -77,35 +88,40 @@ class Searcher:
 
     def close(self) -> None:
         """Let go of the library."""
-        with self._lock:
-            self._library.close()
+        self._live.close()
 
     @property
     def space(self) -> Space:
         """Of the library's vectors."""
-        return self._library.space
+        return self._live.space
 
     def count(self, filters: Filters | None = None) -> int:
         """How many tracks pass the filters."""
-        with self._open() as library:
-            return len(library.ids(filters) if filters else library)
+        with self._live.read() as library:
+            return len(library.ids(self._allowed(library, filters)) if filters else library)
 
     def tracks(
         self, offset: int = 0, n: int | None = None, filters: Filters | None = None
     ) -> list[LibraryTrack]:
         """Tracks by path: ``n`` of those that pass the filters, after ``offset`` others."""
-        with self._open() as library:
-            return library.tracks(filters, n=n, offset=offset)
+        with self._live.read() as library:
+            allowed = self._allowed(library, filters) if filters else None
+            return library.tracks(allowed, n=n, offset=offset)
 
     def track(self, id: int) -> LibraryTrack:
         """The track of a number. Raises LibraryError if there is none."""
-        with self._open() as library:
+        with self._live.read() as library:
             return library.track(id)
 
     def segments(self, track_id: int) -> list[LibrarySegment]:
         """The segments of a track, in the order of time."""
-        with self._open() as library:
+        with self._live.read() as library:
             return library.segments(library.track(track_id))
+
+    def roots(self) -> list[Path]:
+        """The folders that hold the whole library; see ``Library.roots``."""
+        with self._live.read() as library:
+            return library.roots()
 
     def search(self, query: str, n: int = 10, filters: Filters | None = None) -> list[Match]:
         """The tracks that fit a query best, best first; those that it names are left out.
@@ -117,6 +133,7 @@ class Searcher:
 
         Raises:
             QueryError: the query cannot be understood, or the model of the library knows no words.
+            FilterError: the filters cannot be understood, or name a folder that they may not.
             LibraryError: it names a track that is not there, the library is empty, or its model is gone.
             AudioError, FileNotFoundError: it names a file that cannot be read.
             SpaceError: the model is not the one that made the library.
@@ -148,30 +165,46 @@ class Searcher:
             LibraryError, SpaceError: the model of the library is gone, or is another one by now.
         """
         content_hash = hash_content(path)
-        with self._open() as library:
-            vector = library.vector_of(content_hash)
-        if vector is None:
-            vector = self._embedded(path)
-        with self._open() as library, library.snapshot():
-            self._refresh(library)
-            direction = units((vector - self._index.centre)[None])[0]
-            return self._nearest(library, direction, [content_hash], n, filters)
+        for _ in range(MOST_TRIES):
+            with self._live.read() as library:
+                n_spaces, vector = self._live.n_spaces, library.vector_of(content_hash)
+            if vector is None:
+                vector = self._embedded(path)
+            with self._live.read() as library:
+                if self._live.n_spaces == n_spaces:
+                    self._refresh(library)
+                    direction = direction_of([(1.0, vector - self._index.centre)])
+                    return self._nearest(library, direction, [content_hash], n, filters)
+        raise self._unsteady()
 
     def vectors(self, ids: Sequence[int]) -> Float[np.ndarray, "track dim"]:
         """The vectors of some tracks, in their order. Raises LibraryError if one is missing."""
-        with self._open() as library:
+        with self._live.read() as library:
             return library.vectors(library.tracks_of(ids))
 
     def sampled_ids(self, n: int) -> list[int]:
         """Numbers of at most ``n`` tracks, spread evenly over the library."""
-        with self._open() as library:
-            ids = library.ids(Filters())
-        return ids[:: -(-len(ids) // n)] if ids else []
+        with self._live.read() as library:
+            return _spread(library.ids(Filters()), n)
+
+    def sampled_vectors(self, n: int) -> Float[np.ndarray, "track dim"]:
+        """The vectors of the tracks of ``sampled_ids``."""
+        with self._live.read() as library:
+            return library.vectors(library.tracks_of(_spread(library.ids(Filters()), n)))
 
     def tracks_of(self, ids: Sequence[int]) -> list[LibraryTrack]:
         """The tracks of some numbers, in their order. Raises LibraryError if one is missing."""
-        with self._open() as library:
+        with self._live.read() as library:
             return library.tracks_of(ids)
+
+    def known_of(self, ids: Sequence[int]) -> list[LibraryTrack]:
+        """Those of the tracks of some numbers that are there, in any order."""
+        with self._live.read() as library:
+            return library.known_of(ids)
+
+    def version(self) -> tuple[int, ...]:
+        """Another one after each change of the library, also if another file has taken its place."""
+        return self._live.version()
 
     def mulan(self) -> MuLan | None:
         """The music-text model of the library; None if its model knows no words.
@@ -179,9 +212,9 @@ class Searcher:
         Raises:
             LibraryError, SpaceError: its model is gone, or is another one by now.
         """
-        model = self._loaded()
+        model, space = self._loaded()
         mulan = model.frontend.mulan if isinstance(model, ClipEncoder) else model
-        return mulan if isinstance(mulan, MuLan) and self.space.pool == "mean" else None
+        return mulan if isinstance(mulan, MuLan) and space.pool == "mean" else None
 
     def map(self) -> list[Point]:
         """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``project``.
@@ -190,8 +223,8 @@ class Searcher:
         the library.
         """
         with self._map_lock:
-            with self._open() as library, library.snapshot():
-                contents = library.contents()
+            with self._live.read() as library:
+                space, contents = library.space, library.contents()
                 ids = {id for id, _ in contents}
                 points = [point for point in library.map() if point[0] in ids]
                 if len(points) == len(ids):
@@ -199,15 +232,28 @@ class Searcher:
                 vectors = library.vectors_of([hash_ for _, hash_ in contents])
             places = project(vectors)  # others may search meanwhile
             points = [(id, float(x), float(y)) for (id, _), (x, y) in zip(contents, places, strict=True)]
-            with self._open() as library:
-                library.store_map(points)
+            # By a connection of its own: another process that writes is waited for without holding anybody
+            # up, and who may not write here has the map all the same.
+            try:
+                with Library(self.path) as library:
+                    if library.space == space and library.contents() == contents:
+                        library.store_map(points)
+            except LibraryError as error:
+                log.warning("The map is not kept: %s", error)
         return points
 
     def _find(self, terms: Sequence[Term], n: int, filters: Filters | None) -> list[Match]:
-        with self._open() as library, library.snapshot():
-            self._refresh(library)
-            direction, named = self._direction(library, terms)
-            return self._nearest(library, direction, named, n, filters)
+        for _ in range(MOST_TRIES):
+            with self._live.read() as library:
+                self._refresh(library)
+                n_spaces = self._live.n_spaces
+            heard = self._heard(terms)
+            with self._live.read() as library:
+                if self._live.n_spaces == n_spaces:
+                    self._refresh(library)
+                    direction, named = self._direction(library, terms, heard)
+                    return self._nearest(library, direction, named, n, filters)
+        raise self._unsteady()
 
     def _nearest(
         self,
@@ -218,134 +264,136 @@ class Searcher:
         filters: Filters | None,
     ) -> list[Match]:
         """The tracks nearest to a direction, but for those of some contents."""
-        among = library.ids(filters) if filters else None
+        if n < 1:
+            raise QueryError(f"{n} tracks are none. Ask for at least 1.")
+        among = library.ids(self._allowed(library, filters)) if filters else None
         found = self._index.nearest(direction, n, among=among, without=library.ids_of(named))
         tracks = library.tracks_of([id for id, _ in found])
-        return [
-            self._match(library, track, score, direction)
-            for track, (_, score) in zip(tracks, found, strict=True)
-        ]
+        matches = []
+        for track, (_, score) in zip(tracks, found, strict=True):
+            best = best_segment(library, track, direction, self._index.centre)
+            matches.append(Match(track, score, best.start, best.end))
+        return matches
 
     def _direction(
-        self, library: Library, terms: Iterable[Term]
+        self, library: Library, terms: Sequence[Term], heard: Heard
     ) -> tuple[Float[np.ndarray, " dim"], list[str]]:
         """Where the sum of the terms points, and the content hashes of tracks that it asks for."""
-        total, named = np.zeros(library.space.dim, np.float32), []
+        parts: list[tuple[float, Float[np.ndarray, " dim"]]] = []
+        named = []
         for term in terms:
-            content_hash, vector = self._vector(library, term.meaning)
-            if content_hash is None:  # the mean of music is not the mean of words
-                total += term.weight * units(vector[None])[0]
-                continue
-            total += term.weight * units((vector - self._index.centre)[None])[0]
-            if term.weight > 0:
+            if isinstance(term.meaning, TrackNumber):
+                known: Known = named_vector(library, term.meaning)
+            else:
+                known = heard[term.meaning]
+            content_hash, vector = known
+            # The mean of music is not the mean of words.
+            parts.append((term.weight, vector if content_hash is None else vector - self._index.centre))
+            if content_hash is not None and term.weight > 0:
                 named.append(content_hash)
-        return units(total[None])[0], named
+        return direction_of(parts), named
 
-    def _vector(
-        self, library: Library, meaning: Words | TrackNumber | Path
-    ) -> tuple[str | None, Float[np.ndarray, " dim"]]:
-        """What a term means as a vector, and the content hash of what sounds like that."""
-        match meaning:
-            case Words():
-                return None, self._words(meaning.text)
-            case TrackNumber():
-                track = library.track(meaning.id)
-                if meaning.seconds is None:
-                    return track.content_hash, library.vectors([track])[0]
-                return track.content_hash, _segment_at(library, track, meaning.seconds).vector
-        return self._file(library, meaning)
+    def _heard(self, terms: Sequence[Term]) -> Heard:
+        """What the words and files among the terms mean. Nobody waits for it who needs no model."""
+        meanings = [term.meaning for term in terms]
+        texts = list(dict.fromkeys(meaning for meaning in meanings if isinstance(meaning, Words)))
+        heard: dict[Words | Path, Known] = {}
+        if texts:
+            heard |= {text: (None, vector) for text, vector in zip(texts, self._words(texts), strict=True)}
+        for path in dict.fromkeys(meaning for meaning in meanings if isinstance(meaning, Path)):
+            heard[path] = self._file(path)
+        return heard
 
-    def _file(self, library: Library, path: Path) -> tuple[str, Float[np.ndarray, " dim"]]:
+    def _file(self, path: Path) -> tuple[str, Float[np.ndarray, " dim"]]:
         """Content hash and vector of a file: from the library if it is known there, else by its model."""
+        with self._live.read() as library:
+            track = library.find(path) if self.reads_files else library.at(path)
+            if track is not None:
+                return track.content_hash, library.vectors([track])[0]
         if not self.reads_files:
-            track = library.at(path)
-            if track is None:
-                raise QueryError(f"{str(path)!r} is not in the library. Ask for one of its tracks.")
-            return track.content_hash, library.vectors([track])[0]
-        known = library.find(path)
-        content_hash = known.content_hash if known else hash_content(path)
-        vector = library.vector_of(content_hash)
+            raise QueryError(f"{str(path)!r} is not in the library. Ask for one of its tracks.")
+        if not path.is_file():  # a pipe would be waited for, and a device never ends
+            what = "is no audio file" if path.exists() else "is not there"
+            raise FileNotFoundError(f"{str(path)!r} {what}. Name an audio file, or a track by its number.")
+        content_hash = hash_content(path)
+        with self._live.read() as library:
+            vector = library.vector_of(content_hash)
         return content_hash, self._embedded(path) if vector is None else vector
 
     def _embedded(self, path: Path) -> Float[np.ndarray, " dim"]:
-        space, encoder = self.space, _audio_side(self._loaded())
+        model, space = self._loaded()
         vectors = embed(
-            path, encoder, layer=space.layer, pool=space.pool, windows=space.windows,
+            path, _audio_side(model), layer=space.layer, pool=space.pool, windows=space.windows,
             precision=space.precision,
         )  # fmt: skip
         return vectors[0].numpy()
 
-    def _words(self, text: str) -> Float[np.ndarray, " dim"]:
+    def _words(self, texts: Sequence[Words]) -> Float[np.ndarray, "text dim"]:
         mulan = self.mulan()
         if mulan is None:
             raise QueryError(
-                f"{self.path} was made by {self.space.model}, which knows no words. Ask for a track or "
-                "a file, or make one with a music-text model: solfa index MUSIC --library NEW --model MODEL"
+                f"{self.path.name} was made by {self.space.model_name}, which knows no words. Ask for "
+                "a track or a file, or make one with a music-text model: solfa index MUSIC --library NEW "
+                "--model MODEL"
             )
         with torch.no_grad():
-            return mulan.embed_text([text])[0].cpu().numpy()
+            return mulan.embed_text([words.text for words in texts]).cpu().numpy()
 
-    def _loaded(self) -> AudioEncoder | MuLan:
-        """The model that made the library; checked once."""
+    def _loaded(self) -> tuple[AudioEncoder | MuLan, Space]:
+        """The model that made the library, checked once for each space, and the space."""
         with self._model_lock:
-            if self._model is None:
-                self._model = _load_model(self._library)
-            if not self._checked:
-                space = self.space
+            space = self.space
+            if self._model is None or self._checked != space.id:
+                model = self._given or _load_model(self.path, space)
                 same = describe_space(
-                    _audio_side(self._model), space.model, layer=space.layer, pool=space.pool,
+                    _audio_side(model), space.model, layer=space.layer, pool=space.pool,
                     windows=space.windows, precision=space.precision,
                 )  # fmt: skip
                 space.check_same(same, self.path)
-                self._checked = True
-            return self._model
-
-    def _match(
-        self, library: Library, track: LibraryTrack, score: float, direction: Float[np.ndarray, " dim"]
-    ) -> Match:
-        segments = library.segments(track)
-        vectors = np.stack([segment.vector for segment in segments]) - self._index.centre
-        best = segments[int(np.argmax(units(vectors) @ direction))]
-        return Match(track, score, best.start, best.end)
+                self._model, self._checked = model, space.id
+            return self._model, space
 
     def _refresh(self, library: Library) -> None:
-        state = library.state()
-        if state != self._state:
+        """Let the index follow the library."""
+        now = (self._live.n_spaces, self._live.n_opened, *library.state())
+        if now != self._followed:
+            if now[0] != self._followed[0]:
+                self._index.forget()
             self._index.follow(library)
-            self._state, self._n_tracks = state, len(library)
+            self._followed, self._n_tracks = now, len(library)
         if not self._n_tracks:
             raise LibraryError(
                 f"{self.path} holds no tracks yet. Fill it: solfa index MUSIC --library {self.path}"
             )
 
-    @contextmanager
-    def _open(self) -> Iterator[Library]:
-        """The library as it is now, for one thread; opened again if another file has taken its place."""
-        with self._lock:
-            state = self._library.state()
-            if self._state and state[:2] != self._state[:2]:
-                self._library.close()
-                self._library, self._state, self._checked = Library(self.path), (), False
-            yield self._library
+    def _allowed(self, library: Library, filters: Filters) -> Filters:
+        """Filters as they may be applied: strangers name folders below those that hold the library."""
+        if self.reads_files or not filters.folder:
+            return filters
+        if filters.names_place:
+            raise FilterError(
+                "Places cannot be named here. Name a folder by its name on the way to a track: folder=NAME."
+            )
+        return replace(filters, roots=tuple(library.roots()))
+
+    def _unsteady(self) -> LibraryError:
+        return LibraryError(f"{self.path} becomes another library again and again. Ask once more later.")
 
 
-def _segment_at(library: Library, track: LibraryTrack, seconds: float) -> LibrarySegment:
-    """The segment of a track that is heard at a time."""
-    for segment in library.segments(track):
-        if segment.start <= seconds < segment.end:
-            return segment
-    raise QueryError(f"Track {track.id} lasts {track.seconds:.1f} s; there is nothing at {seconds:g} s.")
+def _spread(ids: Sequence[int], n: int) -> list[int]:
+    """At most ``n`` of some numbers, evenly."""
+    return list(ids[:: -(-len(ids) // n)]) if ids else []
 
 
 def _audio_side(model: AudioEncoder | MuLan) -> AudioEncoder:
     return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
 
 
-def _load_model(library: Library) -> AudioEncoder | MuLan:
+def _load_model(path: Path, space: Space) -> AudioEncoder | MuLan:
     try:
-        return load(library.space.model)
+        return load(space.model)
     except (ModelError, CheckpointError) as error:
         raise LibraryError(
-            f"The model of {library.path} cannot be loaded: {error} "
+            f"The model of {path} cannot be loaded: {error} "
             "If it is in another place now, name that with --model."
         ) from error

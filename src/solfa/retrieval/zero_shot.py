@@ -47,6 +47,8 @@ class ZeroShotTagger:
             raise ValueError("There are no tags, or empty ones. Name some, such as --tags 'piano,guitar'.")
         if not prompts or not all(prompt.count("{}") == 1 for prompt in prompts):
             raise ValueError("Every prompt has one {} in the place of the tag, as in 'the sound of {}'.")
+        if not all(_is_text(text) for text in (*self.labels, *prompts)):
+            raise ValueError("A tag or a prompt is no text: it holds bytes that are not UTF-8.")
         self.mulan = mulan
         texts = [prompt.replace("{}", tag) for tag in self.labels for prompt in prompts]
         with torch.no_grad():
@@ -93,6 +95,14 @@ class ZeroShotTagger:
                 raise
             except Exception as error:
                 yield refusal(path, error)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def score_task(
