@@ -70,6 +70,44 @@ def test_a_query_or_filter_that_is_wrong_says_what_is_right(library: Path) -> No
         solfa("search", "bass", "--library", library, "--filter", "year")
 
 
+def test_a_wrong_question_is_told_before_anything_is_opened(library: Path, tmp_path: Path) -> None:
+    none = tmp_path / "none.sqlite"
+    with pytest.raises(QueryError, match="There is no track 9999"):
+        solfa("search", "9" * 30, "--library", none)
+    with pytest.raises(FilterError, match="ends before it begins"):
+        solfa("similar", "song.mp3", "--library", none, "--filter", "year=1999-1990")
+    for place in (tmp_path, ""):
+        result = solfa("search", "1", "--library", none, "--m3u", place, exit_code=2)
+        assert "--m3u" in result.output
+    for n in (0, -1, "nan"):
+        solfa("search", "1", "--library", library, "--n", n, exit_code=2)
+    assert len(solfa("search", "1", "--library", library, "--n", "9" * 30).stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--tags", ""], ["--tags", " "], ["--tags", "piano,,rain"], ["--tags", ","], ["--tags", "\x1c"],
+        ["--tags", "piano", "--prompt", "no place"], ["--prompt", "{}{}"], ["--over-time", "inf"],
+        ["--over-time", "nan"], ["--over-time", "1e300"], ["--over-time", "0"], ["--top", "0"],
+        ["--out", "tags.txt"], ["--out", ""],
+    ],
+)  # fmt: skip
+def test_options_of_tag_that_say_nothing_are_usage_errors(
+    library: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """They are told before a model is loaded or a file is read."""
+    monkeypatch.setattr("solfa.models.load", lambda *_: pytest.fail("loaded a model"))
+    result = solfa("tag", library.parent / "music", *options, exit_code=2)
+    assert options[-2] in result.output
+
+
+def test_a_tag_that_is_no_text_is_told(library: Path) -> None:
+    for options in (["--tags", "piano,\udcff"], ["--tags", "rain", "--prompt", "\udcff {}"]):
+        with pytest.raises(ValueError, match="not UTF-8"):
+            solfa("tag", library.parent / "music", "--model", GOLDEN / "muq_mulan", *options)
+
+
 def test_a_library_is_exported_and_mapped(library: Path, tmp_path: Path) -> None:
     assert "3 tracks" in solfa("library", "export", library, "--out", tmp_path / "out.jsonl").stdout
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 3

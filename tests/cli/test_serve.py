@@ -1,5 +1,6 @@
 """solfa serve: errors that name their cure; tests/serving has the server itself."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from solfa.cli.main import app
-from solfa.retrieval import LibraryError
+from solfa.embedding import WindowConfig, describe_space
+from solfa.models import AudioEncoder
+from solfa.retrieval import Library, LibraryError
 
 
 def test_a_missing_extra_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +26,65 @@ def test_a_library_that_is_not_there_names_the_command(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     result = CliRunner().invoke(app, ["serve", str(tmp_path / "none.sqlite")])
     assert isinstance(result.exception, LibraryError) and "solfa index" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--host", ""], ["--host", " "], ["--name", ""], ["--name", "two words"], ["--name", "http://attic"],
+        ["--name", "attic.local:8765"], ["--name", "."], ["--name", "*"], ["--port", "-1"],
+        ["--port", "65536"], ["--port", "9" * 30],
+    ],
+)  # fmt: skip
+def test_an_address_or_a_name_that_is_none_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    """An empty address would be all of the machine's, and an empty name that of requests from nowhere."""
+    pytest.importorskip("fastapi")
+    monkeypatch.setattr("solfa.serving.listen", lambda *_: pytest.fail("listened"))
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "none.sqlite"), *options])
+    assert result.exit_code == 2 and options[0] in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "tells"),
+    [
+        ([], True), (["--host", "::1"], True), (["--host", "0.0.0.0"], False),
+        (["--name", "attic.local"], False),
+    ],
+)  # fmt: skip
+def test_places_are_told_to_this_machine_alone(
+    tmp_path: Path,
+    tiny_encoder: AudioEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    tells: bool,
+) -> None:
+    pytest.importorskip("fastapi")
+    path, served = tmp_path / "library.sqlite", []
+    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
+    Library(path, space).close()
+    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
+    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
+    result = CliRunner().invoke(app, ["serve", str(path), *options])
+    assert result.exit_code == 0, result.output
+    assert served[0].state.desk.config.tells_places is tells
+    assert "/gone/model" in result.output  # who keeps the server may know
+
+
+def test_nothing_is_loaded_for_a_library_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi")
+    monkeypatch.setattr("solfa.cli.search.load_encoder", lambda *_: pytest.fail("loaded a model"))
+    monkeypatch.setattr("solfa.cli.search.LanceIndex", lambda *_: pytest.fail("made an index"))
+    path = str(tmp_path / "none" / "none.sqlite")
+    for command in (
+        ["serve", path, "--model", "any"],
+        ["search", "1", "--library", path, "--model", "any"],
+        ["search", "1", "--library", path, "--index", "lance"],
+        ["similar", "song.mp3", "--library", path, "--index", "lance"],
+    ):
+        result = CliRunner().invoke(app, command)
+        assert isinstance(result.exception, LibraryError) and "solfa index" in str(result.exception)
+    assert not list(tmp_path.iterdir())

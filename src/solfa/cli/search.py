@@ -1,7 +1,7 @@
 """solfa search and solfa similar: what in a library fits words, tracks and files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
 from solfa.cli.examples import examples
 from solfa.cli.library import LibraryOption, OptionalModelOption
 from solfa.cli.reports import JsonOption, shown
-from solfa.retrieval import ExactIndex, Filters, Index, Match, Searcher
+from solfa.retrieval import ExactIndex, Filters, Index, Library, Match, Searcher, parse_query
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.filters import FORMS
 from solfa.retrieval.lance import LanceIndex
@@ -58,8 +58,10 @@ def search(
     fits best, and the file. The score is the cosine similarity of the vectors, at most 1. Tracks that the
     query names are left out. Filters apply first: --n counts what passes them.
     """
-    with _searcher(library, _index(library, index, centred), model, device, threads) as searcher:
-        found = searcher.search(query, n, Filters.parse(filters or []))
+    chosen, _ = Filters.parse(filters or []), parse_query(query)
+    _check_playlist(m3u)
+    with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
+        found = searcher.search(query, n, chosen)
     _show(found, as_json, m3u)
     if not found and not as_json:
         typer.echo("No track passes the filters." if filters else "There is nothing else in it.")
@@ -88,17 +90,35 @@ def similar(
     like the file. The file itself and copies of it are left out. A file that is not in the library is
     embedded first, by the model that made the library.
     """
-    with _searcher(library, _index(library, index, centred), model, device, threads) as searcher:
-        found = searcher.similar_to_file(file, n, Filters.parse(filters or []))
+    chosen = Filters.parse(filters or [])
+    _check_playlist(m3u)
+    with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
+        found = searcher.similar_to_file(file, n, chosen)
     _show(found, as_json, m3u)
     if not found and not as_json:
         missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {library}"
         typer.echo("No track passes the filters." if filters else missing)
 
 
-def _searcher(library: Path, index: Index, model: str | None, device: str, threads: int) -> Searcher:
+def open_searcher(
+    library: Path,
+    index: Callable[[], Index],
+    model: str | None,
+    device: str,
+    threads: int,
+    *,
+    reads_files: bool = True,
+) -> Searcher:
+    """The searcher of a library; whether there is one is found out before anything is loaded or made."""
+    with Library(library):
+        pass
     encoder = load_encoder(model, device, threads) if model else None
-    return Searcher(library, encoder, index=index)
+    return Searcher(library, encoder, index=index(), reads_files=reads_files)
+
+
+def _check_playlist(m3u: Path | None) -> None:
+    if m3u is not None and (not m3u.name or m3u.is_dir()):
+        raise typer.BadParameter(f"--m3u names a file, not a folder ({m3u}). Give one, such as found.m3u8.")
 
 
 def _index(library: Path, kind: IndexKind, centred: bool) -> Index:

@@ -1,15 +1,20 @@
 """solfa serve: the web page of a library."""
 
+import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
+from solfa.cli.embed import DeviceOption, ThreadsOption
 from solfa.cli.examples import examples
 from solfa.cli.library import OptionalModelOption
-from solfa.retrieval import ExactIndex, Searcher
+from solfa.cli.search import open_searcher
+from solfa.retrieval import ExactIndex
 
+NAME = re.compile(r"\w[\w.-]*")
 EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[serve]'"
 
 
@@ -45,20 +50,35 @@ def serve(
     try:
         from solfa.serving import ServingConfig, build_app, listen
         from solfa.serving import serve as run
+        from solfa.serving.guard import LOOPBACK
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise
         raise ImportError(EXTRA) from error
-    encoder = load_encoder(model, device, threads) if model else None
-    with Searcher(library, encoder, index=ExactIndex(centred), reads_files=False) as searcher:
+    _check_names(host, name or [])
+    is_private = host in LOOPBACK and not name
+    config = ServingConfig(address=host, names=tuple(name or ()), tells_places=is_private)
+    index = partial(ExactIndex, centred)
+    with open_searcher(library, index, model, device, threads, reads_files=False) as searcher:
         listener = listen(host, port)
-        app = build_app(searcher, ServingConfig(address=host, names=tuple(name or ())))
+        app = build_app(searcher, config)
         ability = app.state.desk.ability()
-        if ability.notice:
-            typer.echo(ability.notice)
+        if ability.reason:
+            typer.echo(ability.reason)
         shown = f"[{host}]" if ":" in host else host
         typer.echo(
             f"{searcher.count()} tracks: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)"
         )
         run(app, listener)
     typer.echo("ended")
+
+
+def _check_names(host: str, names: Sequence[str]) -> None:
+    """Refuse what would listen everywhere unsaid, or could never be the name of a server."""
+    if not host.strip():
+        raise typer.BadParameter("--host is empty. Give an address of this machine; 0.0.0.0 for all of them.")
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise typer.BadParameter(
+                f"--name is the name of a server without address or port, such as attic.local; not {name!r}."
+            )

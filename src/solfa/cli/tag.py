@@ -43,7 +43,8 @@ def tag(
         Path | None, typer.Option(help="Write a .jsonl or a .csv besides; relative paths as they are.")
     ] = None,
     over_time: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="A line for every stretch so long.")
+        float | None,
+        typer.Option(min=0.1, max=1e6, metavar="SECONDS", help="A line for every stretch so long."),
     ] = None,
     tags: Annotated[
         str | None,
@@ -66,8 +67,7 @@ def tag(
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
     """
-    if out and out.suffix not in (".jsonl", ".csv"):
-        raise typer.BadParameter(f"--out ends in .jsonl or .csv, not {out.name}.")
+    _check_options(out, tags, prompt)
     if threads:
         torch.set_num_threads(threads)
     found = find_music(paths)
@@ -82,6 +82,17 @@ def tag(
     show_passed_over(found.passed_over)
     show_refused(refused)
     raise typer.Exit(exit_code(len(refused), strict))
+
+
+def _check_options(out: Path | None, tags: str | None, prompts: Sequence[str] | None) -> None:
+    if out and out.suffix not in (".jsonl", ".csv"):
+        raise typer.BadParameter(f"--out ends in .jsonl or .csv, not {out.name}.")
+    if tags is not None and not all(tag.strip() for tag in tags.split(",")):
+        raise typer.BadParameter(
+            f"--tags holds no tag, or an empty one: {tags!r:.100}. Write 'piano,guitar'."
+        )
+    if any(prompt.count("{}") != 1 for prompt in prompts or ()):
+        raise typer.BadParameter("--prompt has one {} in the place of the tag, as in 'the sound of {}'.")
 
 
 def _tagger(
