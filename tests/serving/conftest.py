@@ -1,7 +1,5 @@
 """A library of a music-text model with tracks of several formats, and a client of its page."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ import pytest
 import soundfile
 
 from golden_data import GOLDEN
+from page_server import Served, start
 from solfa.embedding import default_windows, describe_space
 from solfa.models import ClipEncoder, MuLan, load
 from solfa.retrieval import Library, Searcher
@@ -74,18 +73,13 @@ def ids(searcher: Searcher) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def served(library: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A server process of ``solfa serve``, and its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "solfa", "serve", str(library), "--port", "0", "--threads", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout
-    line = process.stdout.readline()
-    assert "5 tracks: http://127.0.0.1:" in line, process.communicate()
-    yield process, int(line.split("/  ")[0].rsplit(":", 1)[1])
-    process.kill()
-    process.communicate()
+def served(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server process of ``solfa serve``."""
+    started = start(library, tmp_path_factory.mktemp("served"))
+    assert "5 tracks: http://127.0.0.1:" in started.said()
+    yield started
+    started.process.kill()
+    started.process.wait()
 
 
 def write_alac(path: Path, waveform: np.ndarray) -> None:

@@ -48,6 +48,16 @@ def test_a_server_for_all_answers_to_numbers_and_to_names_it_was_told(searcher: 
     assert client.get("/api/tracks", headers={"Host": "evil.example"}).status_code == 421
 
 
+def test_names_without_letters_are_no_names(searcher: Searcher) -> None:
+    """A request that names no host comes from nowhere."""
+    client = TestClient(
+        build_app(searcher, ServingConfig(address="", names=("", ".", "Attic.local."))), base_url=OWN
+    )
+    assert client.get("/api/tracks", headers={"Host": "attic.local"}).status_code == 200
+    for host in ("", ".", ":8765"):
+        assert client.get("/api/tracks", headers={"Host": host}).status_code == 421
+
+
 @pytest.mark.parametrize(
     "headers",
     [

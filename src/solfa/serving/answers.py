@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from solfa.retrieval import LibraryTrack, Match
+from solfa.serving.places import shown_folder
 
 # What browsers may play as it is; whether one does, its own player says. All else is sent as WAV.
 MEDIA_TYPES = {
@@ -13,6 +17,8 @@ MEDIA_TYPES = {
     ".mp4": "audio/mp4", ".aac": "audio/aac", ".webm": "audio/webm",
 }  # fmt: skip
 SHOWN_TAGS = 20
+LARGEST = 2**63 - 1  # number that SQLite can hold
+MOST_LISTED = 20_000  # tracks in a playlist, and on a map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +35,7 @@ class LibraryAnswer:
 
     name: str
     n_tracks: int
-    model: str
+    model: str  # its published name, or that of its folder
     license: str  # of the model's weights; empty if nobody stated one
     knows_words: bool
     takes_files: bool
@@ -46,7 +52,7 @@ class TrackAnswer:
     title: str
     artist: str
     file: str
-    folder: str  # the last two folders on the way to the file
+    folder: str  # the last two folders on the way to the file, below the folder of the library
     seconds: float
     sample_rate: int  # Hz
     n_channels: int
@@ -138,7 +144,7 @@ class MapAnswer:
 class PlaylistWish:
     """Tracks of a playlist, in their order."""
 
-    ids: list[int]
+    ids: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Field(max_length=MOST_LISTED)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,22 +154,24 @@ class Problem:
     error: str
 
 
-def track_answer(track: LibraryTrack) -> TrackAnswer:
-    """A track as the page shows it."""
+def track_answer(track: LibraryTrack, roots: Sequence[Path]) -> TrackAnswer:
+    """A track as the page shows it; ``roots`` are the folders of the library, which it does not show."""
     tags = list(track.tags.items())[:SHOWN_TAGS]
     return TrackAnswer(
         id=track.id, title=readable(track.title), artist=readable(track.artist),
-        file=readable(track.path.name), folder=readable(str(Path(*track.path.parts[-3:-1]))),
+        file=readable(track.path.name), folder=readable(shown_folder(track.path, roots)),
         seconds=track.seconds, sample_rate=track.sample_rate, n_channels=track.n_channels,
         media_type=media_type(track.path), tags={readable(name): readable(value) for name, value in tags},
     )  # fmt: skip
 
 
-def found_answer(matches: Sequence[Match]) -> FoundAnswer:
+def found_answer(matches: Sequence[Match], roots: Sequence[Path]) -> FoundAnswer:
     """What was found as the page shows it."""
     return FoundAnswer(
         matches=[
-            MatchAnswer(track=track_answer(match.track), score=match.score, start=match.start, end=match.end)
+            MatchAnswer(
+                track=track_answer(match.track, roots), score=match.score, start=match.start, end=match.end
+            )
             for match in matches
         ]
     )

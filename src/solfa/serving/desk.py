@@ -1,25 +1,46 @@
 """Desk: what all routes of the API share, and how the work is divided among threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
+from pydantic import StringConstraints
 
+from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError
 from solfa.models import ModelError
-from solfa.retrieval import Filters, LibraryError, Searcher
-from solfa.serving.tags import LibraryTags
+from solfa.retrieval import Filters, LibraryError, LibraryTrack, Match, Searcher
+from solfa.serving.answers import (
+    LARGEST,
+    FoundAnswer,
+    TrackAnswer,
+    found_answer,
+    readable,
+    track_answer,
+)
+from solfa.serving.places import known_places, without_places
+from solfa.serving.tags import LONGEST_TAG, MOST_TAGS, LibraryTags
 from solfa.serving.waveform import Waveforms
 
 T = TypeVar("T")
 
 MOST_FILTERS = 20
+LONGEST_TEXT = 500  # letters of a query, and of a filter
+WITHHELD = "The server cannot do this just now. Who keeps it finds the reason in the output of solfa serve."
+TrackId = Annotated[int, Path(ge=1, le=LARGEST, description="The number of a track.")]
 Number = Annotated[int, Query(ge=1, le=200, description="At most so many tracks.")]
 FilterTexts = Annotated[
-    list[str],
-    Query(max_length=MOST_FILTERS, description="As of `solfa search --filter`, such as year=1990-1999."),
+    list[Annotated[str, StringConstraints(max_length=LONGEST_TEXT)]],
+    Query(
+        max_length=MOST_FILTERS,
+        description="As of `solfa search --filter`, such as year=1990-1999; folders by their names.",
+    ),
+]
+TagTexts = Annotated[
+    list[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TAG)]],
+    Query(max_length=MOST_TAGS, description="Any words; common ones if left out."),
 ]
 
 
@@ -29,11 +50,13 @@ class ServingConfig:
 
     address: str = "127.0.0.1"
     names: tuple[str, ...] = ()  # by which the server may be called besides its address
+    tells_places: bool = False  # whether playlists say where files lie; for those who ask from this machine
     most_bytes: int = 1_000_000  # of a request that is no upload
     upload_bytes: int = 100_000_000
     upload_seconds: float = 120.0  # that sending a file may take
     most_uploads: int = 8  # at once
     longest_query_seconds: float = 1_800.0  # of music in an upload
+    n_word_readers: int = 2  # threads that let the model read words
     n_decoders: int = 2  # threads that decode audio
     n_readers: int = 16  # threads that read files for players
 
@@ -44,7 +67,8 @@ class Ability:
 
     knows_words: bool
     takes_files: bool
-    notice: str
+    notice: str  # why it understands less than it might; for anybody
+    reason: str  # likewise, in full: for who keeps the server
 
 
 class Desk:
@@ -61,10 +85,11 @@ class Desk:
         self.n_uploads = 0
         # The limiters belong to the event loop that first uses them.
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
+        self.words = CapacityLimiter(config.n_word_readers)
         self.model, self.files, self.map = (CapacityLimiter(1) for _ in range(3))
 
-    async def run(self, limiter: CapacityLimiter, work: Callable[[], T]) -> T:
-        """Do some work in one of a limiter's threads."""
+    async def run(self, limiter: CapacityLimiter | None, work: Callable[[], T]) -> T:
+        """Do some work in one of a limiter's threads; in one of the framework's if there is none."""
         return await to_thread.run_sync(work, limiter=limiter)
 
     def ability(self) -> Ability:
@@ -72,10 +97,28 @@ class Desk:
         try:
             knows_words = self.searcher.mulan() is not None
         except (LibraryError, SpaceError, ModelError, ImportError) as error:
-            return Ability(knows_words=False, takes_files=False, notice=str(error))
-        name = self.searcher.space.model.rstrip("/").rsplit("/", 1)[-1]
+            notice = self.told(error)
+            return Ability(knows_words=False, takes_files=False, notice=notice, reason=str(error))
+        name = self.searcher.space.model_name
         notice = "" if knows_words else f"This library was made by {name}, which knows no words."
-        return Ability(knows_words=knows_words, takes_files=True, notice=notice)
+        return Ability(knows_words=knows_words, takes_files=True, notice=notice, reason=notice)
+
+    def shown(self, tracks: Sequence[LibraryTrack]) -> list[TrackAnswer]:
+        """Tracks as the page shows them."""
+        roots = self.searcher.roots()
+        return [track_answer(track, roots) for track in tracks]
+
+    def found(self, matches: Sequence[Match]) -> FoundAnswer:
+        """What was found as the page shows it."""
+        return found_answer(matches, self.searcher.roots())
+
+    def told(self, error: Exception) -> str:
+        """What anybody may read of an error: names instead of places, and nothing of unknown places."""
+        if isinstance(error, MemoryError):  # its text is nobody's
+            return WITHHELD
+        text = error.reason if isinstance(error, AudioError) else str(error)
+        told = without_places(text, known_places(self.searcher.path, self.searcher.space.model))
+        return readable(told) if told else WITHHELD
 
 
 async def desk_of(request: Request) -> Desk:

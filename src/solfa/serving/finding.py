@@ -1,8 +1,10 @@
 """Routes of the API that find tracks: the library, searches, files as queries, the map, playlists."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from anyio import fail_after, to_thread
 from fastapi import APIRouter, Query, Request
@@ -11,9 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from solfa.data.audio import AudioError, probe_audio
-from solfa.retrieval import Filters, Match, QueryError, parse_query
+from solfa.retrieval import Filters, QueryError, parse_query
 from solfa.retrieval.export import playlist
+from solfa.retrieval.expression import Words
 from solfa.serving.answers import (
+    MOST_LISTED,
     Example,
     FoundAnswer,
     LibraryAnswer,
@@ -22,18 +26,23 @@ from solfa.serving.answers import (
     PlaylistWish,
     Problem,
     TracksAnswer,
-    found_answer,
     readable,
-    track_answer,
 )
-from solfa.serving.desk import Ability, Desk, DeskOf, FiltersOf, Number
+from solfa.serving.desk import LONGEST_TEXT, Ability, Desk, DeskOf, FiltersOf, Number
+from solfa.serving.errors import KNOWN
+from solfa.serving.places import below
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UPLOAD_PATH = "/api/query"
-MOST_POINTS = 20_000  # on a map in a browser
+NO_ROOM = "There is no room for the file just now. Try again later, or send less."
+UNUSABLE = "This file cannot be used: nothing here can read it. Send it in another format, such as FLAC."
 WORDS = ("calm piano", "fast electronic music with drums", "dark orchestra")
 BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem} for status in (400, 404, 413, 422, 503)
+    status: {"model": Problem} for status in (400, 404, 413, 422, 500, 503)
 }
 
 router = APIRouter(prefix="/api", tags=["finding"], responses=PROBLEMS)
@@ -52,28 +61,30 @@ def tracks(
 ) -> TracksAnswer:
     """Tracks by path: those that pass the filters."""
     found = desk.searcher.tracks(offset, n, filters)
-    return TracksAnswer(
-        tracks=[track_answer(track) for track in found], n_tracks=desk.searcher.count(filters)
-    )
+    return TracksAnswer(tracks=desk.shown(found), n_tracks=desk.searcher.count(filters))
 
 
 @router.get("/search")
-def search(
-    desk: DeskOf, filters: FiltersOf, q: Annotated[str, Query(min_length=1, max_length=500)], n: Number = 20
+async def search(
+    desk: DeskOf,
+    filters: FiltersOf,
+    q: Annotated[str, Query(min_length=1, max_length=LONGEST_TEXT)],
+    n: Number = 20,
 ) -> FoundAnswer:
     """The tracks that fit a query: words, track numbers, segments as in 12@1:35, and sums of them.
 
     Words take a library of a music-text model. Among other terms they stand in quotes: "piano" + 0.5 * 12.
     Names of files are refused: see /api/query.
     """
-    if any(isinstance(term.meaning, Path) for term in parse_query(q)):
+    meanings = [term.meaning for term in parse_query(q)]
+    if any(isinstance(meaning, Path) for meaning in meanings):
         raise QueryError(
             "Files cannot be named here. Drop the file onto the page, or send it to /api/query; a track of "
             "the library is asked for by its number."
         )
-    if not desk.searcher.count():
-        return FoundAnswer(matches=[])
-    return found_answer(desk.searcher.search(q, n, filters))
+    # Words may wait for a model that is being loaded, and must not hold the threads of other requests then.
+    has_words = any(isinstance(meaning, Words) for meaning in meanings)
+    return await desk.run(desk.words if has_words else None, lambda: _search(desk, q, n, filters))
 
 
 @router.post("/query", openapi_extra={"requestBody": {"required": True, **BINARY}})
@@ -86,10 +97,13 @@ async def search_by_file(request: Request, desk: DeskOf, filters: FiltersOf, n: 
         raise HTTPException(503, "Too many files are being sent at once. Try again in a minute.")
     desk.n_uploads += 1
     try:
-        with TemporaryDirectory(prefix="solfa-") as folder:
+        with TemporaryDirectory(prefix="solfa-", ignore_cleanup_errors=True) as folder:
             path = Path(folder, "query")
             await _receive(request, path, desk.config.upload_seconds)
-            return found_answer(await desk.run(desk.files, lambda: _similar(desk, path, n, filters)))
+            return await desk.run(desk.files, lambda: _similar(desk, path, n, filters))
+    except OSError as error:  # the disk is full, or its rights are wrong
+        log.warning("An upload could not be kept: %s", error)
+        raise HTTPException(503, NO_ROOM) from None
     finally:
         desk.n_uploads -= 1
 
@@ -102,8 +116,13 @@ async def map(desk: DeskOf) -> MapAnswer:
 
 @router.post("/playlist", response_class=PlainTextResponse)
 def make_playlist(desk: DeskOf, wish: PlaylistWish) -> PlainTextResponse:
-    """A playlist (M3U) of some tracks, with the places of their files on the machine of the server."""
-    text = playlist(desk.searcher.tracks_of(wish.ids))
+    """A playlist (M3U) of some tracks.
+
+    Their files are named by the ways below the folder of the library, where the playlist should be kept; or
+    by their places, where the server answers its own machine alone.
+    """
+    tracks, roots = desk.searcher.tracks_of(wish.ids), desk.searcher.roots()
+    text = playlist(tracks) if desk.config.tells_places else playlist(tracks, lambda path: below(path, roots))
     headers = {"Content-Disposition": 'attachment; filename="playlist.m3u8"'}
     return PlainTextResponse(text, headers=headers, media_type="audio/x-mpegurl")
 
@@ -111,11 +130,16 @@ def make_playlist(desk: DeskOf, wish: PlaylistWish) -> PlainTextResponse:
 def _library(desk: Desk, ability: Ability) -> LibraryAnswer:
     searcher = desk.searcher
     return LibraryAnswer(
-        name=readable(searcher.path.stem), n_tracks=searcher.count(), model=readable(searcher.space.model),
-        license=searcher.space.license, knows_words=ability.knows_words, takes_files=ability.takes_files,
-        notice=readable(ability.notice), upload_bytes=desk.config.upload_bytes,
+        name=readable(searcher.path.stem),
+        n_tracks=searcher.count(),
+        model=readable(searcher.space.model_name),
+        license=searcher.space.license,
+        knows_words=ability.knows_words,
+        takes_files=ability.takes_files,
+        notice=ability.notice,
+        upload_bytes=desk.config.upload_bytes,
         examples=_examples(desk, ability.knows_words),
-    )  # fmt: skip
+    )
 
 
 def _examples(desk: Desk, knows_words: bool) -> list[Example]:
@@ -147,32 +171,46 @@ async def _receive(request: Request, path: Path, seconds: float) -> None:
         raise HTTPException(400, "The file did not arrive whole. Send it again.") from None
 
 
-def _similar(desk: Desk, path: Path, n: int, filters: Filters | None) -> list[Match]:
+def _search(desk: Desk, q: str, n: int, filters: Filters | None) -> FoundAnswer:
+    return desk.found(desk.searcher.search(q, n, filters) if desk.searcher.count() else [])
+
+
+def _similar(desk: Desk, path: Path, n: int, filters: Filters | None) -> FoundAnswer:
+    if not desk.searcher.count():
+        return desk.found([])
+    seconds, longest = _of_upload(desk, lambda: probe_audio(path).seconds), desk.config.longest_query_seconds
+    if not seconds <= longest:
+        raise HTTPException(
+            422, f"The file lasts {seconds / 60:.0f} minutes. Send one of at most {longest / 60:g}."
+        )
+    return desk.found(_of_upload(desk, lambda: desk.searcher.similar_to_upload(path, n, filters)))
+
+
+def _of_upload(desk: Desk, work: Callable[[], T]) -> T:
+    """What some work makes of an upload. What no decoder or model foresaw in it is the fault of the file."""
     try:
-        if not desk.searcher.count():
-            return []
-        seconds, longest = probe_audio(path).seconds, desk.config.longest_query_seconds
-        if seconds > longest:
-            raise HTTPException(
-                422, f"The file lasts {seconds / 60:.0f} minutes. Send one of at most {longest / 60:g}."
-            )
-        return desk.searcher.similar_to_upload(path, n, filters)
+        return work()
     except AudioError as error:
-        raise HTTPException(422, f"This file cannot be used: {error.reason}.") from None
+        raise HTTPException(422, f"This file cannot be used: {desk.told(error)}.") from None
+    except KNOWN:
+        raise
+    except Exception:
+        log.exception("An upload could not be used.")
+        raise HTTPException(422, UNUSABLE) from None
 
 
 def _map(desk: Desk) -> MapAnswer:
     points = desk.searcher.map()
-    step = max(1, -(-len(points) // MOST_POINTS))
+    step = max(1, -(-len(points) // MOST_LISTED))
     shown = points[::step]
-    tracks = desk.searcher.tracks_of([id for id, _, _ in shown])
+    tracks = {track.id: track for track in desk.searcher.known_of([id for id, _, _ in shown])}
     return MapAnswer(
         points=[
             MapPoint(
                 id=id, x=round(x, 4), y=round(y, 4),
-                title=readable(track.title), artist=readable(track.artist),
+                title=readable(tracks[id].title), artist=readable(tracks[id].artist),
             )
-            for (id, x, y), track in zip(shown, tracks, strict=True)
+            for id, x, y in shown if id in tracks
         ],
         n_left_out=len(points) - len(shown),
     )  # fmt: skip

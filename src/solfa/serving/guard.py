@@ -6,6 +6,7 @@ own. So a request must name this server as its host, and must not come from else
 
 import ipaddress
 import json
+import logging
 from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -14,9 +15,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+log = logging.getLogger(__name__)
+
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 READING = ("GET", "HEAD")
+UNFORESEEN = "Something failed in the server. Who keeps it finds the reason in the output of solfa serve."
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -29,8 +33,15 @@ HEADERS = {
 }
 
 
+class CutShortError(Exception):
+    """An answer that has begun cannot be ended as it was promised; the connection is closed."""
+
+
 class Guard:
     """Refuses foreign requests and large bodies, and adds the headers of safety to all answers.
+
+    It also is the last to meet an error that nobody foresaw: it goes into the log, and says nothing of what
+    it is to who asked.
 
     Args:
         app: what answers the others.
@@ -52,7 +63,8 @@ class Guard:
         upload_path: str,
     ) -> None:
         self.app = app
-        self.names = {name.lower() for name in (*LOOPBACK, address, *names)} - set(EVERYWHERE)
+        own = {name.lower().rstrip(".") for name in (*LOOPBACK, address, *names)}
+        self.names = own - {"", *EVERYWHERE}
         self.is_everywhere = address in EVERYWHERE
         self.most_bytes, self.upload_bytes, self.upload_path = most_bytes, upload_bytes, upload_path
 
@@ -67,7 +79,21 @@ class Guard:
         if refusal:
             await _refuse(refusal[0], refusal[1], send)
             return
-        await self.app(scope, _counted(receive, limit), _with_headers(send, scope["path"]))
+        has_begun = False
+
+        async def sent(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, _counted(receive, limit), _with_headers(sent, scope["path"]))
+        except CutShortError as error:
+            log.warning("%s %a was cut short: %s", scope["method"], scope["path"], error)
+        except Exception:
+            log.exception("%s %a failed.", scope["method"], scope["path"])
+            if not has_begun:
+                await _refuse(HTTPStatus.INTERNAL_SERVER_ERROR, UNFORESEEN, send)
 
     def _host(self, headers: Headers) -> tuple[int, str] | None:
         hosts = headers.getlist("host")

@@ -21,7 +21,7 @@ def listen(address: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen(128)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:  # what may be no name at all
         listener.close()
         raise AddressError(_cure(address, port, error)) from None
     return listener
@@ -41,7 +41,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         listener.close()
 
 
-def _cure(address: str, port: int, error: OSError | OverflowError) -> str:
+def _cure(address: str, port: int, error: Exception) -> str:
     code = getattr(error, "errno", None)
     if code == errno.EADDRINUSE:
         return f"Port {port} of {address} is in use. Take another one: --port {port + 1}"

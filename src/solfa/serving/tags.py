@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 
 from solfa.models import MuLan
-from solfa.retrieval import LibrarySegment, QueryError, Searcher
+from solfa.retrieval import LibraryError, LibrarySegment, QueryError, Searcher
 from solfa.retrieval.zero_shot import COMMON_TAGS, ZeroShotTagger
 from solfa.serving.answers import TagBar, TagsAnswer
 
 MOST_TAGS = 60
+LONGEST_TAG = 100  # letters
+MOST_TRIES = 3  # if the library becomes one of another model meanwhile
 COMPARED = 2_000  # tracks of the library that a track is compared with
 KEPT = 8  # lists of tags
 ALIKE = 1e-6  # cosines that differ by less are the same: products of matrices round by their shape
@@ -25,7 +27,7 @@ class _Known:
     """Tags that were asked for before."""
 
     tagger: ZeroShotTagger
-    n_tracks: int  # of the library then
+    version: tuple[int, ...]  # of the library then
     sorted_scores: Float[np.ndarray, "tag track"]  # of tracks of the library, ascending
 
 
@@ -52,28 +54,41 @@ class LibraryTags:
             QueryError: the model knows no words, or there are too many tags.
             LibraryError: there is no such track, or the model is gone.
         """
-        mulan = self.searcher.mulan()
-        if mulan is None:
-            raise QueryError(
-                "The model of this library knows no words, so it has no tags. Make a library with a "
-                "music-text model: solfa index MUSIC --library NEW --model MODEL"
-            )
         if len(tags) > MOST_TAGS:
             raise QueryError(f"{len(tags)} tags are too many at once. Name at most {MOST_TAGS}.")
-        vectors, segments = self.searcher.vectors([track_id]), self.searcher.segments(track_id)
-        with self._lock:
-            known = self._remembered(mulan, tuple(tags) or COMMON_TAGS)
-        return _answer(known, vectors, segments)
+        wanted = tuple(tag.strip() for tag in tags)
+        if not all(wanted):
+            raise QueryError("A tag without a letter says nothing. Name some, such as piano.")
+        for _ in range(MOST_TRIES):
+            space = self.searcher.space
+            mulan = self.searcher.mulan()
+            if mulan is None:
+                raise QueryError(
+                    "The model of this library knows no words, so it has no tags. Make a library with a "
+                    "music-text model: solfa index MUSIC --library NEW --model MODEL"
+                )
+            vectors, segments = self.searcher.vectors([track_id]), self.searcher.segments(track_id)
+            known = self._remembered(mulan, wanted or COMMON_TAGS)
+            if known is not None and self.searcher.space == space:
+                return _answer(known, vectors, segments)
+        raise LibraryError("The library becomes another one again and again. Ask once more later.")
 
-    def _remembered(self, mulan: MuLan, tags: tuple[str, ...]) -> _Known:
-        known, n_tracks = self._known.pop(tags, None), self.searcher.count()
-        if known is None or known.n_tracks != n_tracks:
-            tagger = known.tagger if known else ZeroShotTagger(mulan, tags)
-            vectors = self.searcher.vectors(self.searcher.sampled_ids(COMPARED))
-            known = _Known(tagger, n_tracks, np.sort(_scores(tagger, vectors).T, axis=1))
-        self._known[tags] = known
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
+    def _remembered(self, mulan: MuLan, tags: tuple[str, ...]) -> _Known | None:
+        """What tags say of the library; None if it has become one of another model."""
+        with self._lock:
+            known = self._known.pop(tags, None)
+        version = self.searcher.version()
+        if known is None or known.version != version or known.tagger.mulan is not mulan:
+            is_own = known is not None and known.tagger.mulan is mulan
+            tagger = known.tagger if known and is_own else ZeroShotTagger(mulan, tags)
+            vectors = self.searcher.sampled_vectors(COMPARED)
+            if vectors.shape[1] != tagger.vectors.shape[1]:
+                return None
+            known = _Known(tagger, version, np.sort(_scores(tagger, vectors).T, axis=1))
+        with self._lock:
+            self._known[tags] = known
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
         return known
 
 

@@ -1,0 +1,64 @@
+"""Errors as answers: what was asked wrongly in full, what failed here without the places of this machine."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from solfa.data.audio import AudioError
+from solfa.embedding import SpaceError
+from solfa.models import ModelError
+from solfa.models.finite import NotFiniteError
+from solfa.retrieval import FilterError, LibraryError, QueryError, UnknownTrackError
+from solfa.serving.answers import readable
+from solfa.serving.desk import Desk
+
+log = logging.getLogger(__name__)
+
+# The texts of the first are made of what was asked and of names, and are sent as they are.
+OF_THE_ASKER: dict[type[Exception], int] = {QueryError: 400, FilterError: 400, UnknownTrackError: 404}
+OF_THE_SERVER: dict[type[Exception], int] = {
+    AudioError: 422, LibraryError: 503, SpaceError: 503, ModelError: 503, NotFiniteError: 503,
+    ImportError: 503, MemoryError: 503,
+}  # fmt: skip
+KNOWN: tuple[type[Exception], ...] = (*OF_THE_ASKER, *OF_THE_SERVER)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every foreseen error with an object of one field, ``error``; the guard answers the others."""
+    for error in OF_THE_ASKER:
+        app.add_exception_handler(error, _of_the_asker)
+    for error in OF_THE_SERVER:
+        app.add_exception_handler(error, _of_the_server)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _wrong_request)
+
+
+async def _of_the_asker(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": readable(str(error))}, _status(error))
+
+
+async def _of_the_server(request: Request, error: Exception) -> JSONResponse:
+    desk: Desk = request.app.state.desk
+    log.warning("%s %s: %s", request.method, readable(request.url.path), error)
+    return JSONResponse({"error": desk.told(error)}, _status(error))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    text = "There is nothing at this address. See /api/docs." if error.detail == "Not Found" else error.detail
+    return JSONResponse({"error": readable(text)}, error.status_code, headers=error.headers)
+
+
+async def _wrong_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return JSONResponse({"error": readable(f"{place}: {first['msg']}. See /api/docs.")}, 422)
+
+
+def _status(error: Exception) -> int:
+    statuses = OF_THE_ASKER | OF_THE_SERVER
+    return next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
