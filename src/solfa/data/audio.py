@@ -15,12 +15,14 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from solfa.data.decoders import AudioError, Decoder, open_decoder
-from solfa.frames import samples_to_seconds
+from solfa.data.base import AudioError, Damage
+from solfa.data.decoders import open_decoder
+from solfa.frames import LOUDEST, samples_to_seconds
 
 __all__ = [
     "AudioError",
     "AudioInfo",
+    "AudioReader",
     "probe_audio",
     "read_audio",
     "read_padded",
@@ -44,6 +46,7 @@ class AudioInfo:
     sample_rate: int
     n_channels: int
     decoder: str  # library and version
+    damage: tuple[Damage, ...] = ()  # what is left out of it
 
     @property
     def seconds(self) -> float:
@@ -63,6 +66,86 @@ def probe_audio(path: Path) -> AudioInfo:
         )
 
 
+class AudioReader:
+    """An open file, from which mono samples are read. Reading on costs nothing but what is read.
+
+    Args:
+        path: the file; its content decides the format, not its name.
+        sample_rate: in Hz; the file's own if None.
+        channel: which channel, modulo their number; the mean of all if None.
+        take_damaged: leave out what cannot be decoded; what follows moves up.
+
+    Raises:
+        AudioError: the file cannot be decoded.
+        FileNotFoundError: the file is gone.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sample_rate: int | None = None,
+        channel: int | None = None,
+        take_damaged: bool = False,
+    ) -> None:
+        self.path, self.channel = path, channel
+        self._decoder = open_decoder(path, take_damaged=take_damaged)
+        self.sample_rate = sample_rate or self._decoder.sample_rate
+
+    def __enter__(self) -> "AudioReader":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def promised_seconds(self) -> float:
+        """Length that the file promises."""
+        return samples_to_seconds(self._decoder.n_samples, self._decoder.sample_rate)
+
+    def read(self, start: int = 0, n_samples: int | None = None) -> Float[np.ndarray, "sample"]:
+        """Samples ``start`` to ``start + n_samples``, to the end if None; fewer where the file ends.
+
+        Only these are decoded, with what the codec and the resampler need around them.
+
+        Raises:
+            AudioError: they cannot be decoded, are not numbers, or in the scale of integers.
+        """
+        if start < 0 or (n_samples is not None and n_samples < 0):
+            raise ValueError(f"A crop starts and ends inside the file: start={start}, n_samples={n_samples}.")
+        if self.sample_rate == self._decoder.sample_rate:
+            waveform = self._read_own(start, n_samples)
+        else:
+            waveform = self._read_resampled(start, n_samples)
+        check_loudness(float(np.abs(waveform).max(initial=0.0)), self.path)
+        return waveform
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._decoder.close()
+
+    def _read_own(self, start: int, n_samples: int | None) -> Float[np.ndarray, "sample"]:
+        blocks = [mix(block, self.channel) for block in self._decoder.blocks(start, n_samples)]
+        return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+    def _read_resampled(self, start: int, n_samples: int | None) -> Float[np.ndarray, "sample"]:
+        """A crop at another rate, with the resampler's phase of the whole file.
+
+        The rates are as p : q. Every q-th new sample falls on every p-th old one, so the crop is resampled
+        from such a meeting point on, far enough before ``start`` for the filter.
+        """
+        old_rate = self._decoder.sample_rate
+        divisor = gcd(old_rate, self.sample_rate)
+        p, q = old_rate // divisor, self.sample_rate // divisor
+        context = CONTEXT_SAMPLES * max(1, -(-q // p))
+        first_meeting = max(0, (start - context) // q)
+        before = start - first_meeting * q
+        n_old = None if n_samples is None else -(-(before + n_samples + context) * p // q)
+        old = self._read_own(first_meeting * p, n_old)
+        new = soxr.resample(old, old_rate, self.sample_rate, quality="HQ")
+        return new[before:] if n_samples is None else new[before : before + n_samples]
+
+
 def read_audio(
     path: Path,
     *,
@@ -70,10 +153,12 @@ def read_audio(
     start: int = 0,
     n_samples: int | None = None,
     channel: int | None = None,
+    take_damaged: bool = False,
 ) -> Float[np.ndarray, "sample"]:
     """Samples ``start`` to ``start + n_samples`` of a file as mono float32; fewer where the file ends.
 
-    Only the crop is decoded, with what its codec and the resampler need around it.
+    Only the crop is decoded, with what its codec and the resampler need around it. Who reads one crop after
+    the other keeps an ``AudioReader`` open.
 
     Args:
         path: the file; its content decides the format, not its name.
@@ -81,25 +166,25 @@ def read_audio(
         start: first sample, counted at ``sample_rate``.
         n_samples: length, counted at ``sample_rate``; all that follows if None.
         channel: which channel, modulo their number; the mean of all if None.
+        take_damaged: leave out what cannot be decoded; what follows moves up.
 
     Raises:
-        AudioError: the file cannot be decoded, or holds samples that are not numbers.
+        AudioError: the file cannot be decoded, or holds samples that are not numbers or in integer scale.
         FileNotFoundError: the file is gone.
     """
-    if start < 0 or (n_samples is not None and n_samples < 0):
-        raise ValueError(f"A crop starts and ends inside the file: start={start}, n_samples={n_samples}.")
-    with closing(open_decoder(path)) as decoder:
-        if sample_rate is None or sample_rate == decoder.sample_rate:
-            waveform = _read_mono(decoder, start, n_samples, channel)
-        else:
-            waveform = _read_resampled(decoder, sample_rate, start, n_samples, channel)
-    if not np.isfinite(waveform).all():
-        raise AudioError(NOT_NUMBERS, path)
-    return waveform
+    with AudioReader(path, sample_rate=sample_rate, channel=channel, take_damaged=take_damaged) as reader:
+        return reader.read(start, n_samples)
 
 
 def read_padded(
-    path: Path, *, sample_rate: int, start: int, n_samples: int, end: int, channel: int | None = None
+    path: Path,
+    *,
+    sample_rate: int,
+    start: int,
+    n_samples: int,
+    end: int,
+    channel: int | None = None,
+    take_damaged: bool = False,
 ) -> Float[np.ndarray, "sample"]:
     """As ``read_audio``, but always as long: zeros stand before sample 0 and from sample ``end`` on.
 
@@ -111,7 +196,8 @@ def read_padded(
         AudioError: as ``read_audio``; or the file ends before ``end``.
     """
     first, last = max(0, start), min(start + n_samples, end)
-    waveform = read_audio(path, sample_rate=sample_rate, start=first, n_samples=last - first, channel=channel)
+    with AudioReader(path, sample_rate=sample_rate, channel=channel, take_damaged=take_damaged) as reader:
+        waveform = reader.read(first, last - first)
     if len(waveform) < last - first - 2:  # the manifest rounds, a resampler too
         n_missing = last - first - len(waveform)
         raise AudioError(f"it ends {n_missing} samples early; prepare the manifest again")
@@ -154,14 +240,10 @@ def writable_format(path: Path) -> str:
     return container
 
 
-def _read_mono(
-    decoder: Decoder, start: int, n_samples: int | None, channel: int | None
+def mix(
+    block: Float[np.ndarray, "sample channel"], channel: int | None = None
 ) -> Float[np.ndarray, "sample"]:
-    blocks = [_mix(block, channel) for block in decoder.blocks(start, n_samples)]
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-
-
-def _mix(block: Float[np.ndarray, "sample channel"], channel: int | None) -> Float[np.ndarray, "sample"]:
+    """One channel, modulo their number; the mean of all if None."""
     n_channels = block.shape[1]
     if channel is not None or n_channels == 1:
         return block[:, (channel or 0) % n_channels]
@@ -169,23 +251,17 @@ def _mix(block: Float[np.ndarray, "sample channel"], channel: int | None) -> Flo
     return reduce(np.add, block.T) / np.float32(n_channels)
 
 
-def _read_resampled(
-    decoder: Decoder, sample_rate: int, start: int, n_samples: int | None, channel: int | None
-) -> Float[np.ndarray, "sample"]:
-    """A crop at another rate, with the resampler's phase of the whole file.
+def check_loudness(peak: float, path: Path) -> None:
+    """Refuse samples whose largest is not a number, or in no sense in [-1, 1].
 
-    The rates are as p : q. Every q-th new sample falls on every p-th old one, so the crop is resampled from
-    such a meeting point on, far enough before ``start`` for the filter.
+    Raises:
+        AudioError: it is so.
     """
-    divisor = gcd(decoder.sample_rate, sample_rate)
-    p, q = decoder.sample_rate // divisor, sample_rate // divisor
-    context = CONTEXT_SAMPLES * max(1, -(-q // p))
-    first_meeting = max(0, (start - context) // q)
-    before = start - first_meeting * q
-    if n_samples is None:
-        old = _read_mono(decoder, first_meeting * p, None, channel)
-    else:
-        n_old = -(-(before + n_samples + context) * p // q)
-        old = _read_mono(decoder, first_meeting * p, n_old, channel)
-    new = soxr.resample(old, decoder.sample_rate, sample_rate, quality="HQ")
-    return new[before:] if n_samples is None else new[before : before + n_samples]
+    if not np.isfinite(peak):
+        raise AudioError(NOT_NUMBERS, path)
+    if peak > LOUDEST:
+        raise AudioError(
+            f"its samples reach {peak:.3g} and should stay in [-1, 1]: they are floats in the scale of "
+            "integers, or damaged; divide them by full scale (32768 for 16 bits), or export it again",
+            path,
+        )

@@ -1,80 +1,187 @@
 """Decode a file to its end, and say what is wrong with it."""
 
+import logging
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
-from solfa.data.audio import NOT_NUMBERS, AudioError, AudioInfo, probe_audio
+from solfa.data.audio import AudioError, AudioInfo, check_loudness, mix
+from solfa.data.base import AGAIN, MISSING_SECONDS, Damage, DamagedError, Decoder, damaged
+from solfa.data.containers import Contents, Part, count_mpeg_samples, look_into
 from solfa.data.decoders import open_decoder
+from solfa.data.ffmpeg import AVDecoder
+from solfa.data.ogg import ends_inside_page, find_damage
+from solfa.data.promises import CLUSTERED, bytes_behind, second_beginning, share_there
+
+log = logging.getLogger(__name__)
 
 SILENCE_PEAK = 2.0**-15  # below the smallest step of 16 bits
-MISSING_SECONDS = 0.5  # what a file may lack of its promised length: encoders pad and round
+CANCELLED_POWER = 1e-5  # of a mix beside its channels: 50 dB less; losses of codecs leave more than nothing
+OVER_FULL_SCALE = {True: 1.1, False: 4.0}  # of floats, and of codecs with losses, which overshoot by nature
+SHORTFALL_SECONDS = 0.02  # that an Ogg file may lack if one of its pages is numbered or summed wrong
 
 
-def check_audio(path: Path, *, min_seconds: float) -> AudioInfo:
+def check_audio(path: Path, *, min_seconds: float = 0.0, take_damaged: bool = False) -> AudioInfo:
     """What ``path`` holds, its length counted while decoding all of it.
 
-    Raises AudioError if it is cut off, damaged, silent, shorter than ``min_seconds`` or not made of numbers.
+    This is the one judgement of a file: what it refuses is neither learned from nor embedded.
+
+    Args:
+        path: the file.
+        min_seconds: shorter ones are refused.
+        take_damaged: take what is whole of a file that is damaged or cut off; ``damage`` says what is not.
+
+    Raises:
+        AudioError: it is cut off, damaged, silent, too loud, shorter than ``min_seconds``, or not made of
+            numbers.
+        FileNotFoundError: it is gone.
     """
-    promised = probe_audio(path)
-    info = replace(promised, n_samples=_listen(path))
-    if promised.seconds - info.seconds > MISSING_SECONDS:
-        raise AudioError(
-            f"truncated: {info.seconds:.1f} of {promised.seconds:.1f} s can be decoded; copy or download it "
-            "again",
-            path,
+    try:
+        return _listen(path, min_seconds)
+    except DamagedError as error:
+        if not take_damaged:
+            raise
+        return _listen(path, min_seconds, error)
+
+
+def _listen(path: Path, min_seconds: float, known: DamagedError | None = None) -> AudioInfo:
+    """What a file holds; of one whose damage is known, what is left."""
+    with closing(open_decoder(path, take_damaged=known is not None)) as decoder:
+        heard = _Heard(path)
+        for block in decoder.blocks(0, None):
+            heard.add(block)
+        info = AudioInfo(
+            path=path,
+            n_samples=heard.n_samples,
+            sample_rate=decoder.sample_rate,
+            n_channels=decoder.n_channels,
+            decoder=decoder.name,
+            damage=() if known is None else tuple(getattr(decoder, "damage", ())) or (known.damage,),
         )
-    if _is_cut_off(path):
-        raise AudioError("truncated: the file ends before its last block; copy or download it again", path)
-    if not info.n_samples or info.seconds < min_seconds:
-        raise AudioError(
-            f"too short: {info.n_samples} samples, {info.seconds:.3g} s; remove it, or allow tracks shorter "
-            f"than {min_seconds:g} s with --min-seconds",
-            path,
-        )
+        if known is None:
+            _check_whole(info, decoder, look_into(path))
+        if not info.n_samples or info.seconds < min_seconds:
+            raise AudioError(
+                f"too short: {info.n_samples} samples, {info.seconds:.3g} s; remove it, or allow tracks "
+                f"shorter than {min_seconds:g} s with --min-seconds",
+                path,
+            )
+        heard.judge(holds_floats=getattr(decoder, "holds_floats", False))
     return info
 
 
-def _listen(path: Path) -> int:
-    """How many samples can be decoded. Raises AudioError if they are silence, or not numbers."""
-    n_samples, peak = 0, 0.0
-    with closing(open_decoder(path)) as decoder:
-        for block in decoder.blocks(0, None):
-            n_samples += len(block)
-            loudest = float(np.abs(block).max(initial=0.0))
-            if not np.isfinite(loudest):
-                raise AudioError(NOT_NUMBERS, path)
-            peak = max(peak, loudest)
-    if n_samples and peak < SILENCE_PEAK:
-        raise AudioError("silent from start to end; remove it or export it again", path)
-    return n_samples
+class _Heard:
+    """What was heard of a file: how long and loud, and whether its channels cancel each other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n_samples, self.peak = 0, 0.0
+        self.lowest, self.highest = np.inf, -np.inf  # of the mix
+        self.power_of_mix, self.power_of_channels = 0.0, 0.0
+
+    def add(self, block: Float[np.ndarray, "sample channel"]) -> None:
+        """Hear some more. Raises AudioError if it is no sound."""
+        if not len(block):
+            return
+        peak = float(np.abs(block).max())
+        check_loudness(peak, self.path)
+        mixed = mix(block)
+        self.n_samples += len(block)
+        self.peak = max(self.peak, peak)
+        self.lowest, self.highest = (
+            min(self.lowest, float(mixed.min())),
+            max(self.highest, float(mixed.max())),
+        )
+        self.power_of_mix += float(np.vdot(mixed, mixed))
+        self.power_of_channels += float(np.square(block).sum()) / block.shape[1]
+
+    def judge(self, *, holds_floats: bool) -> None:
+        """Refuse what is silent as a mix. Raises AudioError."""
+        if self.peak < SILENCE_PEAK:
+            raise AudioError("silent from start to end; remove it or export it again", self.path)
+        if self.power_of_mix < CANCELLED_POWER * self.power_of_channels:
+            raise AudioError(
+                "its channels are in opposite phase and cancel each other: their mix is silent; reverse one "
+                "of them, or keep one channel",
+                self.path,
+            )
+        if self.highest - self.lowest < SILENCE_PEAK and self.n_samples > 1:
+            raise AudioError(
+                f"silent from start to end: every sample is {self.highest:.3g}; remove it or export it again",
+                self.path,
+            )
+        if self.peak > OVER_FULL_SCALE[holds_floats]:
+            log.warning(
+                "%r reaches %.3g times full scale; if it was not meant to, export it again.",
+                str(self.path),
+                self.peak,
+            )
 
 
-def _is_cut_off(path: Path) -> bool:
-    """Whether a container whose length libsndfile takes from what is there ends too early."""
+def _check_whole(info: AudioInfo, decoder: Decoder, contents: Contents) -> None:
+    """Refuse a file that holds less than it promises, or more than is read. Raises AudioError."""
+    path = info.path
+    promised = max(decoder.n_samples / decoder.sample_rate, _stated_seconds(decoder, contents))
+    share = share_there(path, contents)
+    if share < 1.0 and contents.kind not in CLUSTERED:
+        promised = max(promised, info.seconds / max(share, 1e-9))
+    if contents.kind == "ogg":
+        _check_pages(path, promised - info.seconds)
+    if isinstance(decoder, AVDecoder) and decoder.is_lossless and decoder.ends_broken and share == 1.0:
+        raise DamagedError(f"truncated: the file ends inside a block of its codec; {AGAIN}", path)
+    if promised - info.seconds > MISSING_SECONDS or (share < 1.0 and contents.kind not in CLUSTERED):
+        raise DamagedError(
+            f"truncated: {info.seconds:.1f} of {promised:.1f} s can be decoded; {AGAIN}",
+            path,
+            Damage(info.seconds, promised - info.seconds),
+        )
+    if share < 1.0:
+        raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path)
+    _check_nothing_is_left(info, contents)
+
+
+def _check_nothing_is_left(info: AudioInfo, contents: Contents) -> None:
+    """Refuse a file that holds more than its header promises, and so more than is read. Raises AudioError."""
+    place = second_beginning(info.path, contents)
+    if place is not None:
+        raise AudioError(
+            f"two files in one: another begins at byte {place}, and would not be read; separate them, or "
+            "convert each to FLAC",
+            info.path,
+        )
+    n_promised, n_behind = bytes_behind(info.path, contents)
+    there = info.seconds
+    if contents.kind == "flac":
+        with closing(AVDecoder(Part(info.path))) as other:
+            there = other.n_samples / other.sample_rate
+    elif n_promised:
+        there *= 1 + n_behind / n_promised
+    if there - info.seconds > MISSING_SECONDS:
+        raise AudioError(
+            f"its header promises {info.seconds:.1f} s, and there are {there:.1f} s; correct the header, or "
+            "convert it to FLAC with a program that reads all of it",
+            info.path,
+        )
+
+
+def _stated_seconds(decoder: Decoder, contents: Contents) -> float:
+    """Length by a header that the decoder does not go by; 0 if there is none."""
+    if contents.kind == "mpeg":
+        counted = count_mpeg_samples(contents)
+        return counted[0] / counted[1] if counted else 0.0
+    if isinstance(decoder, AVDecoder):
+        return decoder.n_samples / decoder.sample_rate + max(0.0, decoder.missing_seconds())
+    return 0.0
+
+
+def _check_pages(path: Path, missing_seconds: float) -> None:
+    """Refuse an Ogg file with damaged or missing pages, or cut inside one. Raises AudioError."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
-        size = path.stat().st_size
-        if head[:4] == b"RIFF":
-            promised = int.from_bytes(head[4:8], "little") + 8
-            return (
-                promised - 8 not in (0, 0xFFFFFFFF) and size < promised - 1
-            )  # those two: "unknown", by streaming
-        if head[:4] == b"FORM":
-            return size < int.from_bytes(head[4:8], "big") + 8 - 1
-        if head[:4] == b"OggS":
-            file.seek(max(0, size - 2**17))  # a page has at most 65,307 bytes
-            return not _ends_with_whole_page(file.read())
-    return False
-
-
-def _ends_with_whole_page(tail: bytes) -> bool:
-    """Whether an Ogg stream is cut between pages, if at all; good ones may lack the mark of a last page."""
-    page = tail.rfind(b"OggS")
-    if page < 0 or len(tail) < page + 27:
-        return False
-    n_segments = tail[page + 26]
-    n_bytes = 27 + n_segments + sum(tail[page + 27 : page + 27 + n_segments])
-    return len(tail) >= page + n_bytes
+        damage = find_damage(file)
+        if damage and (missing_seconds > SHORTFALL_SECONDS or not damage.is_gap):
+            raise damaged(path, damage.start, max(0.0, missing_seconds), damage.what)
+        if ends_inside_page(file, size):
+            raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path)

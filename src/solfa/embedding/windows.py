@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from solfa.data.audio import AudioError, probe_audio, read_audio
+from solfa.data.audio import AudioError, AudioReader
 from solfa.data.damage import MISSING_SECONDS
 from solfa.frames import FrameGrid, samples_to_seconds
 
-SECONDS_AT_ONCE = 120.0  # decoded in one go: opening a file and finding a place in it takes time
+SECONDS_AT_ONCE = 120.0  # decoded in one go: finding a place in a file takes time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,14 +55,24 @@ class Window:
     is_last: bool
 
 
-def cut_windows(path: Path, grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
+def cut_windows(
+    path: Path, grid: FrameGrid, config: WindowConfig, *, take_damaged: bool = False
+) -> Iterator[Window]:
     """The windows of a file, in order; together they give every frame once.
+
+    Args:
+        path: the file, which stays open meanwhile.
+        grid: the encoder's.
+        config: how long they are.
+        take_damaged: leave out what cannot be decoded.
 
     Raises:
         AudioError: the file cannot be decoded, holds no samples, or ends before its promised end.
         FileNotFoundError: the file is gone.
     """
-    yield from _cut(_Stretch(path, grid.sample_rate, probe_audio(path).seconds), grid, config)
+    with AudioReader(path, sample_rate=grid.sample_rate, take_damaged=take_damaged) as reader:
+        promised_seconds = 0.0 if take_damaged else reader.promised_seconds
+        yield from _cut(_Stretch(path, grid.sample_rate, promised_seconds, reader), grid, config)
 
 
 def cut_waveform(
@@ -100,8 +110,10 @@ def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[W
 class _Stretch:
     """The part of a file that is in memory: decoded when asked for, forgotten when used."""
 
-    def __init__(self, path: Path, sample_rate: int, promised_seconds: float) -> None:
-        self.path, self.sample_rate = path, sample_rate
+    def __init__(
+        self, path: Path, sample_rate: int, promised_seconds: float, reader: AudioReader | None = None
+    ) -> None:
+        self.path, self.sample_rate, self.reader = path, sample_rate, reader
         self.promised_seconds = promised_seconds
         self.samples = np.zeros(0, np.float32)
         self.start, self.is_complete = 0, False
@@ -114,8 +126,8 @@ class _Stretch:
     def reaches(self, n_samples: int) -> bool:
         """Whether the track has so many samples; reads on until that is known."""
         n_wanted = round(SECONDS_AT_ONCE * self.sample_rate)
-        while self.end < n_samples and not self.is_complete:
-            block = read_audio(self.path, sample_rate=self.sample_rate, start=self.end, n_samples=n_wanted)
+        while self.reader and self.end < n_samples and not self.is_complete:
+            block = self.reader.read(self.end, n_wanted)
             self.is_complete = len(block) < n_wanted
             self.samples = np.concatenate([self.samples, block])
         return self.end >= n_samples
