@@ -14,7 +14,6 @@ from solfa.data.base import HIGHEST_RATE, LOWEST_RATE, AudioError, Decoder
 from solfa.data.containers import Contents, Part, look_into, parts_of
 from solfa.data.ffmpeg import AV_CONTAINERS, AVDecoder
 from solfa.data.joined import JoinedDecoder
-from solfa.data.promises import find_more_flac
 from solfa.data.sndfile import LengthUnknownError, SoundFileDecoder
 
 __all__ = ["AV_CONTAINERS", "AudioError", "Decoder", "open_decoder"]
@@ -38,9 +37,6 @@ def open_decoder(path: Path, *, take_damaged: bool = False) -> Decoder:
     contents = look_into(path)
     parts = parts_of(path, contents.kind)
     open_part = partial(_open_part, contents=contents, take_damaged=take_damaged)
-    if contents.kind == "flac" and contents.is_for_libsndfile and not take_damaged:
-        # libsndfile reads the first of several; the others are looked for only when somebody reads so far.
-        return JoinedDecoder(parts, open_part, find_more=partial(find_more_flac, path, contents))
     if len(parts) == 1:
         return open_part(parts[0])
     return JoinedDecoder(parts, open_part, take_damaged=take_damaged)

@@ -1,9 +1,8 @@
 """Several files that lie one behind the other in one, as one decoder."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -20,20 +19,13 @@ class JoinedDecoder:
     Args:
         parts: the files.
         open_part: a decoder of one of them.
-        find_more: further files, looked for when samples behind the first are wanted.
         take_damaged: a part is as long as what can be decoded of it.
     """
 
     def __init__(
-        self,
-        parts: Sequence[Part],
-        open_part: Callable[[Part], Decoder],
-        *,
-        find_more: Callable[[], Iterable[Part]] = tuple,
-        take_damaged: bool = False,
+        self, parts: Sequence[Part], open_part: Callable[[Part], Decoder], *, take_damaged: bool = False
     ) -> None:
-        self._parts, self._open_part, self._find_more = list(parts), open_part, find_more
-        self.take_damaged = take_damaged
+        self.parts, self._open_part, self.take_damaged = parts, open_part, take_damaged
         self.damage: list[Damage] = []
         self._number, self._decoder = 0, open_part(parts[0])
         first = self._decoder
@@ -41,11 +33,6 @@ class JoinedDecoder:
         self.holds_floats = getattr(first, "holds_floats", False)
         self._lengths: dict[int, int] = {}  # of parts, in samples at the rate of the first
         self._reader: ForwardReader | None = None  # of a part that has another rate
-
-    @cached_property
-    def parts(self) -> Sequence[Part]:
-        """All files."""
-        return [*self._parts, *self._find_more()]
 
     @property
     def n_samples(self) -> int:
@@ -55,12 +42,14 @@ class JoinedDecoder:
     def blocks(self, start: int, n_samples: int | None) -> Iterator[Float[np.ndarray, "sample channel"]]:
         """Samples from ``start`` on, in blocks."""
         stop = sys.maxsize if n_samples is None else start + n_samples
-        begins, number = 0, 0
-        while begins < stop and number < len(self._parts if stop <= self._length(0) else self.parts):
+        begins = 0
+        for number in range(len(self.parts)):
+            if begins >= stop:
+                return
             ends = begins + self._length(number)
             if start < ends:
                 yield from self._of_part(number, max(0, start - begins), min(stop, ends) - begins, begins)
-            begins, number = ends, number + 1
+            begins = ends
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,7 +86,7 @@ class JoinedDecoder:
         missing_seconds = samples_to_seconds(n_missing, self.sample_rate)
         if missing_seconds > MISSING_SECONDS and not self.take_damaged:
             at = samples_to_seconds(begins + start + n_given, self.sample_rate)
-            raise damaged(self._parts[0].path, at, missing_seconds)
+            raise damaged(self.parts[0].path, at, missing_seconds)
         yield np.zeros((n_missing, self.n_channels), np.float32)  # or else the next part comes early
 
     def _levelled(self, start: int, stop: int) -> Iterator[Float[np.ndarray, "sample channel"]]:

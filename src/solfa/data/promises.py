@@ -1,15 +1,13 @@
 """How long a file should be by its header, held against its bytes."""
 
 from collections.abc import Iterator
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from solfa.data.containers import MOST_JOINED, Contents, Part, boxes, find_wav_data, read_at
+from solfa.data.containers import Contents, boxes, find_wav_data, read_at
 
 SLACK_BYTES = 4096  # of samples that may be missing: headers count other bytes than those, by mistake
 BYTES_AT_ONCE = 2**22
-FLAC_HEAD = b"fLaC\0\0\0\x22"  # and the length of the block that comes first
 CLUSTERED = ("mp4", "matroska")  # what they promise is a part of the music, or more than music
 MOST_BOXES = 1_000  # before the samples
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -19,6 +17,7 @@ W64_DATA = b"data" + bytes.fromhex("f3acd3118cd100c04f8edb8a")
 VOC_HEADER = b"Creative Voice File\x1a"
 # Kinds of which only the first of several joined files is read, and how many of their first bytes tell.
 STOPPING = {
+    b"fLaC": 8,
     b"TTA1": 8,
     ASF_HEADER[:4]: 16,
     b"caff": 8,
@@ -63,29 +62,23 @@ def second_beginning(path: Path, contents: Contents) -> int | None:
     n_telling = STOPPING.get(contents.head[:4])
     if n_telling is None:
         return None
-    return next(occurrences(path, contents.head[:n_telling], contents.tag_bytes + n_telling), None)
+    return _find_bytes(path, contents.head[:n_telling], contents.tag_bytes + n_telling)
 
 
-def find_more_flac(path: Path, contents: Contents) -> list[Part]:
-    """The FLAC files that are joined to the first in a file."""
-    starts = list(islice(occurrences(path, FLAC_HEAD, contents.tag_bytes + len(FLAC_HEAD)), MOST_JOINED))
-    return [Part(path, a, b) for a, b in pairwise([*starts, path.stat().st_size])]
-
-
-def occurrences(path: Path, wanted: bytes, place: int) -> Iterator[int]:
-    """Where some bytes are found in a file, from a place on."""
+def _find_bytes(path: Path, wanted: bytes, place: int) -> int | None:
+    """Where some bytes are in a file, from a place on."""
     with path.open("rb") as file:
         file.seek(place)
         data = b""
         while more := file.read(BYTES_AT_ONCE):
             data += more
             found = data.find(wanted)
-            while found >= 0:
-                yield place + found
-                found = data.find(wanted, found + 1)
+            if found >= 0:
+                return place + found
             n_kept = min(len(data), len(wanted) - 1)
             place += len(data) - n_kept
             data = data[len(data) - n_kept :]
+    return None
 
 
 def _promised(file: BinaryIO, contents: Contents, size: int) -> tuple[int, int] | None:
