@@ -3,13 +3,16 @@
 import pytest
 import torch
 
+from solfa.config import to_dict
 from solfa.data.clips import Clips
+from solfa.models.official_muq import gives_codes
 from solfa.targets import (
     AmplitudeConfig,
     ChromaFramesConfig,
     Codes,
     CodesShape,
     CQTFramesConfig,
+    EMAResidualQuantizerConfig,
     EncodecCodes,
     EncodecCodesConfig,
     KMeansCodes,
@@ -18,6 +21,8 @@ from solfa.targets import (
     MelFramesConfig,
     MelRandomProjectionConfig,
     MelRVQConfig,
+    RVQVAECodesConfig,
+    RVQVAEConfig,
     Target,
     TargetConfig,
     ValuesShape,
@@ -35,6 +40,12 @@ EVERY = [
     CQTFramesConfig(),
     CQTFramesConfig(magnitude=LogMagnitudeConfig()),
     CQTFramesConfig(magnitude=AmplitudeConfig()),
+    RVQVAECodesConfig(
+        codec=RVQVAEConfig(
+            n_channels=(4, 4, 8, 8),
+            quantizer=EMAResidualQuantizerConfig(dim=16, n_codebooks=3, codebook_size=64),
+        )
+    ),
     KMeansCodesConfig(),
     KMeansCodesConfig(features=ChromaFramesConfig(), n_clusters=200),
 ]
@@ -97,6 +108,20 @@ def test_its_answer_has_the_shape_that_a_head_is_built_for(config: TargetConfig)
         assert shape == CodesShape(answer.values.shape[1], answer.codebook_size)
     else:
         assert shape == ValuesShape(answer.values.shape[2])
+
+
+@every_target
+def test_its_settings_say_whether_it_gives_codes(config: TargetConfig) -> None:
+    """The official layout has different places for heads of codes and of values, and reads settings only."""
+    assert gives_codes(to_dict(config)) == isinstance(target_shape(config), CodesShape)
+
+
+@every_target
+def test_its_answer_is_the_same_whatever_the_autocast(config: TargetConfig) -> None:
+    target, given = built(config), clips(2, 24_000)
+    plain = target.of(given).values
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(target.of(given).values, plain)
 
 
 @every_target

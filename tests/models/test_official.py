@@ -206,6 +206,15 @@ def test_the_heads_and_the_masking_of_a_muq_go_along(tmp_path: Path) -> None:
     assert (values["codebook_size"], values["recon_loss_ratio"], values["mask_hop"]) == (8192, 0.1, 0.2)
 
 
+def test_a_head_of_values_of_a_kind_unheard_of_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    head = {"heads.0.linear.weight": torch.zeros(12, 16), "heads.0.linear.bias": torch.zeros(12)}
+    target = {"kind": "pitch_classes", "chroma": {"n_bins": 12}}
+    objective = {"predictions": [{"target": target, "head": {"kind": "linear"}, "weight": 1.0}]}
+    besides = muq_besides_of_run(MuQConfig(), objective, head)
+    assert not besides.weights
+    assert "no place for prediction 0 (pitch_classes): left out" in caplog.text
+
+
 def test_a_quantizer_that_the_official_program_cannot_have_is_left_out_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

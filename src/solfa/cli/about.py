@@ -11,7 +11,7 @@ from huggingface_hub.errors import CacheNotFound
 from solfa import checkpoint
 from solfa.cli.examples import examples
 from solfa.models.bundled import bundled
-from solfa.models.loading import PUBLISHED_LICENCES, model_folder
+from solfa.models.loading import PUBLISHED_LICENCES, model_folder, use_without_encoder
 from solfa.models.sharing import MODEL
 
 GIGABYTE = 1e9
@@ -68,9 +68,10 @@ def _licence(values: dict[str, Any]) -> str:
 
 def _describe(values: dict[str, Any]) -> str:
     objective = values.get("objective", {})
-    model = objective.get("encoder") or objective.get("tagger") or values.get(MODEL)
+    parts = (objective.get(name) for name in ("encoder", "tagger", "mulan"))
+    model = next((part for part in parts if part), values.get(MODEL))
     if not model:
-        return f"quantizer ({objective.get('kind', '?')}), for solfa.targets.load_quantizer"
+        return use_without_encoder(objective)
     if "labels" in model:
         return f"{_sizes(model['encoder'])}, with a head for {len(model['labels']['names'])} labels"
     return _sizes(model)

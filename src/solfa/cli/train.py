@@ -13,6 +13,7 @@ from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe
 from solfa.recipes.labels import with_labels
+from solfa.recipes.teachers import with_teachers
 from solfa.recipes.towers import with_towers
 from solfa.training import Place, RunConfig, Trainer, draw_curves
 
@@ -65,7 +66,8 @@ def train(
     try:
         with distributed.process_group(place):
             config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
-            trainer = _trained(with_towers(config, out), where, resume)
+            config = with_teachers(with_towers(config, out), out, changes)
+            trainer = _trained(config, where, resume)
             if distributed.is_first():
                 _say_what_came_of(trainer)
     except distributed.EndedByAnother:

@@ -200,6 +200,12 @@ class StoredHiddenStates(StoredFrames):
         self.place = layers.index(self.layer)
         self.source = f"encoder {space['weights']} layer {self.layer}"
 
+    @property
+    def dim(self) -> int | None:
+        """Width of the states; None if there are none yet."""
+        first = next((self.folder / FRAMES).glob("*.npy"), None)
+        return None if first is None else int(self._array(first.stem).shape[1])
+
     def _array(self, content_hash: str) -> Float[np.ndarray, "frame dim"]:
         return super()._array(content_hash)[:, self.place]
 

@@ -213,13 +213,24 @@ def _of_run(
         return _mulan(values["objective"], weights)
     if "encoder" not in values["objective"]:
         raise ModelError(
-            f"The run in {folder} trained a {values['objective'].get('kind', 'part')}, which has no encoder. "
-            "Its quantizer is loaded by solfa.targets.load_quantizer."
+            f"The run in {folder} has no encoder to load. It is {use_without_encoder(values['objective'])}."
         )
     config = from_dict(_Encoder, {"encoder": values["objective"]["encoder"]}).encoder
     weights = _below("encoder.", weights)
     checkpoint.check_sizes(config, weights)
     return build_encoder(config), weights
+
+
+def use_without_encoder(objective: Mapping[str, Any]) -> str:
+    """What a run without an encoder or a music-text model has made, and what it is for."""
+    kind, target = objective.get("kind", "?"), objective.get("target", {}).get("kind", "?")
+    label = "solfa data label" if target == "hidden_rvq" else f"'fitted' of a {target} target"
+    uses = {
+        "quantizer_fit": f"a quantizer, for {label} and solfa.targets.load_quantizer",
+        "codec_fit": "a codec, for solfa codec, 'fitted' of an rvq_vae target and solfa.targets.load_codec",
+        "kmeans_fit": "clusters of k-means, for 'fitted' of a kmeans target",
+    }
+    return uses.get(kind, f"a run of the kind {kind}, of which this solfa knows no use")
 
 
 def _tagger(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Tagger, dict[str, Tensor]]:

@@ -16,7 +16,7 @@ from solfa.models.published import Besides
 log = logging.getLogger(__name__)
 
 HEAD, RECONSTRUCTION = "model.linear.", "model.recon_proj."
-TARGETS_OF_VALUES = ("mel_frames", "cqt")  # all others give codes
+NUMBERS_OF_CODES = ("codebook_size", "n_clusters")  # one is in the settings of every target that gives codes
 FIXED = {"codebook_size": 1024, "n_projection_layers": 1}  # of quantizers that are fitted
 CODEBOOK_DIM = {"rvq": 16, "vq": 8}
 SPELLINGS = (  # of weight normalisation: ours, and that of the quantizers of the official program
@@ -54,6 +54,13 @@ def muq_besides_of_run(
     return Besides(settings, tensors)
 
 
+def gives_codes(target: Any) -> bool:
+    """Whether the settings of a target, or of a part of it, say how many codes there are; else: values."""
+    if not isinstance(target, Mapping):
+        return False
+    return any(name in target for name in NUMBERS_OF_CODES) or any(map(gives_codes, target.values()))
+
+
 def never_used(config: MuQConfig, settings: Mapping[str, Any]) -> dict[str, Tensor]:
     """Tensors that the official program wants to find, and on which no hidden state depends."""
     inner, dim = settings["w2v2_config"], config.conformer.dim
@@ -84,7 +91,7 @@ def _place(config: MuQConfig, prediction: Mapping[str, Any]) -> str | None:
     target = prediction["target"]
     if prediction["head"]["kind"] != "linear":
         return None
-    if target["kind"] not in TARGETS_OF_VALUES:
+    if gives_codes(target):
         return HEAD
     return RECONSTRUCTION if target.get("frames") == _frames(config) else None
 

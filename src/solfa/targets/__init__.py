@@ -12,6 +12,7 @@ from solfa.targets.cqt import (
 )
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.encodec import EncodecCodes, EncodecCodesConfig
+from solfa.targets.fitted import as_fitted
 from solfa.targets.hidden import HiddenRVQ, HiddenRVQConfig
 from solfa.targets.kmeans import ChromaFramesConfig, KMeansCodes, KMeansCodesConfig, LogMelFramesConfig
 from solfa.targets.mel import (
@@ -134,6 +135,7 @@ __all__ = [
     "ValuesShape",
     "VectorQuantizer",
     "VectorQuantizerConfig",
+    "as_fitted",
     "build_target",
     "load_codec",
     "load_quantizer",

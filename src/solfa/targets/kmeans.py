@@ -139,6 +139,24 @@ def _build_features(config: LogMelFramesConfig | ChromaFramesConfig) -> LogMel |
             assert_never(config)
 
 
+def cluster_settings(config: KMeansCodesConfig) -> KMeansCodesConfig:
+    """The settings of the clusters that the run ``config.fitted`` has of such features; as given if of none.
+
+    Raises:
+        TargetError: there is no such run.
+    """
+    folder = Path(config.fitted)
+    if not folder.is_dir():
+        raise TargetError(f"No centres at {folder}. Fit them with: solfa train kmeans_75hz --out {folder}")
+    with checkpoint.explained(folder, TargetError):
+        there = [
+            replace(found, fitted=config.fitted)
+            for found in _targets_of_run(checkpoint.read_values(folder)).values()
+            if type(found.features) is type(config.features)
+        ]
+    return config if config in there or len(there) != 1 else there[0]
+
+
 def _fitted_clusters(config: KMeansCodesConfig) -> dict[str, Tensor]:
     """State of the target, in the run ``config.fitted``, of the same features and as many clusters."""
     folder = Path(config.fitted)

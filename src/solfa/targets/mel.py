@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config, Width
+from solfa.config import Config, Width, from_dict
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
@@ -22,7 +22,7 @@ from solfa.targets.quantizer import (
     VectorQuantizer,
     VectorQuantizerConfig,
 )
-from solfa.targets.stored_quantizer import load_quantizer
+from solfa.targets.stored_quantizer import load_quantizer, mel_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,20 @@ class MelRVQ(FittableTarget):
                 f"The quantizer of {self.config.fitted} is {fitted.config}, but this run wants "
                 f"{self.config.quantizer}. Set objective.predictions.0.target.quantizer to agree with it."
             )
+        self._check_frames()
         self.quantizer.load_state_dict(fitted.state_dict())
+
+    def _check_frames(self) -> None:
+        """Refuse a quantizer that was fitted to other frames: its codes would mean little, in silence."""
+        run, wanted = self.config.fitted, self.config.frames
+        there = mel_settings(Path(run)).get("frames")
+        fitted_to = wanted if there is None else from_dict(StackedMelConfig, there)
+        if fitted_to != wanted or self.config.quantizer.dim != wanted.dim:
+            raise TargetError(
+                f"The quantizer of {run} is for frames {self.config.quantizer.dim} wide of {fitted_to}, but "
+                f"this run would give it frames {wanted.dim} wide of {wanted}. Set "
+                "objective.predictions.0.target.frames to agree with it, or fit another."
+            )
 
     @property
     def reach_samples(self) -> int:

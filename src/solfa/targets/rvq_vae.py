@@ -170,20 +170,30 @@ def load_codec(folder: str | Path) -> RVQVAE:
         TargetError: there is no codec; the message names the cure.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise TargetError(f"No codec at {folder}. Fit one with: solfa train rvq_vae --out {folder}")
+    config = codec_settings(folder)
     with checkpoint.explained(folder, TargetError):
-        objective = checkpoint.read_values(folder).get("objective", {})
-        if "codec" not in objective:
-            raise TargetError(
-                f"The run in {folder} has no codec. Fit one with: solfa train rvq_vae --out runs/rvq_vae"
-            )
-        config = from_dict(RVQVAEConfig, objective["codec"])
         weights = checkpoint.read_weights(checkpoint.weights_file(folder))
         checkpoint.check_sizes(config, weights)
         codec, prefix = RVQVAE(config), "codec."
         codec.load_state_dict({n[len(prefix) :]: w for n, w in weights.items() if n.startswith(prefix)})
     return codec.eval().requires_grad_(False)
+
+
+def codec_settings(folder: Path) -> RVQVAEConfig:
+    """What the codec of the run in ``folder`` is.
+
+    Raises:
+        TargetError: there is no codec; the message names the cure.
+    """
+    if not folder.is_dir():
+        raise TargetError(f"No codec at {folder}. Fit one with: solfa train rvq_vae --out {folder}")
+    with checkpoint.explained(folder, TargetError):
+        settings = checkpoint.read_values(folder).get("objective", {}).get("codec")
+        if settings is not None:
+            return from_dict(RVQVAEConfig, settings)
+    raise TargetError(
+        f"The run in {folder} has no codec. Fit one with: solfa train rvq_vae --out runs/rvq_vae"
+    )
 
 
 def build_codec_quantizer(config: RVQVAEConfig) -> EMAResidualQuantizer | ResidualVectorQuantizer:

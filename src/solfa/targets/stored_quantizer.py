@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from solfa import checkpoint
-from solfa.config import from_dict
+from solfa.config import from_dict, to_dict
 from solfa.targets.base import TargetError
+from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.quantizer import (
     RandomProjection,
     RandomProjectionConfig,
@@ -18,15 +19,17 @@ from solfa.targets.quantizer import (
     VectorQuantizerConfig,
 )
 
+StoredQuantizer = ResidualVectorQuantizer | VectorQuantizer | RandomProjection | EMAResidualQuantizer
 STACKED_MEL = {25: 4, 50: 2}  # label rate -> mel frames of 10 ms in a target frame, as published
 
 
-def load_quantizer(folder: str | Path) -> ResidualVectorQuantizer | VectorQuantizer | RandomProjection:
+def load_quantizer(folder: str | Path) -> StoredQuantizer:
     """The quantizer that made, or was made by, the run in ``folder``; frozen, in eval mode.
 
     Args:
-        folder: a run folder of ``mel_rvq`` or of a MuQ trained here, one of its ``step-*`` folders, or a
-            folder in the official layout of MuQ (``config.json`` and ``model.safetensors``).
+        folder: a run folder of ``mel_rvq``, of a codec, or of an encoder that learned codes of either, one of
+            its ``step-*`` folders, or a folder in the official layout of MuQ (``config.json`` and
+            ``model.safetensors``).
 
     Returns:
         A quantizer whose ``encode`` takes ``(clip frame dim)`` and gives ``(clip codebook frame)``.
@@ -47,21 +50,49 @@ def load_quantizer(folder: str | Path) -> ResidualVectorQuantizer | VectorQuanti
     return quantizer.eval().requires_grad_(False)
 
 
-def _of_run(
-    folder: Path, values: dict[str, Any], weights: dict[str, Tensor]
-) -> ResidualVectorQuantizer | VectorQuantizer | RandomProjection:
-    found = [part["quantizer"] for part in _parts(values["objective"]) if "quantizer" in part]
-    prefixes = sorted(
-        {name.split("quantizer.")[0] + "quantizer." for name in weights if "quantizer." in name}
+def mel_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the quantizer in ``folder``, and of the mel frames that it was fitted to, if it says so.
+
+    Raises:
+        TargetError: there is no quantizer.
+    """
+    if not folder.is_dir():
+        raise TargetError(f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}")
+    with checkpoint.explained(folder, TargetError):
+        values = checkpoint.read_values(folder)
+        if "objective" not in values:
+            return {"quantizer": to_dict(load_quantizer(folder).config)}
+        for owner, _ in _owners(values["objective"]):
+            return {name: owner[name] for name in ("quantizer", "frames") if name in owner}
+    raise _without_quantizer(folder)
+
+
+def _of_run(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantizer:
+    for owner, prefix in _owners(values["objective"]):
+        return _built(owner["quantizer"], _with_prefix(weights, f"{prefix}quantizer."))
+    raise _without_quantizer(folder)
+
+
+def _owners(objective: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """What has a quantizer in a run: its settings, and what the names of its weights begin with."""
+    for name in ("target", "codec"):
+        if "quantizer" in objective.get(name, {}):
+            yield objective[name], f"{name}."
+    for number, prediction in enumerate(objective.get("predictions", ())):
+        target = prediction["target"]
+        owner = target.get("codec", target)
+        if "quantizer" in owner:
+            yield owner, f"targets.{number}."
+
+
+def _without_quantizer(folder: Path) -> TargetError:
+    return TargetError(
+        f"The run in {folder} has no quantizer. A run of mel_rvq, of a codec or of a MuQ has one; clusters "
+        "of k-means are taken by the run's name: '--set objective.predictions.0.target.fitted=RUN'."
     )
-    if not found or not prefixes:
-        raise TargetError(f"The run in {folder} has no quantizer. A run of mel_rvq or of MuQ has one.")
-    return _built(found[0], _with_prefix(weights, prefixes[0]))
 
 
-def _of_official_folder(
-    folder: Path, values: dict[str, Any], weights: dict[str, Tensor]
-) -> ResidualVectorQuantizer | VectorQuantizer | RandomProjection:
+def _of_official_folder(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantizer:
     dim = values["n_mels"] * STACKED_MEL[values["label_rate"]]
     rvq, random = _with_prefix(weights, "model.rvq."), _with_prefix(weights, "model.quantizer_melspec_2048.")
     if values.get("use_rvq_target") and rvq:
@@ -85,10 +116,8 @@ def _of_official_folder(
     )
 
 
-def _built(
-    config: dict[str, Any], weights: dict[str, Tensor]
-) -> ResidualVectorQuantizer | VectorQuantizer | RandomProjection:
-    quantizer: ResidualVectorQuantizer | VectorQuantizer | RandomProjection
+def _built(config: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantizer:
+    quantizer: StoredQuantizer
     match config["kind"]:
         case "rvq":
             residual = from_dict(ResidualVectorQuantizerConfig, config)
@@ -98,23 +127,21 @@ def _built(
             single = from_dict(VectorQuantizerConfig, config)
             checkpoint.check_sizes(single, weights)
             quantizer = VectorQuantizer(single)
-        case _:
+        case "random_projection":
             projection = from_dict(RandomProjectionConfig, config)
             checkpoint.check_sizes(projection, weights)
             quantizer = RandomProjection(projection)
+        case "ema_rvq":
+            following = from_dict(EMAResidualQuantizerConfig, config)
+            checkpoint.check_sizes(following, weights)
+            quantizer = EMAResidualQuantizer(following)
+        case unknown:
+            raise TargetError(
+                f"A quantizer of the kind '{unknown}' is not known here: a newer solfa may have made it."
+            )
     quantizer.load_state_dict(weights)
     return quantizer
 
 
 def _with_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: tensor for name, tensor in weights.items() if name.startswith(prefix)}
-
-
-def _parts(values: Any) -> Iterator[dict[str, Any]]:
-    """Every group inside a configuration, the outer before the inner."""
-    if isinstance(values, dict):
-        yield values
-        values = list(values.values())
-    if isinstance(values, list):
-        for value in values:
-            yield from _parts(value)
