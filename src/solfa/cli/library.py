@@ -1,5 +1,6 @@
 """solfa index and solfa library: music -> a library, and what other programs take from it."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -31,10 +32,13 @@ from solfa.cli.reports import (
 from solfa.data.folders import find_music
 from solfa.embedding import Pool, Space, Work, describe_space, resolve_layer
 from solfa.models import AudioEncoder
-from solfa.models.bundled import MUSIC_TEXT
+from solfa.models.bundled import ENCODER, LANGUAGE, MUSIC_TEXT
+from solfa.models.text import what_words_lack
 from solfa.retrieval import Changes, Library, Searcher, known_space
 from solfa.retrieval.export import export_json, export_parquet
 from solfa.retrieval.pictures import draw_map
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer(help="What other programs take from a library, and its map.", no_args_is_help=True)
 
@@ -155,8 +159,20 @@ def _encoder_and_space(
             precision=known.precision,
         )  # fmt: skip
         return encoder, space
-    encoder = load_encoder(model or MUSIC_TEXT, device, threads)
-    return encoder, space_of(encoder, model or MUSIC_TEXT, layer, pool or "mean")
+    name = model or _model_of_a_new_one()
+    encoder = load_encoder(name, device, threads)
+    return encoder, space_of(encoder, name, layer, pool or "mean")
+
+
+def _model_of_a_new_one() -> str:
+    """The music-text model; without the extra for words the encoder, which finds music by music alone."""
+    if lacking := what_words_lack(LANGUAGE):
+        log.warning(
+            "%s\nWithout it this library is made with %s, and is searched by tracks and files, not by words.",
+            lacking, ENCODER,
+        )  # fmt: skip
+        return ENCODER
+    return MUSIC_TEXT
 
 
 def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None) -> None:

