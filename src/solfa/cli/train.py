@@ -126,8 +126,18 @@ def how_to_use(run: Path, config: RunConfig) -> str:
 
 
 def _config(name: str, out: Path, resume: bool) -> RunConfig:
+    """What is to be trained.
+
+    Raises:
+        CheckpointError: a run is to go on that has no config.json; what was set for it is not known.
+    """
     if resume and (out / checkpoint.CONFIG).is_file():
         return load_config(RunConfig, out / checkpoint.CONFIG)
     if name.endswith(".json"):
         return load_config(RunConfig, Path(name))
+    if resume and checkpoint.steps(out):
+        raise checkpoint.CheckpointError(
+            f"There is no {checkpoint.CONFIG} in {out}, but there are checkpoints of a run. Put it back; or, "
+            f"to go on with other settings than may have been set, name a config.json in place of {name}."
+        )
     return recipe(name)

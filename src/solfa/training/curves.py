@@ -58,7 +58,8 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
 
 
 def _read(log: Path) -> list[Line]:
-    lines = [_with_code_loss(line) for line in readable_lines(log) if "loss" in line]
+    whole = (line for line in readable_lines(log) if _is_number(line.get("step")))
+    lines = [_with_code_loss(line) for line in whole if _is_number(line.get("loss"))]
     if not lines:
         raise CurvesError(f"{log} holds no step yet. Train a little longer, or lower log_every.")
     return lines
@@ -76,18 +77,25 @@ def _draw(
     axes: Any, lines: list[Line], name: str, label: str, baseline: str = "", scale: float = 1.0
 ) -> None:
     """A figure while training, and the same on held-out tracks where it was looked at."""
-    steps = [line["step"] for line in lines]
+    steps, values = _curve(lines, name, scale)
     if baseline:
-        axes.plot(steps, [scale * line[name] for line in lines], color=BASELINE, ls=":", label=baseline)
+        axes.plot(steps, values, color=BASELINE, ls=":", label=baseline)
     else:
-        axes.plot(steps, [scale * line[name] for line in lines], color=LEARNED, label="training")
-        seen = [line for line in lines if f"valid_{name}" in line]
-        if seen:
-            values = [scale * line[f"valid_{name}"] for line in seen]
-            axes.plot(
-                [line["step"] for line in seen], values, "o-", color=HELD_OUT, ms=4, label="held-out tracks"
-            )
+        axes.plot(steps, values, color=LEARNED, label="training")
+        steps, values = _curve(lines, f"valid_{name}", scale)
+        if steps:
+            axes.plot(steps, values, "o-", color=HELD_OUT, ms=4, label="held-out tracks")
     axes.set_ylabel(label)
+
+
+def _curve(lines: list[Line], name: str, scale: float) -> tuple[list[int], list[float]]:
+    """The steps at which a figure was looked at, and its values."""
+    seen = [line for line in lines if _is_number(line.get(name))]
+    return [line["step"] for line in seen], [scale * line[name] for line in seen]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _draw_what_was_learned(axes: Any, lines: list[Line]) -> None:
@@ -107,6 +115,8 @@ def _draw_what_was_learned(axes: Any, lines: list[Line]) -> None:
 
 def _draw_codebooks(axes: Any, lines: list[Line]) -> None:
     """Perplexity of every codebook: how many codes it uses as if all were equally frequent."""
+    n_books = len(lines[-1]["perplexity_by_codebook"])
+    lines = [line for line in lines if len(line.get("perplexity_by_codebook", ())) == n_books]
     steps = [line["step"] for line in lines]
     books = list(zip(*(line["perplexity_by_codebook"] for line in lines), strict=True))
     for number, values in enumerate(books):

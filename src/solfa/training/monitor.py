@@ -3,7 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from solfa import checkpoint, distributed
-from solfa.files import WriteError, not_written
-from solfa.json_files import append_lines, readable_lines, write_json_lines
+from solfa.files import WriteError, not_written, write_text
+from solfa.json_files import append_lines, readable_lines
 from solfa.objectives import Step
 
 log = logging.getLogger(__name__)
@@ -167,8 +168,9 @@ class Log:
 
     def __init__(self, run: Path, first_step: int) -> None:
         self.path = run / checkpoint.LOG
-        self._forget_after(first_step)
-        self.board = _tensorboard(run, first_step)
+        with self._explained():
+            self._forget_after(first_step)
+            self.board = _tensorboard(run, first_step)
 
     def write(self, figures: Figures) -> None:
         """Append one line.
@@ -176,26 +178,36 @@ class Log:
         Raises:
             WriteError: the disk is full or does not take it; the lines before are whole.
         """
-        try:
+        with self._explained():
             append_lines(self.path, [figures])
-        except OSError as error:
-            raise WriteError(f"{not_written(self.path, error)} Continue with --resume.") from error
-        if self.board is not None:
-            for name, value in figures.items():
-                if isinstance(value, float):
-                    self.board.add_scalar(name, value, figures["step"])
+            if self.board is not None:
+                for name, value in figures.items():
+                    if isinstance(value, float):
+                        self.board.add_scalar(name, value, figures["step"])
 
     def close(self) -> None:
-        """Write out what TensorBoard still holds."""
-        if self.board is not None:
-            self.board.close()
+        """Write out what TensorBoard still holds.
+
+        Raises:
+            WriteError: the disk is full or does not take it.
+        """
+        with self._explained():
+            if self.board is not None:
+                self.board.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = str(error) if isinstance(error, WriteError) else not_written(self.path, error)
+            raise WriteError(f"{said} Continue with --resume.") from error
 
     def _forget_after(self, step: int) -> None:
         """Drop the lines of steps that will be made again, and a line that was cut off by a kill."""
-        if not self.path.exists():
-            return
-        kept = [line for line in readable_lines(self.path) if _step_of(line) <= step]
-        write_json_lines(kept, self.path)
+        if self.path.exists():
+            kept = [line for line in readable_lines(self.path) if _step_of(line) <= step]
+            write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 # A training first learns to answer with the frequencies of codes, and then hidden states fall together: in a

@@ -10,16 +10,12 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from solfa import checkpoint, distributed
-from solfa.config import save_config
 from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
-from solfa.files import FolderLock
 from solfa.objectives import Step, build_objective
-from solfa.training.best import BestStep
+from solfa.training.checkpointing import Checkpointing, check_sizes
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
 from solfa.training.optim import build_optimizers, set_learning_rates
@@ -45,6 +41,7 @@ class Trainer:
     ) -> None:
         self.config, self.place, self.on_step = config, place, on_step
         self._check()
+        check_sizes(config, place.run)
         torch.manual_seed(config.seed)
         self.objective = build_objective(config.objective).to(place.device)
         self.objective.clips_at_once = place.clips_per_device
@@ -54,7 +51,8 @@ class Trainer:
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
         self.totals, self.worries, self.step = Totals(place.device), Worries(), 0
-        self.best = BestStep(place.run) if config.keep_best else None
+        self.checkpoints = Checkpointing(config, place, self.objective, self.optimizers)
+        self.best = self.checkpoints.best
         self.n_unreadable = 0
         self.stop_requested = False  # of this rank
         self.n_stopping = torch.zeros((), device=place.device)  # ranks, of whom that was so in the last step
@@ -71,7 +69,7 @@ class Trainer:
             BlockingIOError: another process is training in the run folder.
             Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
         """
-        with self._locked():
+        with self.checkpoints.locked():
             return self._train(resume)
 
     def _train(self, resume: bool) -> Path:
@@ -95,7 +93,7 @@ class Trainer:
                     self.best.see(self.step, due, self.objective)
                 stopped = self._stopped()
                 if stopped or self._saving_due():
-                    self._save()
+                    self.checkpoints.save(self.step, self.n_unreadable, self.totals, self.scale)
                 if stopped:
                     raise Interrupted(f"Stopped after step {self.step}; it is saved. Continue with --resume.")
         if journal:
@@ -172,7 +170,7 @@ class Trainer:
             )
         return clips
 
-    # --- looking, saving ----------------------------------------------------------------------------------
+    # --- looking ------------------------------------------------------------------------------------------
 
     def _figures_due(self, clock: Clock) -> Figures:
         """What is to be logged after this step, if anything."""
@@ -204,59 +202,30 @@ class Trainer:
     def _saving_due(self) -> bool:
         return self.step % self.config.checkpoint_every == 0 or self.step == self.config.n_steps
 
-    def _save(self) -> None:
-        totals = self.totals.joint()
-        if distributed.is_first():
-            training = {
-                "step": self.step,
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "loss_scale": self.scale.state_dict(),
-                "totals": totals,
-                "n_unreadable": self.n_unreadable,
-                "best": self.best.state_dict() if self.best else {},
-            }
-            checkpoint.save(self.place.run, self.step, self.objective.state_dict(), training)
-            checkpoint.keep_newest(self.place.run, self.config.n_checkpoints_kept)
-        distributed.barrier()
-
     # --- starting -----------------------------------------------------------------------------------------
 
     def _open(self, resume: bool) -> None:
         """Start a new run folder, or take up the newest checkpoint of an old one."""
-        run = self.place.run
-        found = checkpoint.steps(run)
-        if not resume and (found or (run / checkpoint.CONFIG).exists()):
+        run, newest = self.place.run, self.checkpoints.newest()
+        if not resume and (newest or (run / checkpoint.CONFIG).exists()):
             raise TrainingError(
                 f"{run} holds a run already. Continue it with --resume, or choose another --out."
             )
-        if found:
-            self.load(checkpoint.step_folder(run, found[-1]))
+        if newest:
+            self.load(newest)
         else:
             self.objective.start(self._first_clips())
             self.parallel.share_state()
         distributed.barrier()  # all ranks have looked for a run before the first of them begins one
         if distributed.is_first():
-            save_config(self.config, run / checkpoint.CONFIG)
+            self.checkpoints.save_config()
         distributed.barrier()
 
     def load(self, folder: Path) -> None:
         """Take up what a checkpoint folder holds; CheckpointError if it does not fit this run."""
-        try:
-            self.objective.load_state_dict(load_file(folder / checkpoint.WEIGHTS))
-            training = checkpoint.load_training(folder, self.place.device)
-            for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
-                optimizer.load_state_dict(state)
-        except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
-            raise checkpoint.CheckpointError(
-                f"{folder} is damaged, or a checkpoint of another shape than this run: {error}\n"
-                "Continue with the config.json beside it and without changes to objective; or remove that "
-                "folder, to go on from the one before."
-            ) from None
-        self.scale.load_state_dict(training.get("loss_scale", {}))
-        if self.best:
-            self.best.load_state_dict(training.get("best", {}))
-        self.step, self.n_unreadable = training["step"], training["n_unreadable"]
-        self.totals = Totals(self.place.device, training["totals"] if distributed.is_first() else {})
+        reached = self.checkpoints.load(folder, self.scale)
+        self.step, self.n_unreadable = reached.step, reached.n_unreadable
+        self.totals = Totals(self.place.device, reached.totals if distributed.is_first() else {})
         log.info("Continuing from step %d.", self.step)
 
     def _first_clips(self) -> Clips:
@@ -304,16 +273,6 @@ class Trainer:
                 step, self.config.data.clips_per_step, distributed.rank(), distributed.world_size()
             )
             yield from _in_parts(mine, self._clips_per_forward)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other processes from training in the same folder."""
-        if not distributed.is_first():
-            yield
-            return
-        self.place.run.mkdir(parents=True, exist_ok=True)
-        with FolderLock(self.place.run):
-            yield
 
     # --- ending -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,181 @@
+"""What of a run lies on the disk: saved, taken up again, kept, and its best step."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from solfa import checkpoint, distributed
+from solfa.config import ConfigError, save_config
+from solfa.files import FolderLock
+from solfa.training.loss_scale import LossScale
+from solfa.training.monitor import Figures, Totals
+from solfa.training.run import Place, RunConfig
+
+LOSS = "valid_loss"
+
+
+class BestStep:
+    """The step with the lowest loss on validation so far; its weights are in the run folder."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.step, self.loss = run, 0, math.inf
+
+    def see(self, step: int, figures: Figures, objective: nn.Module) -> None:
+        """Keep the weights if the loss on validation is among ``figures``, and lower than ever before.
+
+        Raises:
+            CheckpointError: they cannot be written.
+        """
+        loss = figures.get(LOSS)
+        if not isinstance(loss, float) or not loss < self.loss:
+            return
+        self.step, self.loss = step, loss
+        if distributed.is_first():
+            checkpoint.save_best(self.run, step, objective.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"step": self.step, "loss": self.loss}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """As it was when that checkpoint was written; nothing was known to one without."""
+        self.step, self.loss = int(state.get("step", 0)), float(state.get("loss", math.inf))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run has come, besides its weights."""
+
+    step: int
+    n_unreadable: int
+    totals: dict[str, Tensor]
+
+
+class Checkpointing:
+    """Saves the parts of a run that learn, and takes them up again.
+
+    Args:
+        config: of the run.
+        place: its folder, and where it runs.
+        objective: its weights.
+        optimizers: of the objective.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        place: Place,
+        objective: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+    ) -> None:
+        self.config, self.place = config, place
+        self.objective, self.optimizers = objective, optimizers
+        self.best = BestStep(place.run) if config.keep_best else None
+
+    def newest(self) -> Path | None:
+        """The checkpoint that a run goes on from, if there is one."""
+        found = checkpoint.steps(self.place.run)
+        return checkpoint.step_folder(self.place.run, found[-1]) if found else None
+
+    def save(self, step: int, n_unreadable: int, totals: Totals, scale: LossScale) -> None:
+        """Save a checkpoint, and remove the oldest. Every rank calls it; the first one writes.
+
+        Raises:
+            CheckpointError: it cannot be written; older ones are whole.
+        """
+        joint = totals.joint()
+        if distributed.is_first():
+            training = {
+                "step": step,
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "loss_scale": scale.state_dict(),
+                "totals": joint,
+                "n_unreadable": n_unreadable,
+                "best": self.best.state_dict() if self.best else {},
+            }
+            checkpoint.save(self.place.run, step, self.objective.state_dict(), training)
+            checkpoint.keep_newest(self.place.run, self.config.n_checkpoints_kept)
+        distributed.barrier()
+
+    def load(self, folder: Path, scale: LossScale) -> Reached:
+        """Take up what a checkpoint folder holds.
+
+        Raises:
+            CheckpointError: it is damaged, or does not fit this run.
+        """
+        weights = checkpoint.read_weights(folder / checkpoint.WEIGHTS)
+        training = checkpoint.load_training(folder, self.place.device)
+        try:
+            self.objective.load_state_dict(weights)
+            for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
+                _check_state(optimizer)
+            scale.load_state_dict(training.get("loss_scale", {}))
+            if self.best:
+                self.best.load_state_dict(training.get("best", {}))
+            return _reached(training, folder)
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _misfit(folder, error) from error
+
+    def save_config(self) -> None:
+        """Write config.json, where it is not there or says something else."""
+        save_config(self.config, self.place.run / checkpoint.CONFIG)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in the same folder."""
+        if not distributed.is_first():
+            yield
+            return
+        self.place.run.mkdir(parents=True, exist_ok=True)
+        with FolderLock(self.place.run):
+            yield
+
+
+def check_sizes(config: RunConfig, run: Path) -> None:
+    """Refuse an objective of other sizes than the weights of a run, before it is built.
+
+    Raises:
+        CheckpointError: they are others, or damaged.
+    """
+    found = checkpoint.steps(run)
+    if not found:
+        return
+    folder = checkpoint.step_folder(run, found[-1])
+    shapes = checkpoint.read_shapes(folder / checkpoint.WEIGHTS)
+    try:
+        checkpoint.check_sizes(config.objective, shapes)
+    except ConfigError as error:
+        raise _misfit(folder, error) from error
+
+
+def _misfit(folder: Path, error: Exception) -> checkpoint.CheckpointError:
+    return checkpoint.CheckpointError(
+        f"{folder} is damaged, or a checkpoint of another shape than this run: {error}\n"
+        "Continue with the config.json beside it and without changes to objective; or remove that "
+        "folder, to go on from the one before."
+    )
+
+
+def _reached(training: dict[str, Any], folder: Path) -> Reached:
+    step, n_unreadable = training["step"], training["n_unreadable"]
+    totals = {name: value for name, value in training["totals"].items() if isinstance(value, Tensor)}
+    if not isinstance(step, int) or folder != checkpoint.step_folder(folder.parent, step):
+        raise ValueError(f"its {checkpoint.TRAINING} is of step {step}")
+    return Reached(step, int(n_unreadable), totals)
+
+
+def _check_state(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse moments that are not those of the parameters, or no numbers: the next step would fail."""
+    for parameter, state in optimizer.state.items():
+        values = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        if any(value.ndim and value.shape != parameter.shape for value in values.values()):
+            raise ValueError("moments of an optimiser are of another shape than its weights")
+        if broken := checkpoint.not_finite(values):
+            raise ValueError(f"{broken[0]} of an optimiser holds NaN or infinity")
