@@ -6,8 +6,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import zoo
+from full_disk import full_disk
 from solfa.cli.main import app
 from solfa.data.manifest import read_manifest
+from solfa.files import WriteError
 
 
 def solfa(*arguments: object) -> Result:
@@ -46,6 +48,39 @@ def test_prepare_reports_what_it_refused_and_says_so_by_its_exit_code_if_asked(
     (refused,) = map(json.loads, (tmp_path / "tracks.refused.jsonl").read_text().splitlines())
     assert refused["path"].endswith("empty.mp3")
     assert len(read_manifest(tmp_path / "tracks.jsonl")) == 2
+
+
+@pytest.mark.parametrize("refuses", ["tracks.jsonl", "tracks.refused.jsonl"])
+def test_manifest_and_report_are_written_both_or_neither(tmp_path: Path, music: Path, refuses: str) -> None:
+    (music / "empty.mp3").touch()
+    out = tmp_path / "tracks.jsonl"
+    solfa("data", "prepare", music, "--out", out)
+    names = ("tracks.jsonl", "tracks.refused.jsonl")
+    for name in set(names) - {refuses}:
+        (tmp_path / name).write_text("old\n")
+    (tmp_path / refuses).unlink()
+    (tmp_path / refuses).mkdir()  # where a file cannot be written
+    assert solfa("data", "prepare", music, "--out", out).exit_code
+    assert [(tmp_path / name).read_text() for name in names if name != refuses] == ["old\n"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["music", *names]
+
+
+def test_a_full_disk_leaves_manifest_and_report_as_they_were(tmp_path: Path, music: Path) -> None:
+    (music / "empty.mp3").touch()
+    out = tmp_path / "tracks.jsonl"
+    solfa("data", "prepare", music, "--out", out)
+    before = [path.read_bytes() for path in sorted(tmp_path.glob("*.jsonl"))]
+    for n in range(4):
+        (music / f"empty {n}.mp3").touch()
+    with full_disk(300):  # room for the report alone
+        answer = solfa("data", "prepare", music, "--out", out)
+    assert isinstance(answer.exception, WriteError) and "Free some space" in str(answer.exception)
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("*.jsonl"))] == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "music",
+        "tracks.jsonl",
+        "tracks.refused.jsonl",
+    ]
 
 
 def test_a_wrong_option_is_a_usage_error(music: Path) -> None:

@@ -68,10 +68,11 @@ def test_a_task_becomes_a_table_and_pictures(data: Path, tiny_run: Path, tmp_pat
 def test_a_bad_file_is_refused_and_the_rest_is_scored(data: Path, tiny_run: Path, tmp_path: Path) -> None:
     (data / "toy" / "test-tone-9.wav").write_bytes(b"no music")
     options = ("--data", data, "--out", tmp_path / "out", *FAST)
-    said = probe("toy", "--model", tiny_run, *options, exit_code=1).stdout
+    said = probe("toy", "--model", tiny_run, *options).stdout
     assert "1 files refused" in said
     assert "test-tone-9.wav" in (tmp_path / "out" / "refused.jsonl").read_text()
     assert "1 items could not be used" in (tmp_path / "out" / "table.md").read_text()
+    probe("toy", "--model", tiny_run, *options, "--strict", exit_code=1)
 
 
 def test_the_list_says_what_is_here_and_what_to_download(data: Path) -> None:

@@ -26,7 +26,8 @@ CLASSES: list[Callable[[], Exception]] = [
     lambda: KeyError("a key"), lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     lambda: AssertionError(), lambda: soundfile.LibsndfileError(3), lambda: StopIteration(),
     lambda: av.error.InvalidDataError(1, "bad"), lambda: PermissionError(13, "Permission denied"),
-    lambda: ZeroDivisionError(), lambda: TimeoutError(), lambda: EOFError(), lambda: NotImplementedError("not yet"),
+    lambda: ZeroDivisionError(), lambda: TimeoutError(), lambda: EOFError(),
+    lambda: NotImplementedError("not yet"),
 ]  # fmt: skip
 NAMES = [f"{n:02d} {type(make()).__name__}.wav" for n, make in enumerate(CLASSES)]
 NO_SIGN = {name for name, make in zip(NAMES, CLASSES, strict=True) if isinstance(make(), OSError)}  # no place

@@ -33,7 +33,14 @@ from solfa.corpora.rendering import RenderingConfig
 from solfa.corpora.soundfonts import SOURCES, fetch_soundfont
 from solfa.data.folders import find_audio
 from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
-from solfa.data.prepare import MIN_SECONDS, Refused, prepare_files, prepare_found, write_refused
+from solfa.data.prepare import (
+    MIN_SECONDS,
+    Refused,
+    prepare_files,
+    prepare_found,
+    write_prepared,
+    write_refused,
+)
 from solfa.targets.labelling import REFUSED, label_tracks, load_target
 from solfa.tasks.catalogue import FREE
 
@@ -100,8 +107,7 @@ def prepare(
             found, min_seconds=min_seconds, n_workers=workers, progress=lambda n_done, _: tell(n_done, "")
         )
     report = out.with_suffix(".refused.jsonl")
-    write_refused(prepared.refused, report)
-    write_manifest(prepared.tracks, out)
+    write_prepared(prepared, out, report)
     if as_json:
         show_json(
             {
@@ -131,6 +137,7 @@ def free_music(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
     ] = None,
+    strict: StrictOption = False,
 ) -> None:
     """Fetch freely licensed real music from Debian packages; nothing is installed.
 
@@ -139,7 +146,8 @@ def free_music(
     train.jsonl, valid.jsonl and heldout.jsonl (wesnoth, hyperrogue, 0ad, naev and openclonk are never trained
     on), and refused.jsonl.
 
-    Exit code: 0 if all of it is there, 1 if a package or a file is not, 2 for a usage error.
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done, or a package is not there.
 
     Examples:
 
@@ -158,7 +166,7 @@ def free_music(
     refused = _prepare_and_split(fetched, workers)
     for what, why in fetched.failures.items():
         _say(f"[red]not there[/red] {escape(what)}: {escape(why)}")
-    raise typer.Exit(1 if fetched.failures or refused else 0)
+    raise typer.Exit(3 if fetched.failures else exit_code(len(refused), strict))
 
 
 @app.command()
@@ -181,6 +189,7 @@ def label(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Windows of 30 s in one pass.")] = 4,
     threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")] = 0,
+    strict: StrictOption = False,
 ) -> None:
     """Store a target's codes for every track, to be learned from later.
 
@@ -188,7 +197,8 @@ def label(
     content, and refused.jsonl: tracks without codes, with reasons. Run it again after an interruption, or for
     another manifest: what is there is not computed again.
 
-    Exit code: 0 if all tracks have codes, 1 if some were refused, 2 for a usage error.
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -200,7 +210,7 @@ def label(
         )  # fmt: skip
     _say(f"{done.n_labelled} tracks labelled, {done.n_known} had codes already: {escape(str(out))}")
     _show_refused(done.refused, out / REFUSED)
-    raise typer.Exit(1 if done.refused else 0)
+    raise typer.Exit(exit_code(len(done.refused), strict))
 
 
 @app.command()
@@ -222,6 +232,7 @@ def render(
     sample_rate: Annotated[int, typer.Option(min=8000, help="Hz.")] = RenderingConfig.sample_rate,
     cache: RenderCacheOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
+    strict: StrictOption = False,
 ) -> None:
     """Play symbolic music with sampled instruments: audio, and labels that are exact.
 
@@ -229,19 +240,18 @@ def render(
     and so does MMA (4 MB), which plays chord charts drawn by lot in the grooves of twenty styles.
     Writes into the folder: audio/PIECE.flac and audio/PIECE.json (keys, chords, beats, tempo, melody, notes,
     instruments, as far as they are known), labels.jsonl, tracks.jsonl and rendered.json. Run it again after
-    an interruption: what is there is not rendered again. At the end it says the version: a hash over all
-    audio and labels.
+    an interruption: what is there is not rendered again. It says its version: a hash over audio and labels.
 
     The corpus 'free' is the whole free benchmark: notes, POP909 and MMA by all soundfonts, and drums, sounds
     and tracks out of other packages (2.5 GB; --cache is looked into first). It says what is left out and why,
     counts the items of every task, and looks for what stands on two sides of a split.
 
-    Exit code: 0 if every piece is there, 1 if some are not, 2 for a usage error.
+    Exit code: 0 when it is done, 1 with --strict if some pieces are not there, 2 for a usage error, 3 if not.
     """
     if corpus == FREE:
         if soundfont or seconds or split:
             raise typer.BadParameter("'free' chooses soundfont, split and length itself. Leave them out.")
-        render_free(out, Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers))
+        render_free(out, Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers), strict)
     if soundfont is None:
         raise typer.BadParameter(f"Give one of {', '.join(SOURCES)}, or a path.", param_hint="--soundfont")
     if split not in (None, "train", "valid", "test"):
@@ -260,7 +270,7 @@ def render(
     write_manifest(prepared.tracks, out / "tracks.jsonl")
     _show_hours({out / "tracks.jsonl": prepared.tracks})
     _show_rendered(done)
-    raise typer.Exit(1 if done.failures or prepared.refused else 0)
+    raise typer.Exit(exit_code(len(done.failures) + len(prepared.refused), strict))
 
 
 def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:

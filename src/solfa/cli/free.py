@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from solfa.cli.progress import progress
+from solfa.cli.reports import exit_code
 from solfa.corpora.free_benchmark import Sources, make_benchmark
 from solfa.tasks import SPLITS, TaskError, find_leaks
 from solfa.tasks.catalogue import free_tasks
@@ -18,8 +19,8 @@ SHOWN = 20  # failures on the screen
 results = Console()
 
 
-def render_free(out: Path, sources: Sources) -> None:
-    """Make the benchmark in ``out``, say what is in it, and leave with 1 if anything is missing or leaks."""
+def render_free(out: Path, sources: Sources, strict: bool) -> None:
+    """Make the benchmark in ``out``, say what is in it, and leave with the exit code."""
     with progress("making", None) as tell:
         done = make_benchmark(
             out, sources, progress=lambda folder, n_done, n: tell(n_done, f"{folder}, {n} in all")
@@ -31,7 +32,7 @@ def render_free(out: Path, sources: Sources) -> None:
     n_leaks = _show_tasks(out)
     _say(f"{len(done.failures)} pieces and recordings are not there; {n_leaks} leaks")
     _say(f"Version {free_version(out)} in {escape(str(out))}. Probe it with: solfa probe free --model MODEL")
-    raise typer.Exit(1 if done.left_out or n_leaks else 0)
+    raise typer.Exit(3 if n_leaks else exit_code(len(done.left_out) + len(done.failures), strict))
 
 
 def _show_tasks(out: Path) -> int:

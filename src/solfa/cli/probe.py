@@ -14,6 +14,7 @@ from solfa.cli.device import chosen_device
 from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
 from solfa.cli.examples import examples
 from solfa.cli.progress import progress
+from solfa.cli.reports import StrictOption, exit_code
 from solfa.config import override, parse_assignment
 from solfa.data.prepare import Refused, write_refused
 from solfa.models import AudioEncoder
@@ -87,6 +88,7 @@ def probe(
     ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
+    strict: StrictOption = False,
 ) -> None:
     """Probe encoders: fit small heads on frozen hidden states, and score them on test.
 
@@ -96,7 +98,7 @@ def probe(
     table.tex, results.json, layers.png, a heat map for each model, and refused.jsonl. The table holds all
     results in the folder, beside published ones.
 
-    Exit code: 0 if all went well, 1 if items were refused or a task is missing, 2 for a usage error.
+    Exit code: 0 when it is done, 1 with --strict if items were refused, 2 for a usage error, 3 if not.
     """
     if shows_list:
         _list(data)
@@ -114,7 +116,7 @@ def probe(
     _report(in_task_order(load_results(out)), out)
     if refused:
         typer.echo(f"{len(refused)} files refused; all of them with reasons: {out / REFUSED}")
-    raise typer.Exit(1 if refused else 0)
+    raise typer.Exit(exit_code(len(refused), strict))
 
 
 @dataclass(frozen=True)

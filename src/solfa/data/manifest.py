@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,13 @@ def read_manifest(path: Path) -> list[Track]:
 
 def write_manifest(tracks: Iterable[Track], path: Path) -> None:
     """Write ``tracks`` to ``path``, whole or not at all."""
+    write_json_lines(manifest_lines(tracks, path), path)
+
+
+def manifest_lines(tracks: Iterable[Track], path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a manifest that is to be at ``path``."""
     folder = absolute(path.parent)
-    write_json_lines((_values(track, folder) for track in tracks), path)
+    return (_values(track, folder) for track in tracks)
 
 
 def split_tracks(

@@ -1,7 +1,7 @@
 """A folder of music -> manifest, with a report of what was refused and why."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from solfa.data.damage import check_audio
 from solfa.data.folders import AUDIO_SUFFIXES, Found, NoAudioError, PassedOver, find_audio
-from solfa.data.manifest import Track
+from solfa.data.manifest import Track, manifest_lines
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.data.tags import read_tags
-from solfa.files import sha256
+from solfa.files import sha256, whole_file
 from solfa.json_files import write_json_lines
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "prepare_files",
     "prepare_folder",
     "prepare_found",
+    "write_prepared",
     "write_refused",
 ]
 
@@ -155,6 +156,21 @@ def hash_content(path: Path) -> str:
     return sha256(path)
 
 
+def write_prepared(prepared: Prepared, out: Path, report: Path) -> None:
+    """Write the manifest and the report of refused files: both, or neither.
+
+    Raises:
+        WriteError: the disk is full or does not take the files; what was there is as it was.
+    """
+    with whole_file(report) as new_report, whole_file(out) as new_manifest:
+        write_json_lines(_report_lines(prepared.refused), new_report)
+        write_json_lines(manifest_lines(prepared.tracks, out), new_manifest)
+
+
 def write_refused(refused: list[Refused], path: Path) -> None:
     """Write the report of refused files as JSON lines of ``path`` and ``reason``."""
-    write_json_lines(({"path": str(item.path), "reason": item.reason} for item in refused), path)
+    write_json_lines(_report_lines(refused), path)
+
+
+def _report_lines(refused: list[Refused]) -> Iterator[dict[str, str]]:
+    return ({"path": str(item.path), "reason": item.reason} for item in refused)

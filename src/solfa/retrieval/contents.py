@@ -198,7 +198,7 @@ class LibraryContents(LibraryFile):
             part = wanted[n : n + READ_AT_ONCE]
             yield from self._rows(f"{query} ({', '.join('?' * len(part))})", part)
 
-    def _numbers(self, blob: bytes, dtype: str) -> Float[np.ndarray, " dim"]:
+    def _numbers(self, blob: object, dtype: str) -> Float[np.ndarray, " dim"]:
         if not isinstance(blob, bytes) or len(blob) != self.space.dim * np.dtype(dtype).itemsize:
             raise LibraryError(f"{self.path} holds damaged vectors. {DAMAGED}")
         return np.frombuffer(blob, dtype)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from solfa.embedding import Space, SpaceError, space_from_values
+from solfa.embedding import Space, space_from_values
 from solfa.retrieval.layout import APPLICATION, SCHEMA_VERSION, lay_out, renew
 
 SECONDS_TO_WAIT = 60.0  # for another process that writes
@@ -206,15 +206,18 @@ class LibraryFile:
             self.space.check_same(space, self.path)
 
     def _stated_space(self) -> Space:
+        """How the vectors were made, as the library says."""
         try:
-            return space_from_values(json.loads(self._rows("SELECT fields FROM space")[0][0]), self.path)
-        except (LibraryError, SpaceError):
-            raise
-        except (IndexError, TypeError, ValueError, RecursionError) as error:
+            values = json.loads(self._rows("SELECT fields FROM space")[0][0])
+        except (IndexError, TypeError, ValueError, RecursionError):
+            values = None
+        width = values.get("dim") if isinstance(values, dict) else None
+        if not isinstance(values, dict) or (width is not None and not _is_width(width)):
             raise LibraryError(
-                f"{self.path} is damaged: it does not say how its vectors were made ({error}). Remove it and "
-                "make it again."
-            ) from None
+                f"{self.path} is damaged: it does not say how its vectors were made. Remove it and make it "
+                "again."
+            )
+        return space_from_values(values, self.path)
 
     def _renew(self) -> None:
         """Turn an earlier layout into this one, in memory if the file may not be written."""
@@ -297,6 +300,10 @@ def known_space(path: Path) -> Space | None:
 def is_of_a_value(error: LibraryError) -> bool:
     """Whether an error is about what was to be put in, and not about the library."""
     return isinstance(error.__cause__, OF_A_VALUE)
+
+
+def _is_width(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _empty(path: Path) -> str:
