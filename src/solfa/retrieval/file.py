@@ -207,8 +207,9 @@ class LibraryFile:
 
     def _stated_space(self) -> Space:
         """How the vectors were made, as the library says."""
+        rows = self._rows("SELECT fields FROM space")
         try:
-            values = json.loads(self._rows("SELECT fields FROM space")[0][0])
+            values = json.loads(rows[0][0])
         except (IndexError, TypeError, ValueError, RecursionError):
             values = None
         width = values.get("dim") if isinstance(values, dict) else None
