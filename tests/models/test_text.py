@@ -87,3 +87,46 @@ def test_minilm_gives_its_published_similarities() -> None:
     torch.testing.assert_close(vectors, alone, rtol=0, atol=1e-6)
     assert float(vectors[0] @ vectors[1]) == pytest.approx(0.8939, abs=1e-3)
     assert float(vectors[0] @ vectors[2]) < 0.3
+
+
+@pytest.mark.parametrize("folder", [LANGUAGE])
+def test_states_of_a_text_do_not_depend_on_the_texts_beside_it(folder: Path) -> None:
+    language = TextModel(folder, has_weights=True)
+    words = ["calm", "fast", "drum", "piano", "low", "with", "a", "long", "beat", "strings"]
+    texts = [" ".join(words[n % 10] for n in range(k, 3 * k + 1)) for k in range(20)]
+    together = language.each(texts)
+    for order in (range(19, -1, -1), [7], [3, 18, 3, 4]):
+        for n, states in zip(order, language.each([texts[n] for n in order]), strict=True):
+            assert torch.equal(states, together[n])
+    for text, states in zip(texts, together, strict=True):
+        alone, padding = language([text])
+        assert not padding.any()
+        torch.testing.assert_close(states, alone[0], rtol=0, atol=1e-5)
+
+
+def test_texts_are_made_tokens_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    language = TextModel(LANGUAGE, has_weights=True)
+    plain, calls = language.tokenizer, []
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(plain, name)
+
+        def __call__(self, texts: list[str], **given: object) -> object:
+            calls.append(texts)
+            return plain(texts, **given)
+
+    language.tokenizer = Counting()
+    language(["low", "calm piano"])
+    language.each(["low", "calm piano"])
+    assert calls == [["low", "calm piano"]] * 2
+
+
+def test_a_text_that_is_too_long_is_cut_and_the_others_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    language = TextModel(LANGUAGE, has_weights=True)
+    long = "low " * (2 * language.most_tokens)
+    states, padding = language(["low", long])
+    assert states.shape[1] == language.most_tokens and not padding[1].any()
+    assert caplog.text.count("is cut to the") == 1
+    [short, cut] = language.each(["low", long])
+    assert len(cut) == language.most_tokens and len(short) == int((~padding[0]).sum())

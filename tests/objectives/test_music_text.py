@@ -8,7 +8,7 @@ from torch import Tensor
 from music_and_words import LANGUAGE, tiny_mulan_run
 from solfa.config import override
 from solfa.data.clips import Clips
-from solfa.objectives import MusicText, MusicTextConfig, SigmoidLossConfig
+from solfa.objectives import MusicText, MusicTextConfig, SigmoidLossConfig, music_text
 
 TEXTS = ("calm piano", "a fast drum with a long beat", "low", "slow strings", "low")
 
@@ -72,10 +72,41 @@ def test_a_frozen_language_model_reads_each_text_once() -> None:
     model = objective()
     read: list[str] = []
     language = model.mulan.text.language
-    language.register_forward_pre_hook(lambda _, texts: read.extend(*texts))
+    plain, passes = language.each, 0
+
+    def each(texts: list[str]) -> list[Tensor]:
+        read.extend(texts)
+        return plain(texts)
+
+    def count(*_: Any) -> None:
+        nonlocal passes
+        passes += 1
+
+    language.each = each
+    language.model.register_forward_pre_hook(count)
     first, second = model(clips()).loss, model(clips()).loss
     assert read == list(dict.fromkeys(TEXTS))
+    assert passes < len(read)
     assert float(first.detach()) == float(second.detach())
+
+
+def test_states_of_texts_are_kept_in_the_main_memory_and_no_more_than_there_is_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(music_text, "TEXTS_KEPT", 3)
+    model = objective()
+    model(clips())
+    assert list(model.known) == ["a fast drum with a long beat", "slow strings", "low"]
+    assert {row.device.type for row in model.known.values()} == {"cpu"}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_states_of_texts_that_were_read_on_cuda_lie_in_the_main_memory() -> None:
+    model = objective().cuda()
+    states, padding = model._known_states(TEXTS)
+    assert states.device.type == padding.device.type == "cuda"
+    assert {row.device.type for row in model.known.values()} == {"cpu"}
 
 
 def test_remembered_texts_have_the_vectors_that_the_model_gives_them() -> None:

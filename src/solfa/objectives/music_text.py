@@ -58,7 +58,7 @@ class MusicText(Objective):
 
     An encoder that was trained before keeps the statistics of its batch normalisation: pairs may then go
     through it some at a time, which changes nothing but memory. What a frozen language model says of a text
-    is computed for each text alone and kept, so that it does not depend on when the text came up.
+    is kept, and does not depend on when the text came up, or with which others.
 
     Source:
         MuQ-MuLan, arXiv:2501.01108; gradients of parts of a batch as in arXiv:2101.06983.
@@ -182,18 +182,20 @@ class MusicText(Objective):
     def _known_states(
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token width"], Bool[Tensor, "text token"]]:
-        """What the frozen language model says: computed once for each text."""
-        rows = []
+        """What the frozen language model says: computed once for each text, and kept in the main memory."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        if new:
+            states = self.mulan.text.read_each(new)
+            self.known |= {text: row.float().cpu() for text, row in zip(new, states, strict=True)}
+        rows = [self.known[text] for text in texts]
         for text in texts:
-            if text not in self.known:
-                self.known[text] = self.mulan.text.read([text])[0][0].float()
             self.known.move_to_end(text)
-            rows.append(self.known[text])
         while len(self.known) > TEXTS_KEPT:
             self.known.popitem(last=False)
-        states = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows], device=states.device)
-        return states, torch.arange(states.shape[1], device=states.device)[None] >= lengths[:, None]
+        device = self.loss.log_scale.device
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        return padded, torch.arange(padded.shape[1], device=device)[None] >= lengths[:, None]
 
     def _let_encoder_learn(self) -> None:
         """Those parameters of the encoder learn that the layer in use depends on."""
