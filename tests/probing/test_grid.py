@@ -1,6 +1,7 @@
 """The grid: heads side by side are heads alone, and validation alone chooses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,15 @@ from solfa.probing.grid import (
     Course,
     ProbeConfig,
     Shape,
+    _Running,
+    _train_epoch,
     all_logits,
     best_rates,
     chosen,
     fit_grid,
     list_heads,
     restore,
+    stack,
 )
 from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam, head_losses
 from solfa.probing.probe import layer_scores
@@ -225,3 +229,35 @@ def test_a_grid_without_heads_is_refused() -> None:
     only: Sequence[int] = (3,)
     with pytest.raises(ValueError, match="give several layers"):
         list_heads(only, config)
+
+
+META = torch.device("meta")  # whose tensors hold nothing, and cannot be mixed with others
+
+
+def test_an_epoch_of_training_happens_on_the_device_that_was_named(tmp_path: Path) -> None:
+    task = classes_task(KIND.names)
+    features = write_features(tmp_path, task, n_per_split=24, n_layers=N_LAYERS, dim=DIM, label_layer=1)
+    train = Examples(task, features, "train", None, 1, device=META)
+    shape, config = replace(SHAPE, device=META), ProbeConfig(**CONFIG, lrs=(1e-3, 1e-2), seeds=(0,))
+    running = [_Running(heads, config) for heads in stack(list_heads(SHAPE.layers, config), shape, config)]
+    _train_epoch(running, train, shape, {0: torch.Generator().manual_seed(0)}, 1)
+    for one in running:
+        assert one.adam.n_steps > 0
+        assert {value.device for value in (*one.heads.weights.values(), *one.adam.mean.values())} == {META}
+    assert {block.device for block in train.blocks()} == {META}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_heads_on_cuda_find_what_those_on_a_processor_do(tmp_path: Path) -> None:
+    task = classes_task(KIND.names)
+    features = write_features(tmp_path, task, n_per_split=24, n_layers=N_LAYERS, dim=DIM, label_layer=1)
+    config = ProbeConfig(**CONFIG, lrs=(1e-2,), seeds=(0,), n_epochs=4, stop_patience=2)
+    found = []
+    for device in (torch.device("cpu"), torch.device("cuda", 0)):
+        splits = [Examples(task, features, split, None, 1, device=device) for split in ("train", "valid")]
+        shape = replace(SHAPE, device=device)
+        fits = fit_grid(list_heads(SHAPE.layers, config), *splits, shape, config)
+        found.append(all_logits(restore([fits[0]], shape, config), splits[1]))
+        assert all(w.device == device for fit in fits if fit.weights for w in fit.weights.values())
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)

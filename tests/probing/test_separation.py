@@ -12,7 +12,7 @@ from probing_data import features_config, make_task, store
 from solfa.models import AudioEncoder
 from solfa.probing import ProbeConfig, probe, probe_features
 from solfa.probing.features import Features
-from solfa.probing.separation import SeparationConfig, SeparationData, SeparationHead, separate
+from solfa.probing.separation import SeparationConfig, SeparationData, SeparationHead, _begin, _loss, separate
 from solfa.tasks import TASKS
 from solfa.tasks.base import SPLITS, ClipRule, Item, Stems
 from tasks.replicas import REPLICAS, write_replica
@@ -67,6 +67,27 @@ def test_masks_of_one_give_the_mixture_back(tmp_path: Path) -> None:
         expected = 10 * np.log10(np.square(low).sum() / np.square(mixture - low).sum())
         assert ratios.shape == (2, int(SECONDS))
         assert ratios[0, 0] == pytest.approx(expected, abs=0.01)
+
+
+def test_a_step_of_training_happens_on_the_device_that_was_named(tmp_path: Path) -> None:
+    meta = torch.device("meta")  # whose tensors hold nothing, and cannot be mixed with others
+    features, _ = made_up(tmp_path, is_told=True)
+    data = SeparationData(TASK, features, TINY, meta)
+    [first, *_] = data.items("train")
+    head = _begin(data, first[0], seed=0)
+    loss = _loss(head, data, first)
+    loss.backward()
+    assert loss.device == meta and {p.grad.device for p in head.parameters()} == {meta}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_sources_are_separated_on_cuda_as_on_a_processor(tmp_path: Path) -> None:
+    features, _ = made_up(tmp_path, is_told=True)
+    config = replace(CONFIG, separation=replace(TINY, n_epochs=2))
+    devices = torch.device("cpu"), torch.device("cuda", 0)
+    cpu, cuda = (probe_features(TASK, features, "toy", config, lambda n, note: None, d) for d in devices)
+    assert cuda.scores[0].mean == pytest.approx(cpu.scores[0].mean, abs=0.05)
 
 
 def test_the_best_epoch_on_validation_is_kept_and_seeds_repeat(tmp_path: Path) -> None:

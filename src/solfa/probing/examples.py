@@ -23,6 +23,7 @@ from solfa.tasks.base import (
     Task,
 )
 
+CPU = torch.device("cpu")
 Kept = Literal["single rows", "one piece"]  # of a track that is too long
 IGNORED = -1  # class of a frame that no label covers
 SHORTEST_SECONDS = 5.0  # of a track that is cropped: several beats must be heard
@@ -82,6 +83,7 @@ class Examples:
             evenly over tracks.
         keeps: which of a track's rows. Each one by itself: every second, third ... from beginning to end. In
             one piece: its middle, though never less than 5 s of it.
+        device: where heads are fitted, and so what they are given lies.
 
     Raises:
         ValueError: nothing of the split is left, or a track has two labels.
@@ -96,7 +98,9 @@ class Examples:
         stretch_rows: int,
         n_most_rows: int | None = None,
         keeps: Kept = "one piece",
+        device: torch.device = CPU,
     ) -> None:
+        self.device = device
         self.kind, self.scale, self.stretch_rows = task.kind, scale, stretch_rows
         self.averages = task.averages
         kept = [(item, key) for item, key in features.kept if item.split == split]
@@ -141,7 +145,7 @@ class Examples:
                 for end in [start + self.stretch_rows]
             ]
             rows, targets = (self._filled(list(parts)) for parts in zip(*pieces, strict=True))
-        return _by_layer(rows), torch.from_numpy(targets)
+        return _by_layer(rows).to(self.device), torch.from_numpy(targets).to(self.device)
 
     def blocks(self) -> Iterable[Float[Tensor, "layer row dim"]]:
         """All features in order, some rows at a time; they stay in memory where they are few."""
@@ -161,10 +165,10 @@ class Examples:
                 parts.append(rows[start : start + n_missing])
                 start, n_missing = start + len(parts[-1]), n_missing - len(parts[-1])
                 if not n_missing:
-                    yield _by_layer(np.concatenate(parts))
+                    yield _by_layer(np.concatenate(parts)).to(self.device)
                     parts, n_missing = [], BLOCK_ROWS
         if parts:
-            yield _by_layer(np.concatenate(parts))
+            yield _by_layer(np.concatenate(parts)).to(self.device)
 
     def answers(self, logits: Float[np.ndarray, "row output"]) -> Answers:
         """What a head said of all rows, beside the truth about tracks."""

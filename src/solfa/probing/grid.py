@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.config import Config, Count, CountFromZero, NotNegative, Seed, Share, Width
-from solfa.probing.examples import Examples
+from solfa.probing.examples import CPU, Examples
 from solfa.probing.heads import (
     CONCATENATED,
     WEIGHTED,
@@ -91,6 +91,7 @@ class Shape:
     n_outputs: int
     kind: LabelKind
     metric: str  # by which epochs, layers and rates are chosen
+    device: torch.device = CPU  # where heads are fitted
 
 
 def list_heads(layers: Sequence[int], config: ProbeConfig) -> list[Head]:
@@ -154,7 +155,7 @@ def chosen(fits: Sequence[Fit]) -> Choice:
 def all_logits(stacks: Sequence[Heads], examples: Examples) -> Float[np.ndarray, "head row output"]:
     """What heads say of all rows, one stack after the other, dropout off; 0 where a head has diverged."""
     said = [torch.cat([heads.logits(block) for heads in stacks]) for block in examples.blocks()]
-    return torch.cat(said, 1).nan_to_num(0.0, 0.0, 0.0).numpy()
+    return torch.cat(said, 1).nan_to_num(0.0, 0.0, 0.0).cpu().numpy()
 
 
 def stack(heads: Sequence[Head], shape: Shape, config: ProbeConfig) -> list[Heads]:
@@ -164,6 +165,7 @@ def stack(heads: Sequence[Head], shape: Shape, config: ProbeConfig) -> list[Head
         Heads(
             [head for head in heads if (head.layer, head.seed) == choice], shape.layers, shape.dim,
             hidden_dim=config.hidden_dim, n_outputs=shape.n_outputs, dropout=config.dropout,
+            device=shape.device,
         )
         for choice in choices
     ]  # fmt: skip
@@ -301,7 +303,7 @@ def _train_epoch(
         for start in range(0, len(order), config.batch):
             features, targets = train.take(order[start : start + config.batch])
             drawn = torch.rand(features.shape[1], config.hidden_dim, generator=dropout[seed])
-            kept = (drawn >= config.dropout) / (1 - config.dropout)
+            kept = ((drawn >= config.dropout) / (1 - config.dropout)).to(shape.device)
             for one in of_seed:
                 one.step(features, targets, kept, shape.kind)
 

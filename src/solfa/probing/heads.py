@@ -49,6 +49,7 @@ class Heads:
         hidden_dim: of the one hidden layer.
         n_outputs: logits.
         dropout: of hidden units while training.
+        device: where they compute; they begin with the same weights on all.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Heads:
         hidden_dim: int,
         n_outputs: int,
         dropout: float,
+        device: torch.device | None = None,
     ) -> None:
         first = heads[0]
         assert all((head.layer, head.seed) == (first.layer, first.seed) for head in heads)
@@ -67,7 +69,8 @@ class Heads:
         self.place = layers.index(first.layer) if isinstance(first.layer, int) else 0
         start = initial_weights(self.kind, len(layers), (dim, hidden_dim, n_outputs), self.seed)
         self.weights: Weights = {
-            name: torch.stack([value] * len(heads)).requires_grad_() for name, value in start.items()
+            name: torch.stack([value] * len(heads)).to(device).requires_grad_()
+            for name, value in start.items()
         }
 
     def __len__(self) -> int:
@@ -118,7 +121,7 @@ class StackedAdam:
                 [self.mean[name][n] for name in moved],
                 [self.square[name][n] for name in moved],
                 [],
-                [torch.tensor(float(self.n_steps)) for _ in moved],
+                [torch.tensor(float(self.n_steps), device=weights[name].device) for name in moved],
                 fused=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1], lr=rate, weight_decay=0.0,
                 eps=EPS, maximize=False,
             )  # fmt: skip

@@ -5,14 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from solfa.config import Config
 from solfa.models import AudioEncoder
 from solfa.probing.baselines import Baseline
-from solfa.probing.examples import Answers, Examples, Kept, Scale
+from solfa.probing.examples import CPU, Answers, Examples, Kept, Scale
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import WEIGHTED, Head
@@ -115,16 +117,27 @@ def probe(
         ValueError: a split without items.
     """
     features = extract(task, items, encoder, folder, layers=layers, progress=encoding)
-    return probe_features(task, features, model, config, fitting)
+    return probe_features(task, features, model, config, fitting, device_of(encoder))
+
+
+def device_of(encoder: AudioEncoder | Baseline) -> torch.device:
+    """Where an encoder computes; heads do so there too."""
+    module = encoder.clips if isinstance(encoder, Baseline) else encoder
+    return next(chain(module.parameters(), module.buffers()), torch.zeros(())).device
 
 
 def probe_features(
-    task: Task, features: Features, model: str, config: ProbeConfig, fitting: Progress
+    task: Task,
+    features: Features,
+    model: str,
+    config: ProbeConfig,
+    fitting: Progress,
+    device: torch.device = CPU,
 ) -> ProbeResult:
-    """As ``probe``, on features that are there already."""
+    """As ``probe``, on features that are there already; heads are fitted on ``device``."""
     begun = time.monotonic()
     ask = _separate if isinstance(task.kind, Stems) else _fit_heads
-    found = ask(task, features, config, fitting)
+    found = ask(task, features, config, fitting, device)
     counts = Counter(item.split for item, _ in features.kept)
     return ProbeResult(
         task=task.name, title=task.title, model=model, weights=features.config.weights,
@@ -161,19 +174,22 @@ class _Found:
     answers: tuple[Answers, ...]
 
 
-def _fit_heads(task: Task, features: Features, config: ProbeConfig, fitting: Progress) -> _Found:
+def _fit_heads(
+    task: Task, features: Features, config: ProbeConfig, fitting: Progress, device: torch.device
+) -> _Found:
     scale = _scale(task, features)
     is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
     stretch = config.stretch_frames if is_timed else 1
     keeps: Kept = "single rows" if metric(task.metrics[0]).is_of_single_frames else "one piece"
-    train = Examples(task, features, "train", scale, stretch)
-    valid = Examples(task, features, "valid", scale, stretch, config.valid_frames, keeps)
-    test = Examples(task, features, "test", scale, stretch)
+    train = Examples(task, features, "train", scale, stretch, device=device)
+    valid = Examples(task, features, "valid", scale, stretch, config.valid_frames, keeps, device)
+    test = Examples(task, features, "test", scale, stretch, device=device)
     if config.is_standardised or features.config.is_raw:
         standardise(train, (train, valid, test))
     shape = Shape(
-        features.config.layers, train.arrays[0].shape[2], len(task.kind.names), task.kind, task.metrics[0]
-    )
+        features.config.layers, train.arrays[0].shape[2], len(task.kind.names), task.kind, task.metrics[0],
+        device,
+    )  # fmt: skip
     fits = fit_grid(heads_of(task, features, config), train, valid, shape, config, fitting)
     layer, lr = chosen(fits)
     best = [fit for fit in fits if (fit.head.layer, fit.head.lr) == (layer, lr)]
@@ -182,9 +198,11 @@ def _fit_heads(task: Task, features: Features, config: ProbeConfig, fitting: Pro
     return _Found(layer, lr, epochs, tuple(layer_scores(fits)), tuple(answers))
 
 
-def _separate(task: Task, features: Features, config: ProbeConfig, fitting: Progress) -> _Found:
+def _separate(
+    task: Task, features: Features, config: ProbeConfig, fitting: Progress, device: torch.device
+) -> _Found:
     """One head for each seed, on the learned sum of all layers."""
-    data, found = SeparationData(task, features, config.separation), []
+    data, found = SeparationData(task, features, config.separation, device), []
     heads = heads_of(task, features, config)
     for n, head in enumerate(heads, 1):
         found.append(fit_separation(data, head.seed))

@@ -17,8 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Count, CountFromZero, Hop, Layers, NotNegative, Width, Window
 from solfa.data.audio import read_audio
+from solfa.precision import full_float32
 from solfa.probing.distortion import separation_ratios
-from solfa.probing.examples import Answers
+from solfa.probing.examples import CPU, Answers
 from solfa.probing.features import Features
 from solfa.tasks.base import Item, Split, Stems, Task
 
@@ -88,12 +89,15 @@ class SeparationData:
         task: its labels are paths of the sources.
         features: of its items; their frames.
         config: of the spectrum.
+        device: where heads are fitted, and so what they are given lies.
     """
 
-    def __init__(self, task: Task, features: Features, config: SeparationConfig) -> None:
-        self.task, self.features, self.config = task, features, config
+    def __init__(
+        self, task: Task, features: Features, config: SeparationConfig, device: torch.device = CPU
+    ) -> None:
+        self.task, self.features, self.config, self.device = task, features, config, device
         self.sample_rate = features.config.sample_rate
-        self.window = torch.hann_window(config.n_fft)
+        self.window = torch.hann_window(config.n_fft).to(device)
 
     def items(self, split: Split) -> list[list[_Clip]]:
         """The clips of each item. Raises ValueError if there are none."""
@@ -121,7 +125,7 @@ class SeparationData:
                     channel=0 if self.features.config.channel == "first" else None,
                 )  # fmt: skip
                 sound[: len(samples)] = samples
-        return torch.from_numpy(features), torch.from_numpy(sounds)
+        return torch.from_numpy(features).to(self.device), torch.from_numpy(sounds).to(self.device)
 
     def spectra(self, sounds: Float[Tensor, "*sound sample"]) -> Complex[Tensor, "*sound bin step"]:
         """Short-time spectra."""
@@ -167,6 +171,11 @@ def fit_separation(
         seed: of weights and draws.
         tell: is told each epoch that is done.
     """
+    with full_float32(data.device):  # recurrent layers would use TF32, and no device should score otherwise
+        return _fit_separation(data, seed, tell)
+
+
+def _fit_separation(data: SeparationData, seed: int, tell: Callable[[int], None]) -> Separated:
     config, random = data.config, np.random.default_rng(seed)
     train, valid, test = (data.items(split) for split in ("train", "valid", "test"))
     head = _begin(data, train[0][0], seed)
@@ -205,7 +214,7 @@ def separate(head: SeparationHead, data: SeparationData, items: Sequence[Sequenc
             spectra = data.spectra(sounds)
             estimated = head(features, spectra.shape[-1]) * spectra[:, :1]
             parts.append(torch.stack([sounds[0, 1:], data.sounds(estimated, clip.n_samples)[0]]))
-        reference, estimates = torch.cat(parts, 2).numpy()
+        reference, estimates = torch.cat(parts, 2).cpu().numpy()
         ratios.append(separation_ratios(reference, estimates, data.sample_rate))
     return Answers(data.task.kind, [clips[0].item.track for clips in items], ratios)
 
@@ -215,7 +224,7 @@ def _begin(data: SeparationData, clip: _Clip, seed: int) -> SeparationHead:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         n_layers, dim = clip.rows.shape[1:]
-        return SeparationHead(n_layers, dim, len(data.task.kind.names), data.config)
+        return SeparationHead(n_layers, dim, len(data.task.kind.names), data.config).to(data.device)
 
 
 def _loss(head: SeparationHead, data: SeparationData, clips: Sequence[_Clip]) -> Float[Tensor, ""]:
