@@ -26,6 +26,7 @@ from solfa.models import (
     WaveformConvolutionsConfig,
     build_encoder,
 )
+from solfa.models.layers import transformer
 from solfa.models.layers import waveform as waveform_layer
 from solfa.models.layers.transformer import TransformerLayer, relaxed_attention
 from solfa.models.loading import PUBLISHED_LICENCES
@@ -176,6 +177,18 @@ def test_a_clip_shorter_than_a_frame_is_refused_with_the_cure() -> None:
     for waveform, lengths in ((torch.zeros(1, 399), None), (torch.zeros(2, 800), torch.tensor([800, 399]))):
         with pytest.raises(ValueError, match=r"399 samples is too short: at least 400 samples.*Pad it"):
             tiny()(waveform, lengths)
+
+
+def test_without_half_precision_no_matrix_of_relaxed_weights_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    plain = transformer.relaxed_attention
+    monkeypatch.setattr(transformer, "relaxed_attention", lambda *given: made.append(1) or plain(*given))
+    encoder, waveform = tiny(**{"transformer.attention_relax": 32.0}), 0.1 * torch.randn(1, 8_000)
+    encoder(waveform)
+    assert not made
+    with torch.autocast("cpu", torch.bfloat16):
+        encoder(waveform)
+    assert made
 
 
 def test_relaxed_attention_is_attention_that_does_not_overflow() -> None:

@@ -165,7 +165,9 @@ class Attention(nn.Module):
             for y in (self.query(x), self.key(x), self.value(x))
         )
         audible = None if padding is None else ~padding[:, None, None, :]
-        if self.relax is None:
+        # Half precision alone needs relaxing. Without it, and without dropout, the matrix of weights need not
+        # exist: 16 heads of 30 s of MERT have 324 MB of it.
+        if self.relax is None or (query.dtype == torch.float32 and not self.training):
             p = self.weight_dropout.p if self.training else 0.0
             attended = F.scaled_dot_product_attention(query, key, value, audible, dropout_p=p)
         else:
