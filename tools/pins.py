@@ -8,7 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-LEFT_OUT = ("torch", "librosa", "setuptools")  # librosa is held from both sides, setuptools only builds wheels
+LEFT_OUT = ("torch", "librosa", "setuptools")  # librosa is held from both sides
 
 
 def oldest(requirement: str) -> str | None:

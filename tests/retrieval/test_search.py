@@ -318,7 +318,10 @@ def test_an_upload_finds_what_is_like_it_and_not_its_copies(
     copy = Path(shutil.copy(tmp_path / "music" / "tune.wav", tmp_path / "upload"))
     with Searcher(library_path, tiny_encoder, reads_files=False) as searcher:
         tune = next(track for track in searcher.tracks() if track.path.name == "tune.wav")
-        assert searcher.similar_to_upload(copy) == searcher.similar(tune.id)
+        found, known = searcher.similar_to_upload(copy), searcher.similar(tune.id)
+        assert [match.track for match in found] == [match.track for match in known]
+        # Not to the last digit: the upload is embedded here and now, and not beside other files.
+        assert [match.score for match in found] == pytest.approx([match.score for match in known], abs=1e-4)
         other = write_wav(tmp_path / "other.wav", noise(2.0, seed=5))
         assert searcher.similar_to_upload(other, n=1)[0].track.path.name == "noise.wav"
 
