@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +28,7 @@ class Piece:
 
     states: Float[Tensor, "layer frame dim"]  # float32, on the CPU
     is_last: bool
+    peaks: Float[np.ndarray, " sounding"]  # as in ``Window``; an encoder may leave out a last part of a frame
 
 
 def encode(
@@ -186,6 +188,6 @@ def _pieces(
         hidden = encoder(waveform.to(device), lengths.to(device) if is_padded else None)
     states = torch.stack([hidden.states[layer] for layer in layers], dim=1).cpu()
     return [
-        Piece(clip[:, :n_frames][:, window.taken], window.is_last)
+        Piece(clip[:, :n_frames][:, window.taken], window.is_last, window.peaks)
         for clip, n_frames, window in zip(states, hidden.n_frames.tolist(), windows, strict=True)
     ]

@@ -147,7 +147,7 @@ class _Tracks:
     def _add(self, source: Source, piece: Piece) -> Embedded | None:
         whole, parts = self._begun.setdefault(source, (Moments(), SegmentMoments(self.encoder)))
         whole.add(piece.states[0])
-        parts.add(piece.states[0])
+        parts.add(piece.states[0], piece.peaks)
         if self.keep_frames:
             try:
                 self.keep_frames(source.track, piece.states[1:])

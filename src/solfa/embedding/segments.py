@@ -1,8 +1,8 @@
-"""Frames of a track, as they come -> one vector for each segment of about ten seconds."""
+"""Frames of a track, as they come -> one vector for each segment of about ten seconds that can be heard."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,11 +11,12 @@ from solfa.embedding.vectors import Moments
 from solfa.models import AudioEncoder, ClipEncoder
 
 SEGMENT_SECONDS = 10.0
+QUIET_PEAK = 2.0**-13  # four steps of 16 bits, as the noise has that is added to digital silence
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of a track, and its vector; the segments of a track follow each other without a gap."""
+    """A stretch of a track, and its vector. Those of a track follow each other; silent ones are left out."""
 
     start: float  # seconds
     end: float
@@ -31,21 +32,26 @@ class SegmentMoments:
 
     def __init__(self, encoder: AudioEncoder) -> None:
         self.grid = encoder.grid
-        is_of_clips = isinstance(encoder, ClipEncoder)
-        self.segment_frames = 1 if is_of_clips else self.grid.seconds_to_frames(SEGMENT_SECONDS)
+        self.is_of_clips = isinstance(encoder, ClipEncoder)
+        self.segment_frames = 1 if self.is_of_clips else self.grid.seconds_to_frames(SEGMENT_SECONDS)
         self.moments: list[Moments] = []
+        self.peaks: list[float] = []  # the largest sample of each segment
 
-    def add(self, states: Float[Tensor, "frame dim"]) -> None:
-        """Take in some frames."""
+    def add(self, states: Float[Tensor, "frame dim"], peaks: Float[np.ndarray, " sounding"]) -> None:
+        """Take in some frames, and the largest sample of each."""
         while len(states):
             if not self.moments or self.moments[-1].n_frames == self.segment_frames:
                 self.moments.append(Moments())
+                self.peaks.append(0.0)
             n_missing = self.segment_frames - self.moments[-1].n_frames
             self.moments[-1].add(states[:n_missing])
-            states = states[n_missing:]
+            is_end = len(states) <= n_missing  # what lies beyond the last whole frame is heard there, too
+            heard = peaks if is_end else peaks[:n_missing]
+            self.peaks[-1] = max(self.peaks[-1], float(heard.max(initial=0.0)))
+            states, peaks = states[n_missing:], peaks[n_missing:]
 
     def pooled(self, pool: Pool, seconds: float) -> tuple[Segment, ...]:
-        """The segments of all frames so far.
+        """The segments of all frames so far that are no silence; all of them if each is.
 
         The last one ends with the track. What would be less than half a segment belongs to the one before.
 
@@ -53,13 +59,23 @@ class SegmentMoments:
             pool: how the frames of a segment become a vector.
             seconds: length of the track.
         """
-        moments = list(self.moments)
-        if len(moments) > 1 and 2 * moments[-1].n_frames < self.segment_frames:
-            rest, before = moments.pop(), moments.pop()
-            moments.append(before.joined(rest))
         seconds_each = self.segment_frames / self.grid.frame_rate
-        bounds = [*(n * seconds_each for n in range(len(moments))), seconds]
-        return tuple(
-            Segment(start, end, part.pooled(pool))
-            for (start, end), part in zip(pairwise(bounds), moments, strict=True)
-        )
+        vectors, peaks = [part.pooled(pool) for part in self.moments], list(self.peaks)
+        share = self._last_share(seconds / seconds_each)
+        if len(vectors) > 1 and 2 * share < 1:
+            rest, before = vectors.pop(), vectors.pop()
+            if self.is_of_clips:  # a short last one has been filled up, and counts as far as it is itself
+                joined = (before + share * rest) / (1 + share)
+            else:
+                joined = self.moments[-2].joined(self.moments[-1]).pooled(pool)
+            vectors, peaks = [*vectors, joined], [*peaks[:-2], max(peaks[-2:])]
+        starts = [n * seconds_each for n in range(len(vectors))]
+        segments = tuple(map(Segment, starts, [*starts[1:], seconds], vectors))
+        audible = (part for part, peak in zip(segments, peaks, strict=True) if peak >= QUIET_PEAK)
+        return tuple(audible) or segments
+
+    def _last_share(self, n_segments: float) -> float:
+        """How much of a segment the last one is, of a track that lasts so many."""
+        if self.is_of_clips:
+            return max(0.0, n_segments - (len(self.moments) - 1))
+        return self.moments[-1].n_frames / self.segment_frames

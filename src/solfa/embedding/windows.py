@@ -53,6 +53,7 @@ class Window:
     waveform: Float[np.ndarray, "sample"]
     taken: slice  # of its frames
     is_last: bool
+    peaks: Float[np.ndarray, "frame"]  # the largest sample of each taken frame, without what fills it up
 
 
 def cut_windows(
@@ -93,7 +94,8 @@ def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[W
     start = 0
     while audio.reaches(start + longest + 1):  # a sample beyond this window: another one follows
         taken = slice(n_context if start else 0, n_frames - n_context)
-        yield Window(audio.cut(start, start + longest), taken, is_last=False)
+        waveform = audio.cut(start, start + longest)
+        yield Window(waveform, taken, is_last=False, peaks=_peaks(waveform, grid)[taken])
         audio.forget(start)
         start += step
     audio.check_end()
@@ -104,7 +106,15 @@ def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[W
         last, first_taken = max(0, audio.end - longest), 0
     rest = audio.cut(last, audio.end)
     filled = np.concatenate([rest, beginning[: longest - len(rest)]])
-    yield Window(filled, slice(first_taken, None), is_last=True)
+    taken = slice(first_taken, None)
+    own = audio.cut(start, audio.end) if n_frames == 1 else rest  # of which no other window has had any
+    yield Window(filled, taken, is_last=True, peaks=_peaks(own, grid)[taken])
+
+
+def _peaks(waveform: Float[np.ndarray, "sample"], grid: FrameGrid) -> Float[np.ndarray, "frame"]:
+    """The largest absolute sample of each frame; the last one may be shorter."""
+    firsts = np.arange(0, len(waveform), grid.hop_length)
+    return np.maximum.reduceat(np.abs(waveform), firsts) if len(waveform) else np.zeros(0, np.float32)
 
 
 class _Stretch:
