@@ -49,9 +49,9 @@ def start(library: Path, folder: Path) -> Served:
     return starting._replace(port=int(starting.said().split("/  (Ctrl-C")[0].rsplit(":", 1)[1]))
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
+def wait_until(is_so: Callable[[], bool], pause: Callable[[], object] = lambda: time.sleep(PAUSE)) -> None:
     """Look again and again until something is so; it fails after more time than a busy machine takes."""
     deadline = time.monotonic() + PATIENCE
     while not is_so():
         assert time.monotonic() < deadline
-        time.sleep(PAUSE)
+        pause()

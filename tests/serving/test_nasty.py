@@ -200,6 +200,18 @@ def test_a_full_disk_is_no_fault_of_an_upload(client: TestClient, monkeypatch: p
     assert answer.status_code == 503 and "room" in answer.json()["error"] and "secret" not in answer.text
 
 
+def test_an_upload_that_the_ending_server_has_forgotten_is_no_failure(
+    client: TestClient, searcher: Searcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(path: Path, n: int, filters: object) -> object:
+        path.unlink()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(searcher, "similar_to_upload", gone)
+    answer = client.post("/api/query", content=wav())
+    assert answer.status_code == 503 and "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, ZeroDivisionError, ExceptionGroup])
 def test_what_nobody_foresaw_at_all_is_answered_without_details_and_logged(
     client: TestClient, searcher: Searcher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,

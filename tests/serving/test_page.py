@@ -9,18 +9,20 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from page_server import PATIENCE, Served, wait_until
+
 pytest.importorskip("fastapi", reason="the page needs FastAPI: pip install 'solfa[serve]'")
 playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 Open = Callable[..., Any]
-Served = tuple[subprocess.Popen[str], int]
 DASH = "\u2013"  # between two times
 VIEWS = ("/", "/search?q=calm%20piano", "/track/5", "/map", "/search?q=1%20%2B", "/file")
 PHONE = {"width": 360, "height": 740}
@@ -49,7 +51,7 @@ def open_page(browser: Any, served: Served) -> Iterator[Open]:
         context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.on("dialog", lambda dialog: failed.append(f"dialog: {dialog.message}"))
@@ -74,6 +76,17 @@ def heard(page: Any) -> int:
     return seconds(page.locator(".player .time").inner_text().split("/")[0])
 
 
+def wait_until_heard(page: Any, place: int) -> None:
+    """Wait until the player is at a second or behind it."""
+    wait_until(lambda: heard(page) >= place, pause=lambda: page.wait_for_timeout(50))
+
+
+def check_is_heard_from(page: Any, first: int, last: int, since: float) -> None:
+    """The player has begun between two seconds, at the moment ``since`` or later; music takes its time."""
+    wait_until_heard(page, 1)
+    assert first <= heard(page) <= last + time.monotonic() - since + 1
+
+
 def ask(page: Any, query: str) -> None:
     page.get_by_label("Search the library").fill(query)
     page.keyboard.press("Enter")
@@ -87,10 +100,11 @@ def test_words_are_found_and_played_from_the_segment_that_fits(open_page: Open) 
     begin, end = (
         seconds(time) for time in row.locator(".at").inner_text().replace("Best from", "").split(DASH)
     )
+    now = time.monotonic()
     row.get_by_role("button", name="Play tune from").click()
     page.get_by_role("button", name="Pause tune").wait_for()
-    page.wait_for_timeout(500)
-    assert begin <= heard(page) <= end
+    check_is_heard_from(page, begin, begin, now)
+    assert begin < end
     assert page.locator(".row[data-current] .title").inner_text() == "tune"
 
 
@@ -98,10 +112,10 @@ def test_a_click_in_the_waveform_plays_from_there(open_page: Open) -> None:
     page = open_page()
     wave = page.locator(".row", has_text="tune").locator("canvas.wave[data-ready]")
     box = wave.bounding_box()
+    now = time.monotonic()
     wave.click(position={"x": box["width"] * 0.5, "y": box["height"] / 2})
     page.locator(".player:not([hidden])").wait_for()
-    page.wait_for_timeout(800)
-    assert 14 <= heard(page) <= 18
+    check_is_heard_from(page, 14, 15, now)
 
 
 def test_what_the_browser_cannot_play_is_played_as_wav(open_page: Open) -> None:
@@ -109,8 +123,7 @@ def test_what_the_browser_cannot_play_is_played_as_wav(open_page: Open) -> None:
     with page.expect_response(lambda answer: "form=wav" in answer.url) as answer:
         page.get_by_role("button", name="Play lossless").click()
     assert answer.value.status in (200, 206)
-    page.wait_for_timeout(1500)
-    assert heard(page) >= 1
+    wait_until_heard(page, 1)
 
 
 def test_more_like_a_track_and_like_a_moment(open_page: Open) -> None:
@@ -218,14 +231,17 @@ def test_everything_can_be_done_with_keys(open_page: Open) -> None:
 
 def test_arrows_move_five_seconds(open_page: Open) -> None:
     page = open_page("/track/5")
+    now = time.monotonic()
     page.locator(".lead .play").click()
-    page.wait_for_timeout(300)
+    wait_until_heard(page, 1)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.wait_for_timeout(300)
-    assert 10 <= heard(page) <= 13
+    check_is_heard_from(page, 11, 11, now)
+    page.keyboard.press("Space")  # so that it stands still
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    place = heard(page)
     page.keyboard.press("ArrowLeft")
-    assert 5 <= heard(page) <= 9
+    wait_until(lambda: heard(page) == place - 5, pause=lambda: page.wait_for_timeout(50))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -299,7 +315,7 @@ def test_axe_finds_nothing_serious(open_page: Open, axe: str, view: str, scheme:
 def test_a_server_that_goes_away_is_told_and_waited_for(open_page: Open, served: Served) -> None:
     page = open_page()  # the last test of this file: it ends the server
     served[0].terminate()
-    served[0].wait(timeout=30)
+    served[0].wait(timeout=PATIENCE)
     page.get_by_label("Search the library").fill("1")
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#gone")).to_contain_text("solfa serve")

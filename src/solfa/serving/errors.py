@@ -42,7 +42,7 @@ async def _of_the_asker(request: Request, error: Exception) -> JSONResponse:
 
 async def _of_the_server(request: Request, error: Exception) -> JSONResponse:
     desk: Desk = request.app.state.desk
-    log.warning("%s %s: %s", request.method, readable(request.url.path), error)
+    log.warning("%s %a: %s", request.method, request.url.path, error)
     return JSONResponse({"error": desk.told(error)}, _status(error))
 
 

@@ -178,15 +178,16 @@ def _search(desk: Desk, q: str, n: int, filters: Filters | None) -> FoundAnswer:
 def _similar(desk: Desk, path: Path, n: int, filters: Filters | None) -> FoundAnswer:
     if not desk.searcher.count():
         return desk.found([])
-    seconds, longest = _of_upload(desk, lambda: probe_audio(path).seconds), desk.config.longest_query_seconds
+    longest = desk.config.longest_query_seconds
+    seconds = _of_upload(desk, path, lambda: probe_audio(path).seconds)
     if not seconds <= longest:
         raise HTTPException(
             422, f"The file lasts {seconds / 60:.0f} minutes. Send one of at most {longest / 60:g}."
         )
-    return desk.found(_of_upload(desk, lambda: desk.searcher.similar_to_upload(path, n, filters)))
+    return desk.found(_of_upload(desk, path, lambda: desk.searcher.similar_to_upload(path, n, filters)))
 
 
-def _of_upload(desk: Desk, work: Callable[[], T]) -> T:
+def _of_upload(desk: Desk, path: Path, work: Callable[[], T]) -> T:
     """What some work makes of an upload. What no decoder or model foresaw in it is the fault of the file."""
     try:
         return work()
@@ -195,6 +196,8 @@ def _of_upload(desk: Desk, work: Callable[[], T]) -> T:
     except KNOWN:
         raise
     except Exception:
+        if not path.exists():  # the server was told to end, and has forgotten what was asked
+            raise HTTPException(503, "The server ends. Ask again when it is back.") from None
         log.exception("An upload could not be used.")
         raise HTTPException(422, UNUSABLE) from None
 
