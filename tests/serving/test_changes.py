@@ -154,6 +154,7 @@ class Failing:
 
     def blocks(self, start: int, n_samples: int | None) -> Iterator[np.ndarray]:
         yield np.full((4_000, 2), 0.5, np.float32)
+        yield np.zeros((0, 2), np.float32)
         yield np.full((4_000, 1), 0.5, np.float32)
         raise AudioError("damaged")
 

@@ -6,6 +6,7 @@ import re
 import stat
 import struct
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -38,7 +39,7 @@ class Sound(Protocol):
     media_type: str
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to ``stop``, in pieces."""
+        """The bytes from ``start`` to ``stop``, in pieces; the file is let go of behind the last."""
         ...
 
     def close(self) -> None:
@@ -65,10 +66,11 @@ class FileSound:
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """As of ``Sound``; fewer bytes if the file was cut meanwhile."""
-        self._file.seek(start)
-        while start < stop and (piece := self._file.read(min(PIECE_BYTES, stop - start))):
-            start += len(piece)
-            yield piece
+        with self._file:
+            self._file.seek(start)
+            while start < stop and (piece := self._file.read(min(PIECE_BYTES, stop - start))):
+                start += len(piece)
+                yield piece
 
     def close(self) -> None:
         """Let go of the file."""
@@ -102,23 +104,27 @@ class WavSound:
 
     def pieces(self, start: int, stop: int) -> Iterator[bytes]:
         """As of ``Sound``; silence from where the file ends before its promised end, or is damaged."""
-        if start < WAV_HEADER.size:
-            yield self._header[start:stop]
-        first = max(0, start - WAV_HEADER.size)
-        last = max(0, stop - WAV_HEADER.size)
+        with closing(self):
+            if start < WAV_HEADER.size:
+                yield self._header[start:stop]
+            yield from self._samples(max(0, start - WAV_HEADER.size), max(0, stop - WAV_HEADER.size))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._decoder.close()
+
+    def _samples(self, first: int, last: int) -> Iterator[bytes]:
+        """The bytes behind the header from ``first`` to ``last``."""
         if last <= first:
             return
         n_skipped, n_left = first % self.frame_bytes, last - first
         for block in self._blocks(first // self.frame_bytes, -(-last // self.frame_bytes)):
             piece = block[n_skipped : n_skipped + n_left]
             n_skipped, n_left = 0, n_left - len(piece)
-            yield piece
+            if piece:  # nothing would be taken for the end
+                yield piece
         for n in range(0, n_left, PIECE_BYTES):
             yield bytes(min(PIECE_BYTES, n_left - n))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._decoder.close()
 
     def _blocks(self, start: int, stop: int) -> Iterator[bytes]:
         """Samples as bytes, in pieces of a size that is soon decoded and soon sent."""
