@@ -104,6 +104,12 @@ def how_to_use(run: Path, config: RunConfig) -> str:
             f"Done: {run}. Use it:\n  solfa tag MUSIC --model {run} --tags 'piano,guitar'\n  "
             f"python -c \"import solfa; mulan = solfa.load('{run}')\"  # .embed_audio, .embed_text"
         )
+    if config.objective.kind == "codec_fit":
+        return (
+            f"Done: {run}. Hear it:\n  solfa codec roundtrip SONG heard.wav --codec {run}\n"
+            f"Train an encoder on its codes:\n  solfa train mert_small --set data.manifest="
+            f"{config.data.manifest} --set objective.predictions.0.target.fitted={run} --out runs/mert_small"
+        )
     if config.objective.kind == "kmeans_fit":
         return (
             f"Done: {run}. Name it for each k-means target of an encoder of the same sample rate:\n"
