@@ -4,6 +4,7 @@ Numbers are those of ``solfa.load``. What differs from the originals on purpose 
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from solfa import checkpoint, models
 from solfa.config import from_dict
-from solfa.models.encoder import check_waveform
+from solfa.frames import LOUDEST
+from solfa.models.input import Layers, Waveform, as_waveform, check_samples
 from solfa.models.loading import fetch, read_preprocessor
 from solfa.models.mert import WaveformFrontend, standardize
 from solfa.models.published_mert import is_mert, mert_config
@@ -53,6 +55,10 @@ class BaseModelOutput(ByNameAndPosition):
 
     last_hidden_state: Float[Tensor, "clip frame dim"]
     hidden_states: tuple[Float[Tensor, "clip frame dim"], ...] | None = None  # None: not asked for
+
+
+# So that programs that are exported or mapped can answer with it.
+torch.export.register_dataclass(BaseModelOutput, serialized_type_name="solfa.BaseModelOutput")
 
 
 @dataclass(eq=False)
@@ -115,22 +121,26 @@ class MuQ(Original[models.MuQ]):
 
     def forward(
         self,
-        x: Float[Tensor, "clip sample"],
-        attention_mask: Tensor | None = None,
+        x: Waveform,
+        attention_mask: Any = None,
         output_hidden_states: bool = True,
+        *,
+        layers: Layers | None = None,
     ) -> BaseModelOutput:
         """Hidden states of clips.
 
         Args:
-            x: mono, in [-1, 1], at 24 kHz.
+            x: (clip, sample): mono, in [-1, 1], at 24 kHz; a tensor or an array.
             attention_mask: (clip sample), 1 where there is audio and 0 in the padding after it. A clip then
                 has the features that it has alone, and zeros in the padding.
             output_hidden_states: whether to give all layers besides the last.
+            layers: which the original does not know: only these, as for ``AudioEncoder``; the last one that
+                is named is then the last hidden state.
 
         Raises:
             ValueError: a mask that is not 1 first and 0 after, or a waveform that ``AudioEncoder`` refuses.
         """
-        hidden = self.model(x, _lengths(attention_mask, x))
+        hidden = self.model(x, _lengths(attention_mask, x), layers)
         return BaseModelOutput(hidden.last, hidden.states if output_hidden_states else None)
 
 
@@ -152,7 +162,7 @@ class MuQMuLan(Original[models.MuLan]):
 
     def forward(
         self,
-        wavs: Float[Tensor, "clip sample"] | None = None,
+        wavs: Waveform | None = None,
         texts: Sequence[str] | None = None,
         *,
         parallel_processing: bool = False,
@@ -160,7 +170,7 @@ class MuQMuLan(Original[models.MuLan]):
         """Vectors of recordings or of texts: of whichever is given.
 
         Args:
-            wavs: mono, in [-1, 1], at ``sr``.
+            wavs: (clip, sample): mono, in [-1, 1], at ``sr``; a tensor or an array.
             texts: English or Chinese.
             parallel_processing: has no effect; clips always run some at a time.
 
@@ -176,7 +186,7 @@ class MuQMuLan(Original[models.MuLan]):
         )
 
     def extract_audio_latents(
-        self, wavs: Float[Tensor, "clip sample"], *, parallel_processing: bool = False
+        self, wavs: Waveform, *, parallel_processing: bool = False
     ) -> Float[Tensor, "clip dim"]:
         """For each recording the mean of the unit vectors of its clips; arguments as for a call."""
         return self.model.embed_audio(wavs)
@@ -212,6 +222,7 @@ class MERTModel(Original[models.MERT]):
         frontend = model.frontend
         assert isinstance(frontend, WaveformFrontend)
         frontend.config = replace(frontend.config, normalize=False)  # the feature extractor has done it
+        model.loudest = math.inf  # since what it gives has no full scale
         self.config = MERTModelConfig(
             hidden_size=model.dim,
             num_hidden_layers=model.n_layers,
@@ -221,26 +232,31 @@ class MERTModel(Original[models.MERT]):
 
     def forward(
         self,
-        input_values: Float[Tensor, "clip sample"],
-        attention_mask: Tensor | None = None,
+        input_values: Waveform,
+        attention_mask: Any = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
         return_dict: bool = True,
+        *,
+        layers: Layers | None = None,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Hidden states of clips; a plain tuple of them if ``return_dict`` is False.
 
         Args:
-            input_values: mono, at ``config.sample_rate``, standardised if the feature extractor does it.
+            input_values: (clip, sample): mono, at ``config.sample_rate``, standardised if the feature
+                extractor does it.
             attention_mask: as for ``MuQ``.
             output_attentions: only False.
             output_hidden_states: whether to give all layers besides the last.
+            return_dict: whether the parts of the answer have names.
+            layers: as for ``MuQ``.
 
         Raises:
             ValueError: attention weights are asked for; otherwise as for ``MuQ``.
         """
         if output_attentions:
             raise ValueError("Attention weights are never formed here. Leave output_attentions out.")
-        hidden = self.model(input_values, _lengths(attention_mask, input_values))
+        hidden = self.model(input_values, _lengths(attention_mask, input_values), layers)
         output = BaseModelOutput(hidden.last, hidden.states if output_hidden_states else None)
         return output if return_dict else output.to_tuple()
 
@@ -301,7 +317,7 @@ class Wav2Vec2FeatureExtractor:
                 f"padding={padding!r} and return_tensors={return_tensors!r} is not known here. Known are "
                 'padding=True (to the longest clip) or False, and return_tensors="pt".'
             )
-        clips = _clips(raw_speech)
+        clips = _clips(raw_speech, math.inf if self.do_normalize else LOUDEST)
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         if not padding and len(lengths.unique()) > 1:
             raise ValueError(f"Clips of {lengths.tolist()} samples make no batch. Give padding=True.")
@@ -311,21 +327,24 @@ class Wav2Vec2FeatureExtractor:
         return BatchFeature(waveform, _audio_mask(lengths, waveform).int())
 
 
-def _clips(raw_speech: Any) -> list[Float[Tensor, " sample"]]:
+def _clips(raw_speech: Any, loudest: float) -> list[Float[Tensor, " sample"]]:
     are_many = len(raw_speech) > 0 and np.ndim(raw_speech[0]) > 0
-    rows = raw_speech if are_many else [raw_speech]
-    clips = [row if isinstance(row, Tensor) else torch.tensor(row) for row in rows]
-    for clip in clips:
-        check_waveform(clip[None], None)
-        if not len(clip):
+    clips = []
+    for row in raw_speech if are_many else [raw_speech]:
+        array = row if isinstance(row, Tensor | np.ndarray) else np.asarray(row)
+        clip = as_waveform(array[None], dtype=torch.float32)
+        if not clip.shape[1]:
             raise ValueError("A clip without samples has no features. Leave it out.")
-    return [clip.float() for clip in clips]
+        check_samples(clip, loudest=loudest)
+        clips.append(clip[0])
+    return clips
 
 
-def _lengths(attention_mask: Tensor | None, waveform: Tensor) -> Int[Tensor, " clip"] | None:
+def _lengths(attention_mask: Any, waveform: Waveform) -> Int[Tensor, " clip"] | None:
     """Samples of audio in each clip, from a mask of samples."""
     if attention_mask is None:
         return None
+    attention_mask, waveform = torch.as_tensor(attention_mask), as_waveform(waveform)
     if attention_mask.shape != waveform.shape:
         raise ValueError(
             f"attention_mask says of each sample whether it is audio, so it has the shape of the waveform, "

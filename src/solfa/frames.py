@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 LOUDEST = 100.0  # beyond it, samples are in no sense in [-1, 1]: 40 dB over full scale
+LOUD = 1.5  # beyond it, they are louder than decoders of lossy files make them: 3.5 dB over full scale
 
 
 @dataclass(frozen=True)

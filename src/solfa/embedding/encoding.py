@@ -52,8 +52,10 @@ def encode(
         Pieces; in place of a window that the encoder refuses or fails at, its error.
 
     Raises:
+        ValueError: no such layer.
         NotFiniteError: the encoder is at fault, and would refuse one window after the other.
     """
+    layers = encoder.layer_numbers(layers)
 
     def work(job: list[tuple[K, Any]]) -> list[tuple[K, Any]]:
         if not isinstance(job[0][1], Window):
@@ -180,13 +182,13 @@ def _pieces(
 ) -> list[Piece]:
     device = encoder.device
     lengths = torch.tensor([len(window.waveform) for window in windows])
-    waveform = torch.zeros(len(windows), int(lengths.max()))
+    waveform = torch.zeros(len(windows), int(lengths.max()), dtype=torch.float32)
     for row, window in zip(waveform, windows, strict=True):
         row[: len(window.waveform)] = torch.from_numpy(window.waveform)
     is_padded = bool((lengths < waveform.shape[1]).any())
     with computing_in(precision, device):
-        hidden = encoder(waveform.to(device), lengths.to(device) if is_padded else None)
-    states = torch.stack([hidden.states[layer] for layer in layers], dim=1).cpu()
+        hidden = encoder(waveform, lengths if is_padded else None, layers)
+    states = torch.stack(hidden.states, dim=1).cpu()
     return [
         Piece(clip[:, :n_frames][:, window.taken], window.is_last, window.peaks)
         for clip, n_frames, window in zip(states, hidden.n_frames.tolist(), windows, strict=True)

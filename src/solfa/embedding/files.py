@@ -13,6 +13,7 @@ from solfa.data.manifest import Track
 from solfa.data.prepare import hash_content, prepare_file
 from solfa.data.refused import Refused, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.options import checked_count
 from solfa.embedding.segments import Segment, SegmentMoments
 from solfa.embedding.space import Pool, Space
 from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
@@ -68,6 +69,11 @@ class Work:
 
     windows_at_once: int | None = None  # in one forward pass; by default as fits the device
     n_workers: int | None = None  # threads that read and check files; likewise
+
+    def __post_init__(self) -> None:
+        for name in ("windows_at_once", "n_workers"):
+            if getattr(self, name) is not None:
+                checked_count(getattr(self, name), name)
 
 
 def embed_files(

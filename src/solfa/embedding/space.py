@@ -19,6 +19,12 @@ Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives
 POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}
 
 
+def check_pool(pool: str) -> None:
+    """Refuse a way of pooling that nobody knows."""
+    if not isinstance(pool, str) or pool not in POOLS:
+        raise ValueError(f"There is no pool {pool!r:.80}. Known are {' and '.join(map(repr, POOLS))}.")
+
+
 class SpaceError(ValueError):
     """Vectors of different spaces would be mixed; the message names the difference and the cure."""
 
@@ -86,12 +92,17 @@ def describe_space(
     windows: WindowConfig,
     precision: Precision = "float32",
 ) -> Space:
-    """The space of the vectors that ``encoder``, loaded as ``model``, gives; hashes its weights."""
+    """The space of the vectors that ``encoder``, loaded as ``model``, gives; hashes its weights.
+
+    Raises:
+        ValueError: no such pool or layer.
+    """
+    check_pool(pool)
     return Space(
         model=str(Path(model).resolve()) if Path(model).is_dir() else str(model),
         weights=fingerprint(encoder),
         license=encoder.license,
-        layer=layer,
+        layer=encoder.layer_number(layer),
         pool=pool,
         dim=POOLS[pool] * encoder.dim,
         sample_rate=encoder.sample_rate,

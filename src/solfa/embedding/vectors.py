@@ -1,6 +1,7 @@
 """Tracks -> hidden states, or one vector each, in memory."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,18 +13,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.audio import AudioError
+from solfa.data.damage import check_audio
 from solfa.data.folders import find_music
+from solfa.data.manifest import absolute
+from solfa.data.refused import check_is_file, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
-from solfa.embedding.space import Pool
+from solfa.embedding.options import (
+    Count,
+    Cut,
+    Device,
+    Model,
+    Paths,
+    PoolName,
+    PrecisionName,
+    TaskName,
+    check_is_ready,
+    check_options,
+    check_reading,
+    encoder_of,
+)  # fmt: skip
+from solfa.embedding.space import POOLS, Pool, check_pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
-from solfa.models import MERT, AudioEncoder, ClipEncoder, MuQ, load_encoder
+from solfa.models import AudioEncoder, ClipEncoder
 from solfa.models.bundled import ENCODER
+from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
-from solfa.precision import Precision, check_precision
+from solfa.precision import Precision
 
 log = logging.getLogger(__name__)
-
-Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -36,91 +53,99 @@ class FrameStates:
 
 def embed(
     paths: Paths,
-    model: str | Path | AudioEncoder = ENCODER,
-    layer: int | None = None,
-    pool: Pool = "mean",
+    model: Model = ENCODER,
+    layer: Layer | None = None,
+    pool: PoolName = "mean",
     *,
-    task: str | None = None,
-    precision: Precision = "float32",
-    device: str | torch.device = "cpu",
-    windows: WindowConfig | None = None,
-    windows_at_once: int | None = None,
+    task: TaskName | None = None,
+    precision: PrecisionName = "float32",
+    device: Device = "cpu",
+    windows: Cut | None = None,
+    windows_at_once: Count | None = None,
 ) -> Float[Tensor, "track dim"]:
     """One vector for each track: its hidden states of one layer, pooled over all frames of the track.
 
     Args:
-        paths: audio files, folders (their tracks sorted by path) or manifests; one or several.
-        model: what ``solfa.load`` takes, or an encoder that is loaded already.
-        layer: number of the layer as in ``HiddenStates``, negative from the end; that of ``default_layer``
-            if None.
+        paths: audio files, folders (their tracks sorted by path) or manifests; one or several. A file has a
+            row for each time that it is named, and is computed once; what a folder or manifest only repeats
+            is left out.
+        model: what ``solfa.load`` takes, or what it gave: of a music-text model its audio side counts.
+        layer: its number as in ``HiddenStates``, negative from the end; ``model.default_layer`` if None.
         pool: "mean", or "mean+std" for mean and standard deviation, joined.
-        task: in place of ``layer``: the layer that published probes of this model took for the task; see
-            ``solfa.models.layer_guide``.
+        task: in place of ``layer``: that of published probes for the task; see ``solfa.models.layer_guide``.
         precision: "float32", or on CUDA also "bfloat16" and "float16", which are faster and round.
         device: where a model given by name is loaded to.
-        windows: how long tracks are cut; see ``solfa.embedding.windows``. By default 30 s, 5 s of it context
-            on each side; for a music-text model its own clips.
+        windows: how tracks are cut: by default 30 s, 5 s of it context on each side; of a music-text model
+            its own clips.
         windows_at_once: in one forward pass; the result does not depend on it. By default 1 on a CPU.
 
     Returns:
-        float32, on the CPU, in the order of ``find_tracks(paths)``.
+        float32, on the CPU; without rows if no path is given.
 
     Raises:
-        AudioError, OSError: at the first file that cannot be read. To go on past bad files, and to resume,
-            use ``solfa embed`` or ``EmbeddingStore``.
-        ValueError: no such layer, none known for the task, or a track too short for the encoder.
+        ValueError: an option that cannot be followed; before any file is read.
+        AudioError, OSError: at the first file that cannot be read, or is truncated, silent or too short. To
+            go on past bad files, and to resume, use ``solfa embed`` or ``EmbeddingStore``.
         NotFiniteError: the encoder answers with NaN, and no track is to blame.
     """
-    encoder = model if isinstance(model, AudioEncoder) else load_encoder(model, device)
+    check_options(
+        pool=pool, layer=layer, task=task, precision=precision, windows=windows,
+        windows_at_once=windows_at_once,
+    )  # fmt: skip
+    tracks, rows = _rows_of(paths)
+    encoder = encoder_of(model, device)
     layers = (_layer_of(encoder, model, layer, task),)
-    tracks = find_tracks(paths)
     moments = [Moments() for _ in tracks]
-    windows = windows or default_windows(encoder)
-    for row, piece in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
-        moments[row].add(piece.states[0])
-    return torch.stack([moment.pooled(pool) for moment in moments])
+    for number, piece in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
+        moments[number].add(piece.states[0])
+    empty = torch.zeros(0, POOLS[pool] * encoder.dim, dtype=torch.float32)
+    return torch.cat([empty, *(moments[row].pooled(pool)[None] for row in rows)])
 
 
 def hidden_states(
     path: str | PathLike[str],
-    encoder: AudioEncoder,
-    layers: Sequence[int],
+    encoder: Model,
+    layers: Layers,
     *,
-    precision: Precision = "float32",
-    windows: WindowConfig | None = None,
-    windows_at_once: int | None = None,
+    precision: PrecisionName = "float32",
+    device: Device = "cpu",
+    windows: Cut | None = None,
+    windows_at_once: Count | None = None,
 ) -> FrameStates:
     """Hidden states of a track of any length, layer by layer; memory grows with what is returned only.
 
+    Args:
+        path: an audio file.
+        encoder: what ``solfa.load`` takes, or what it gave.
+        layers: their numbers, as in ``HiddenStates``; negative from the end.
+        precision: as for ``embed``, and so are the others.
+        device: where a model given by name is loaded to.
+        windows: how a long track is cut.
+        windows_at_once: in one forward pass.
+
     Raises:
-        AudioError, OSError: the file cannot be read.
-        ValueError: no such layer, or a track too short for the encoder.
+        ValueError: an option that cannot be followed, or no such layer; before the file is read.
+        AudioError, OSError: the file cannot be read, or ``solfa embed`` would refuse it.
         NotFiniteError: the encoder answers with NaN, and the track is not to blame.
     """
-    numbers = tuple(resolve_layer(encoder, layer) for layer in layers)
-    windows = windows or default_windows(encoder)
+    check_reading(precision, windows, windows_at_once)
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    encoder = encoder_of(encoder, device)
+    numbers = encoder.layer_numbers(layers)
     pieces = _encode_files([Path(path)], encoder, numbers, windows, windows_at_once, precision)
     states = torch.cat([piece.states for _, piece in pieces], dim=1)
     return FrameStates(states, encoder.grid.frame_times(states.shape[1]))
 
 
 def default_layer(encoder: AudioEncoder) -> int:
-    """The layer that vectors are made of when nobody names one: its configuration says, mostly the last."""
-    if isinstance(encoder, MuQ | MERT):
-        return encoder.config.default_layer % (encoder.n_layers + 1)
-    return encoder.n_layers
+    """As ``encoder.default_layer``."""
+    return encoder.default_layer
 
 
-def resolve_layer(encoder: AudioEncoder, layer: int | None) -> int:
-    """The number of a layer, 0 to ``n_layers``; a negative one counts from the end, None is the default."""
-    if layer is None:
-        return default_layer(encoder)
-    if not -encoder.n_layers - 1 <= layer <= encoder.n_layers:
-        raise ValueError(
-            f"There is no layer {layer}: this encoder has {encoder.n_layers} layers, numbered 1 to "
-            f"{encoder.n_layers}; 0 is what enters the first."
-        )
-    return layer % (encoder.n_layers + 1)
+def resolve_layer(encoder: AudioEncoder, layer: Layer | None) -> int:
+    """As ``encoder.layer_number``."""
+    return encoder.layer_number(layer)
 
 
 def default_windows(encoder: AudioEncoder) -> WindowConfig:
@@ -134,13 +159,6 @@ def default_windows(encoder: AudioEncoder) -> WindowConfig:
 def default_windows_at_once(encoder: AudioEncoder) -> int:
     """Windows in one forward pass: one keeps memory low on a CPU, several keep an accelerator busy."""
     return 1 if encoder.device.type == "cpu" else 8
-
-
-def check_is_ready(encoder: AudioEncoder, precision: Precision) -> None:
-    """Refuse an encoder that would answer at random, or whose device has no use for a precision."""
-    if encoder.training:
-        raise ValueError("The encoder is in training mode, where it answers at random. Call encoder.eval().")
-    check_precision(precision, encoder.device)
 
 
 def find_tracks(paths: Paths) -> list[Path]:
@@ -176,6 +194,7 @@ class Moments:
 
     def pooled(self, pool: Pool) -> Float[Tensor, " dim"]:
         """The vector of all frames so far, float32."""
+        check_pool(pool)
         mean = self.total / self.n_frames
         if pool == "mean":
             return mean.float()
@@ -183,43 +202,83 @@ class Moments:
         return torch.cat([mean, variance.clamp(min=0).sqrt()]).float()
 
 
-def _layer_of(
-    encoder: AudioEncoder, model: str | Path | AudioEncoder, layer: int | None, task: str | None
-) -> int:
+def _layer_of(encoder: AudioEncoder, model: Model, layer: Layer | None, task: TaskName | None) -> int:
     """The number of the layer that is named, or that serves the task that is."""
     if task is None:
-        return resolve_layer(encoder, layer)
-    if layer is not None:
-        raise ValueError("A layer and a task are named, and the task would choose the layer. Leave one out.")
-    found = guided_layer(encoder, None if isinstance(model, AudioEncoder) else model, task)
+        return encoder.layer_number(layer)
+    found = guided_layer(encoder, Path(model) if isinstance(model, PathLike) else _name_of(model), task)
     log.info("Layer %d for %s (%s).", found.number, task, found.reason)
     return found.number
+
+
+def _name_of(model: Model) -> str | None:
+    return model if isinstance(model, str) else None
+
+
+def _rows_of(paths: Paths) -> tuple[list[Path], list[int]]:
+    """The files to compute, each once, and which of them each row is of."""
+    numbers: dict[str, int] = {}
+    tracks: list[Path] = []
+    rows: list[int] = []
+    listed: set[Path] = set()
+    for given in _given(paths):
+        found = find_music([Path(given)])
+        for bad in found.refused:  # folders below that cannot be read
+            raise AudioError(bad.reason, bad.path)
+        is_file = found.paths == [absolute(Path(given))]
+        for track in found.paths:
+            if track in listed and not is_file:
+                continue
+            listed.add(track)
+            number = numbers.setdefault(os.path.realpath(track), len(tracks))
+            if number == len(tracks):
+                tracks.append(track)
+            rows.append(number)
+    return tracks, rows
+
+
+def _given(paths: Paths) -> list[str | PathLike[str]]:
+    if isinstance(paths, str | PathLike):
+        return [paths]
+    given = list(paths) if isinstance(paths, Iterable) else [paths]
+    for path in given:
+        if not isinstance(path, str | PathLike):
+            raise ValueError(
+                f"Paths are files, folders or manifests, one or a list of them, not {path!r:.80}. Of a "
+                "waveform: encoder(waveform)."
+            )
+    return given
 
 
 def _encode_files(
     paths: Sequence[Path],
     encoder: AudioEncoder,
     layers: Sequence[int],
-    windows: WindowConfig,
+    windows: WindowConfig | None,
     windows_at_once: int | None,
     precision: Precision,
 ) -> Iterator[tuple[int, Piece]]:
     """The pieces of each file under its place in ``paths``; the first error is raised."""
     check_is_ready(encoder, precision)
     n_windows = windows_at_once or default_windows_at_once(encoder)
+    cut = windows or default_windows(encoder)
 
     def read(numbered: tuple[int, Path]) -> Iterable[tuple[int, Window | Exception]]:
         row, path = numbered
         try:
-            for window in cut_windows(path, encoder.grid, windows):
+            check_is_file(path)
+            check_audio(path, min_seconds=0.0)  # the judgement of solfa embed, and of data prepare
+            for window in cut_windows(path, encoder.grid, cut):
                 yield row, window
-        except (AudioError, OSError) as error:
+        except Exception as error:
             yield row, error
 
     with read_ahead(read, enumerate(paths), n_workers=1, n_ahead=2 * n_windows) as items:
         for row, piece in encode(items, encoder, layers, n_windows, precision):
-            if isinstance(piece, ValueError) and not isinstance(piece, AudioError):
-                raise AudioError(str(piece), paths[row])
-            if isinstance(piece, Exception):
+            if isinstance(piece, AudioError | OSError):
                 raise piece
+            if isinstance(piece, Exception):
+                is_for_people = isinstance(piece, ValueError)
+                reason = str(piece) if is_for_people else refusal(paths[row], piece).reason
+                raise AudioError(reason, paths[row]) from piece
             yield row, piece

@@ -12,6 +12,7 @@ A frame is taken from the first window in whose centre it lies. The last window 
 long as the others; a track no longer than one window is one window, and its frames are exact.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class WindowConfig:
     wraps: bool = False
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.window_seconds):
+            raise ValueError(f"Windows last some seconds, not {self.window_seconds:g}. The default is 30.")
         if not 0 <= 2 * self.context_seconds < self.window_seconds:
             raise ValueError(
                 f"Windows of {self.window_seconds:g} s have no centre between two contexts of "

@@ -47,7 +47,7 @@ class Chroma(nn.Module):
 
     Bin ``k * n_bins / 12`` is pitch class ``k``, counted from C, where A4 is 440 Hz. A frame is divided by
     its Euclidean norm, so that loudness does not count; silence gives zeros. Frames lie as those of
-    ``LogMel``: ``n // hop_length`` of them. Always float32.
+    ``LogMel``: ``n // hop_length`` of them. Types as in ``FilteredPower``.
 
     Source:
         Pitch class profiles from a power spectrum, with the weights of Ellis (Chroma feature analysis and
@@ -69,7 +69,9 @@ class Chroma(nn.Module):
         """Shares of pitch classes; arguments and errors as in ``FilteredPower``."""
         power = self.power(waveform, lengths)
         length = power.norm(dim=-1, keepdim=True)
-        return torch.where(length > self.config.floor_power, power / length, 0.0)
+        is_heard = length > self.config.floor_power
+        # Silence is divided by one and not by zero, which would make its gradient NaN.
+        return torch.where(is_heard, power / length.where(is_heard, 1.0), 0.0)
 
 
 def chroma_filters(config: ChromaConfig) -> Float[Tensor, "bin frequency"]:

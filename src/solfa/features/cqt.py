@@ -9,6 +9,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Bins, Config, Hertz, Hop, Pitch
+from solfa.features.exact import Fixed, exact, unrounded
 from solfa.frames import FrameGrid
 
 T = TypeVar("T", int, Tensor)
@@ -62,7 +63,7 @@ class ConstantQ(nn.Module):
 
     Frame ``i`` is centred on sample ``i * hop_length``; outside a clip there are zeros. ``n`` samples give
     ``n // hop_length + 1`` frames. A bin's kernel is a complex tone under a Hann window, divided by the
-    window's sum and multiplied by the root of its length. Always float32.
+    window's sum and multiplied by the root of its length. Float32, or float64 if waveform and module are.
 
     Source:
         Brown and Puckette 1992, as MERT, arXiv:2306.00107, uses it by way of nnAudio. Departs from it: a
@@ -92,8 +93,8 @@ class ConstantQ(nn.Module):
             lengths: samples of audio in each clip, the rest being padding; all of them if omitted. A clip's
                 frames are those that it has alone.
         """
-        with torch.autocast(waveform.device.type, enabled=False):
-            waveform = waveform.float()
+        with unrounded(waveform.device):
+            waveform = exact(waveform)
             if lengths is not None:
                 position = torch.arange(waveform.shape[1], device=waveform.device)
                 waveform = waveform.masked_fill(position[None] >= lengths.to(waveform.device)[:, None], 0)
@@ -101,7 +102,7 @@ class ConstantQ(nn.Module):
             return torch.cat([octave(waveform, n_frames) for octave in self.octaves], dim=2)
 
 
-class _Octave(nn.Module):
+class _Octave(Fixed):
     """Bins whose kernels are of similar length: one length of block serves them all.
 
     Correlating with a kernel and keeping every ``hop``-th sample is, of a block of ``hop * m`` samples:
@@ -126,7 +127,8 @@ class _Octave(nn.Module):
         self.first_piece = math.floor(lowest / piece)
         self.n_pieces = min(math.floor(highest / piece) + 1 - self.first_piece, self.hop)
         spectra = torch.stack([self._spectrum(config, k) for k in range(first, last)], dim=-1)
-        self.register_buffer("spectra", spectra, persistent=False)
+        # As pairs of reals: a change of type, as by .to(torch.float32), drops the imaginary part.
+        self.register_buffer("spectra", torch.view_as_real(spectra), persistent=False)
 
     def _spectrum(self, config: ConstantQConfig, number: int) -> Complex[Tensor, "m piece"]:
         """A kernel's spectrum over this octave's pieces, in closed form."""
@@ -147,30 +149,43 @@ class _Octave(nn.Module):
         self, waveform: Float[Tensor, "clip sample"], n_frames: int
     ) -> Float[Tensor, "clip frame bin"]:
         """Magnitudes of this octave, some blocks at a time."""
+        if torch.compiler.is_compiling():  # a graph is of one shape, and a loop would fix how many there are
+            # One block more than needed: a graph for a single one would take no other number.
+            before, after = self.margin_frames, self.block_frames + self.valid_frames
+            samples = nn.functional.pad(waveform, (before * self.hop, after * self.hop))
+            return self._magnitudes(samples)[:, :n_frames]
+        if not len(waveform):  # of which some libraries of transforms make an error
+            return waveform.new_zeros(0, n_frames, self.spectra.shape[2])
         n_blocks = -(-n_frames // self.valid_frames)
         samples_of_block = len(waveform) * self.hop * self.block_frames
         blocks_at_once = max(1, SAMPLES_AT_ONCE // samples_of_block)
         found = [
-            self._magnitudes(waveform, block, min(block + blocks_at_once, n_blocks))
+            self._magnitudes(self._blocks(waveform, block, min(block + blocks_at_once, n_blocks)))
             for block in range(0, n_blocks, blocks_at_once)
         ]
         return torch.cat(found, dim=1)[:, :n_frames]
 
-    def _magnitudes(
+    def _blocks(
         self, waveform: Float[Tensor, "clip sample"], first: int, last: int
-    ) -> Float[Tensor, "clip frame bin"]:
-        """Magnitudes of the frames in blocks ``first`` to ``last - 1``."""
+    ) -> Float[Tensor, "clip samples_of_blocks"]:
+        """The samples of blocks ``first`` to ``last - 1``, with zeros where there is no clip."""
         step, size = self.valid_frames * self.hop, self.hop * self.block_frames
         start = first * step - self.margin_frames * self.hop
         stop = start + (last - 1 - first) * step + size
-        stretch = nn.functional.pad(
+        return nn.functional.pad(
             waveform[:, max(0, start) : max(0, stop)], (max(0, -start), max(0, stop - waveform.shape[1]))
         )
-        spectrum = torch.fft.fft(stretch.unfold(1, size, step))
-        frequency = torch.arange(self.n_pieces * self.block_frames, device=waveform.device)
+
+    def _magnitudes(
+        self, samples: Float[Tensor, "clip samples_of_blocks"]
+    ) -> Float[Tensor, "clip frame bin"]:
+        """Magnitudes of the frames in blocks that overlap."""
+        step, size = self.valid_frames * self.hop, self.hop * self.block_frames
+        spectrum = torch.fft.fft(samples.unfold(1, size, step))
+        frequency = torch.arange(self.n_pieces * self.block_frames, device=samples.device)
         frequency = (frequency + self.first_piece * self.block_frames) % size  # below zero: from the end
         pieces = spectrum[..., frequency].unflatten(-1, (self.n_pieces, self.block_frames))
-        folded = torch.einsum("cbpm,mpk->cbmk", pieces, self.spectra)
+        folded = torch.einsum("cbpm,mpk->cbmk", pieces, torch.view_as_complex(self.spectra).to(pieces.dtype))
         frames = torch.fft.ifft(folded, dim=2).abs()
         return frames.narrow(2, self.margin_frames, self.valid_frames).flatten(1, 2)
 

@@ -37,7 +37,7 @@ class LogMel(nn.Module):
     """Waveform -> normalised mel frames in decibels; nothing here is learned.
 
     Where frames lie, and how clips end, is said by ``FilteredPower``: ``n`` samples give ``n // hop_length``
-    frames. Always float32.
+    frames. Types as in ``FilteredPower``.
 
     Source:
         MuQ, arXiv:2501.01108: HTK mel scale without area normalisation, power spectrum, MSD statistics.

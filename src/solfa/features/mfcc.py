@@ -6,9 +6,10 @@ from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from solfa.config import Bins, Config, Count
+from solfa.features.exact import Fixed
 from solfa.features.mel import LogMel, LogMelConfig
 from solfa.features.neighbours import slopes
 from solfa.frames import FrameGrid
@@ -39,10 +40,11 @@ class MFCCConfig(Config):
         return self.mel.grid
 
 
-class MFCC(nn.Module):
+class MFCC(Fixed):
     """Waveform -> mel-frequency cepstral coefficients, their slopes, and the slopes of these.
 
-    Frames lie as those of ``LogMel``. Coefficients are of decibels, without liftering. Always float32.
+    Frames lie as those of ``LogMel``. Coefficients are of decibels, without liftering. Types as in
+    ``FilteredPower``.
 
     Source:
         Davis, Mermelstein, Comparison of parametric representations for monosyllabic word recognition, IEEE

@@ -20,7 +20,7 @@ def with_neighbours(
     places = torch.arange(frames.shape[1], device=frames.device)[:, None] + offsets
     last = (n_frames.to(frames.device) - 1)[:, None, None]
     places = torch.minimum(places[None], last).clamp(min=0)
-    clips = torch.arange(len(frames), device=frames.device)[:, None, None]
+    clips = torch.arange(frames.shape[0], device=frames.device)[:, None, None]
     return frames[clips, places]
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from solfa.config import Config, Count, Hertz, Positive, Window
+from solfa.features.exact import Fixed, exact, unrounded
 from solfa.features.mel import mel_filters
 
 
@@ -42,7 +43,7 @@ class Distances:
         return self.log_mel * 20 / math.log(10)
 
 
-class SpectralDistance(nn.Module):
+class SpectralDistance(Fixed):
     """Two waveforms -> how far apart their magnitude spectra are; phases do not count.
 
     Source:
@@ -62,9 +63,9 @@ class SpectralDistance(nn.Module):
     def forward(
         self, reference: Float[Tensor, "clip sample"], estimated: Float[Tensor, "clip sample"]
     ) -> Distances:
-        """Distances, in float32; clips have at least ``max(n_ffts) / 2 + 1`` samples."""
-        with torch.autocast(reference.device.type, enabled=False):
-            rows = [self._at(n_fft, reference.float(), estimated.float()) for n_fft in self.config.n_ffts]
+        """Distances, in float32 at least; clips have at least ``max(n_ffts) / 2 + 1`` samples."""
+        with unrounded(reference.device):
+            rows = [self._at(n_fft, exact(reference), exact(estimated)) for n_fft in self.config.n_ffts]
         return Distances(*torch.stack(rows).mean(0))
 
     def _at(

@@ -1,6 +1,7 @@
 """Hidden states that are not finite: in which layer it begins, whose fault it is, and the cure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +17,16 @@ class NotFiniteError(ValueError):
     """A model that answers with NaN or infinity; the message names the layer and the cure."""
 
 
+def values_of(tensor: Tensor) -> Any:
+    """The numbers, or None where there are none yet: in a traced or mapped program, or on the meta device."""
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return tensor.detach().tolist()
+    except RuntimeError:  # what PyTorch says of mapped tensors and of the meta device
+        return None
+
+
 def check_finite(
     model: nn.Module,
     states: Sequence[Float[Tensor, "clip frame dim"]],
@@ -27,16 +38,16 @@ def check_finite(
 
     Args:
         model: what made the states.
-        states: numbered as in ``HiddenStates``.
+        states: numbered as in ``HiddenStates``; perhaps not up to the last layer.
         waveform: what they were made of.
 
     Raises:
         NotFiniteError: the weights or the precision are at fault, so that another clip does not help.
         ValueError: the waveform is.
     """
-    if bool(torch.isfinite(states[-1]).all()):
+    if values_of(torch.isfinite(states[-1]).all()) in (True, None):
         return
-    where = f"The hidden states are not finite, {_first(states)}"
+    where = f"The hidden states are not finite, {_first(states, getattr(model, 'n_layers', len(states) - 1))}"
     if broken := broken_weights(model):
         raise NotFiniteError(f"{where}: {_listed(broken)}. The weights are damaged; fetch them again.")
     loudest = float(waveform.abs().max())
@@ -53,9 +64,9 @@ def broken_weights(model: nn.Module) -> list[str]:
     return not_finite(model.state_dict())
 
 
-def _first(states: Sequence[Float[Tensor, "clip frame dim"]]) -> str:
+def _first(states: Sequence[Float[Tensor, "clip frame dim"]], n_layers: int) -> str:
     number = next(n for n, state in enumerate(states) if not bool(torch.isfinite(state).all()))
-    return f"first in layer {number} of {len(states) - 1}" if number else "already in what enters layer 1"
+    return f"first in layer {number} of {n_layers}" if number else "already in what enters layer 1"
 
 
 def _listed(names: Sequence[str]) -> str:

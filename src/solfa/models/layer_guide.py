@@ -83,6 +83,12 @@ GUIDES = (
 )
 
 
+def check_task(task: str) -> None:
+    """Raise LayerGuideError if it is none of ``GuidedTask``."""
+    if task not in get_args(GuidedTask):
+        raise LayerGuideError(f"There is no task '{task}'. Known are: {', '.join(get_args(GuidedTask))}.")
+
+
 def guided_layer(encoder: AudioEncoder, model: str | Path | None, task: str) -> GuidedLayer:
     """The layer of an encoder that the published probe of its checkpoint took for a task.
 
@@ -95,8 +101,7 @@ def guided_layer(encoder: AudioEncoder, model: str | Path | None, task: str) -> 
     Raises:
         LayerGuideError: no such task, a probe that mixed all layers, none at all, or a run of one's own.
     """
-    if task not in get_args(GuidedTask):
-        raise LayerGuideError(f"There is no task '{task}'. Known are: {', '.join(get_args(GuidedTask))}.")
+    check_task(task)
     guide, name = _guide_of(encoder, model)
     found = next((finding for finding in guide.findings if finding.task == task), None)
     if found is not None and found.layer is not None:

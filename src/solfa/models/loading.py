@@ -2,7 +2,8 @@
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from torch.overrides import TorchFunctionMode
 
 from solfa import checkpoint
 from solfa.config import Config, from_dict
+from solfa.features.exact import InFloat32
 from solfa.files import sha256
 from solfa.json_files import ContentError, read_json_object
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.bundled import ENCODER, bundled_folder
 from solfa.models.encoder import AudioEncoder
 from solfa.models.finite import broken_weights
+from solfa.models.input import checked_device
 from solfa.models.known_answer import departure
 from solfa.models.layers.low_rank import LoRAConfig, merge_lora
 from solfa.models.mert import MERT, MERTConfig
@@ -69,8 +72,16 @@ class ModelError(ValueError):
     """A model that cannot be loaded; the message names the cure."""
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Inside, no default of the caller counts: neither type nor device of new tensors, nor inference mode."""
+    with torch.device("cpu"), torch.inference_mode(False), InFloat32():
+        yield
+
+
+@_undisturbed()
 def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> AudioEncoder | MuLan:
-    """A trained encoder or music-text model, in eval mode.
+    """A trained encoder or music-text model, in eval mode and float32, whatever torch's default type is.
 
     Args:
         name: ``solfa-small`` or ``solfa-mulan-small``, which come with solfa; a run folder or one of its
@@ -81,9 +92,11 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
         device: where the weights go.
 
     Raises:
+        ValueError: no such device.
         ModelError: nothing of that name, weights that do not fit, or that compute something else than when
             they were saved; the message names the cure.
     """
+    device = checked_device(device)
     folder = model_folder(name)
     with checkpoint.explained(folder, ModelError):
         values = checkpoint.read_values(folder)

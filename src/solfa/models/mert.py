@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from solfa.config import Config, Hertz, LayerNumber, Share
 from solfa.features import ConstantQ, ConstantQConfig
+from solfa.features.filtered_power import refuse_short
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
 from solfa.models.layers.normalization import LayerNorm
@@ -66,34 +67,22 @@ class WaveformFrontend(Frontend):
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
-        """Frames, and how many of each clip hold audio.
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None]:
+        """Frames, and how many of each clip hold audio; None: all of them.
 
         Raises:
             ValueError: a clip is shorter than one frame (400 samples).
         """
         lengths = None if lengths is None else lengths.to(waveform.device)
-        self._refuse_short(waveform.shape[1] if lengths is None else int(lengths.min()))
+        refuse_short(waveform, lengths, self.config.convolutions.shortest, self.config.sample_rate)
         if self.config.normalize:
             waveform = standardize(waveform, lengths)
         frames = self.convolutions(waveform, lengths)
         if self.constant_q is not None:
             magnitudes = self.constant_q(waveform, lengths)[:, : frames.shape[1]]
             frames = torch.cat([frames, magnitudes], dim=2)
-        if lengths is None:
-            n_frames = torch.full((len(frames),), frames.shape[1], device=frames.device)
-        else:
-            n_frames = self.n_frames(lengths)
+        n_frames = None if lengths is None else self.n_frames(lengths)
         return self.dropout(self.projection(self.norm(frames))), n_frames
-
-    def _refuse_short(self, shortest: int) -> None:
-        needed = self.config.convolutions.shortest
-        if shortest < needed:
-            raise ValueError(
-                f"A clip of {shortest} samples is too short: at least {needed} samples "
-                f"({1000 * needed / self.config.sample_rate:.0f} ms) are needed. "
-                "Pad it with zeros, or leave it out."
-            )
 
 
 class MERT(AudioEncoder):

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, LayerNumber, Seconds, Width
+from solfa.features.exact import exact
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
+from solfa.models.input import Lengths, Waveform, as_lengths, as_waveform, check_samples
 from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransformerConfig
+from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
 from solfa.models.sharing import Shareable, copy_files
 from solfa.models.text import FILES, TextModel
@@ -97,17 +100,15 @@ class MuLan(Shareable):
         return self.config.dim
 
     def embed_audio(
-        self,
-        waveform: Float[Tensor, "clip sample"],
-        lengths: Int[Tensor, " clip"] | None = None,
-        clips: MuLanClipsConfig | None = None,
+        self, waveform: Waveform, lengths: Lengths = None, clips: MuLanClipsConfig | None = None
     ) -> Float[Tensor, "clip dim"]:
         """Vectors of recordings: the mean of the unit vectors of a recording's clips.
 
         As in the original this mean is not scaled to length 1: it is shorter where the clips differ.
 
         Args:
-            waveform: recordings of any length, mono, in [-1, 1], at ``sample_rate``.
+            waveform: (clip, sample): recordings of any length, mono, in [-1, 1], at ``sample_rate``; a tensor
+                or a NumPy array, as ``AudioEncoder`` takes it.
             lengths: samples of each recording, the rest being padding; all of them if omitted. A recording's
                 vector does not depend on padding or on the others.
             clips: another rule for cutting than the model's own.
@@ -115,20 +116,23 @@ class MuLan(Shareable):
         Raises:
             ValueError: a recording without samples, or a waveform that ``AudioEncoder`` refuses.
         """
-        n_samples = [waveform.shape[-1]] * len(waveform) if lengths is None else lengths.tolist()
-        if min(n_samples, default=1) < 1:
+        waveform = as_waveform(waveform)
+        if not waveform.shape[1]:
             raise ValueError("A recording without samples has no vector. Leave it out.")
+        check_samples(waveform, is_training=self.training)
+        n_heard = as_lengths(lengths, waveform)
+        n_samples = [waveform.shape[1]] * len(waveform) if n_heard is None else n_heard.tolist()
         rows = [
             list(cut_clips(recording[:n], self.sample_rate, clips or self.config.clips))
             for recording, n in zip(waveform, n_samples, strict=True)
         ]
+        if not rows:
+            return exact(self.audio.to_shared.weight).new_zeros(0, self.dim)
         vectors = self._embed_clips([clip for row in rows for clip in row])
         return torch.stack([part.mean(0) for part in vectors.split([len(row) for row in rows])])
 
-    def embed_clips(
-        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> Float[Tensor, "clip dim"]:
-        """Unit vectors of clips, each heard as a whole."""
+    def embed_clips(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip dim"]:
+        """Unit vectors of clips, each heard as a whole; arguments as for an encoder."""
         return self.audio(waveform, lengths)
 
     def embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
@@ -167,10 +171,8 @@ class MuLan(Shareable):
         parts = []
         for n in range(0, len(clips), CLIPS_AT_ONCE):
             batch = clips[n : n + CLIPS_AT_ONCE]
-            lengths = torch.tensor([len(clip) for clip in batch], device=batch[0].device)
-            is_padded = bool((lengths != lengths[0]).any())
             waveform = nn.utils.rnn.pad_sequence(list(batch), batch_first=True)
-            parts.append(self.embed_clips(waveform, lengths if is_padded else None))
+            parts.append(self.embed_clips(waveform, [len(clip) for clip in batch]))
         return torch.cat(parts)
 
 
@@ -183,6 +185,8 @@ class ClipEncoder(AudioEncoder):
     def __init__(self, mulan: MuLan) -> None:
         super().__init__(ClipFrontend(mulan), NoContext(mulan.dim), mulan.license)
         self.config: MuLanConfig = mulan.config
+        for part in (self, self.frontend, self.context):  # in the mode of the model, which stays in its own
+            part.training = mulan.training
 
 
 class ClipFrontend(Frontend):
@@ -196,10 +200,9 @@ class ClipFrontend(Frontend):
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
+    ) -> tuple[Float[Tensor, "clip frame dim"], None]:
         """One frame for each clip."""
-        vectors = self.mulan.embed_clips(waveform, lengths)
-        return vectors[:, None], torch.ones(len(vectors), dtype=torch.long, device=vectors.device)
+        return self.mulan.embed_clips(waveform, lengths)[:, None], None
 
 
 class NoContext(Context):
@@ -210,10 +213,13 @@ class NoContext(Context):
         self.n_layers, self.dim = 0, dim
 
     def forward(
-        self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
+        self,
+        frames: Float[Tensor, "clip frame dim"],
+        n_frames: Int[Tensor, " clip"] | None,
+        highest: int | None = None,
     ) -> HiddenStates:
         """One state: what came."""
-        return HiddenStates((frames,), n_frames)
+        return HiddenStates.of([exact(frames)], n_frames)
 
 
 class AudioTower(nn.Module):
@@ -227,19 +233,18 @@ class AudioTower(nn.Module):
         self.transformer = GatedTransformer(config.transformer)
         self.to_shared = nn.Linear(config.transformer.dim, dim)
 
-    def forward(
-        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> Float[Tensor, "clip dim"]:
+    def forward(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip dim"]:
         """One vector for each clip."""
-        hidden = self.encoder(waveform, lengths)
-        return self.above(hidden.states[self.layer], hidden.padding if lengths is not None else None)
+        hidden = self.encoder(waveform, lengths, layers=[self.layer])
+        return self.above(hidden.last, hidden.padding if lengths is not None else None)
 
     def above(
         self, states: Float[Tensor, "clip frame width"], padding: Bool[Tensor, "clip frame"] | None = None
     ) -> Float[Tensor, "clip dim"]:
         """One vector for each clip, of the encoder's hidden states."""
-        frames = self.transformer(self.projection(states), padding)
-        return F.normalize(self.to_shared(mean_over(frames, padding)).float(), dim=-1)
+        with as_weights_are(self):
+            frames = self.transformer(self.projection(states), padding)
+            return F.normalize(exact(self.to_shared(mean_over(frames, padding))), dim=-1)
 
 
 class TextTower(nn.Module):
@@ -297,8 +302,9 @@ class TextTower(nn.Module):
         self, states: Float[Tensor, "text token width"], padding: Bool[Tensor, "text token"]
     ) -> Float[Tensor, "text dim"]:
         """One vector for each text, of what the language model says."""
-        tokens = self.transformer(self.projection(states), padding)
-        return F.normalize(self.to_shared(mean_over(tokens, padding)).float(), dim=-1)
+        with as_weights_are(self):
+            tokens = self.transformer(self.projection(states), padding)
+            return F.normalize(exact(self.to_shared(mean_over(tokens, padding))), dim=-1)
 
     def _apply(self, *args: Any, **kwargs: Any) -> "TextTower":
         """A language model that is no part of this module moves to other devices with it all the same."""

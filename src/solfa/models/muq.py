@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Literal, TypeVar
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -49,14 +48,10 @@ class MelFrontend(Frontend):
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
-        """Frames, and how many of each clip hold audio."""
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None]:
+        """Frames, and how many of each clip hold audio; None: all of them."""
         mel = self.log_mel(waveform, lengths)
-        if lengths is None:
-            n_frames = torch.full((len(mel),), mel.shape[1], device=mel.device)
-        else:
-            n_frames = self.log_mel.n_frames(lengths.to(mel.device))
-        return self.stem(mel, n_frames)
+        return self.stem(mel, None if lengths is None else self.log_mel.n_frames(lengths.to(mel.device)))
 
 
 class MuQ(AudioEncoder):

@@ -12,6 +12,7 @@ from solfa.config import Bins, Config, Hertz, Hop, Layers, Width, Window
 from solfa.features.filtered_power import FilteredPower
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend, padding_mask
+from solfa.models.layers.normalization import BatchNorm
 from solfa.models.mulan import NoContext
 
 T = TypeVar("T", int, Tensor)
@@ -74,7 +75,7 @@ class MusiCNN(nn.Module):
     def __init__(self, config: MusiCNNConfig, tags: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.config, self.tag_names = config, tags
-        self.norm = nn.BatchNorm2d(1, NORM_EPS)
+        self.norm = BatchNorm(1, NORM_EPS)
         self.timbral = nn.ModuleList(
             _NormalisedConv(nn.Conv2d(1, config.n_timbral, (config.timbral_frames, n)))
             for n in config.timbral_mels
@@ -86,9 +87,9 @@ class MusiCNN(nn.Module):
         self.middle = nn.ModuleList(
             _NormalisedConv(nn.Conv1d(n, config.n_middle, config.middle_frames)) for n in widths
         )
-        self.pooled_norm = nn.BatchNorm1d(2 * config.dim, NORM_EPS)
+        self.pooled_norm = BatchNorm(2 * config.dim, NORM_EPS)
         self.penultimate = nn.Linear(2 * config.dim, config.penultimate_dim)
-        self.penultimate_norm = nn.BatchNorm1d(config.penultimate_dim, NORM_EPS)
+        self.penultimate_norm = BatchNorm(config.penultimate_dim, NORM_EPS)
         self.to_tags = nn.Linear(config.penultimate_dim, config.n_tags)
 
     def frames(
@@ -124,8 +125,7 @@ class _NormalisedConv(nn.Module):
         n_frames = conv.kernel_size[0]
         other_axes = [0, 0] * (len(conv.kernel_size) - 1)
         self.padding = [*other_axes, (n_frames - 1) // 2, n_frames // 2]
-        norm = nn.BatchNorm1d if isinstance(conv, nn.Conv1d) else nn.BatchNorm2d
-        self.norm = norm(conv.out_channels, NORM_EPS)
+        self.norm = BatchNorm(conv.out_channels, NORM_EPS)
 
     def forward(self, frames: Tensor) -> Tensor:
         return self.norm(self.conv(nn.functional.pad(frames, self.padding)).relu())
@@ -172,28 +172,30 @@ class PatchFrontend(Frontend):
 
     def forward(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"]]:
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None]:
         """Frames, and how many of each clip are patches of it."""
-        lengths = _lengths(waveform) if lengths is None else lengths
-        n_patches = self.n_frames(lengths)
         states = self.network(self.patches(waveform, lengths))
-        is_patch = ~padding_mask(n_patches, int(n_patches.max()))
-        dim = states.pooled.shape[1] + states.penultimate.shape[1]
-        frames = waveform.new_zeros(*is_patch.shape, dim)
-        frames[is_patch] = torch.cat([states.pooled, states.penultimate], 1)
-        return frames, n_patches
+        n_most = self.n_frames(waveform.shape[1])
+        frames = torch.cat([states.pooled, states.penultimate], 1).unflatten(0, (waveform.shape[0], n_most))
+        if lengths is None:
+            return frames, None
+        n_patches = self.n_frames(lengths)
+        return frames.masked_fill(padding_mask(n_patches, n_most)[..., None], 0), n_patches
 
     def patches(
-        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"]
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
     ) -> Float[Tensor, "patch frame mel"]:
-        """The patches of all clips, one after the other."""
-        n_patches, n_mel = self.n_frames(lengths), self.mel.n_frames(lengths)
-        is_patch = ~padding_mask(n_patches, int(n_patches.max()))
-        starts = torch.arange(is_patch.shape[1], device=waveform.device) * self.patch_frames
-        places = starts[:, None] + torch.arange(self.patch_frames, device=waveform.device)
-        places = places[None] % n_mel[:, None, None]  # a clip shorter than a patch begins again
-        clips = torch.arange(len(waveform), device=waveform.device)[:, None, None]
-        return self.mel(waveform, lengths)[clips, places][is_patch]
+        """The patches of all clips, one after the other; those beyond a clip's end have no meaning."""
+        log_mel = self.mel(waveform, lengths)
+        n_mel: int | Tensor = log_mel.shape[1]
+        if lengths is not None:
+            n_mel = self.mel.n_frames(lengths)[:, None]
+        n_patches = self.n_frames(waveform.shape[1])
+        # A clip shorter than a patch begins again.
+        places = torch.arange(n_patches * self.patch_frames, device=waveform.device)[None] % n_mel
+        clips = torch.arange(waveform.shape[0], device=waveform.device)[:, None]
+        found = log_mel[clips, places.expand(waveform.shape[0], -1)]
+        return found.unflatten(1, (n_patches, self.patch_frames)).flatten(0, 1)
 
 
 class FrameFrontend(Frontend):

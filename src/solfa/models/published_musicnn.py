@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from solfa.features.exact import InFloat32
 from solfa.models.loading import ModelError
 from solfa.models.musicnn import MusiCNN, MusiCNNConfig
 from solfa.models.tensorflow_checkpoint import TensorFlowCheckpointError, read_tensorflow_checkpoint
@@ -57,7 +58,8 @@ def load_musicnn(weights: str, place: Path | None = None) -> MusiCNN:
         raise ModelError(
             f"{place or CACHE} holds no whole {weights} ({error}). Fetch it anew: {COMMAND} FOLDER"
         ) from None
-    model = MusiCNN(config, _tags(read(TAGS), weights))
+    with InFloat32():
+        model = MusiCNN(config, _tags(read(TAGS), weights))
     renamed = musicnn_weights(values)
     renamed |= {name: w for name, w in model.state_dict().items() if name.endswith("num_batches_tracked")}
     try:

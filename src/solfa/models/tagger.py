@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, LayerNumber, Positive, Seconds, Share, Width
+from solfa.features.exact import exact
 from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, HiddenStates
+from solfa.models.input import Lengths, Waveform
+from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
 
 SEPARATOR = ";"  # between several labels in one text
@@ -89,7 +92,7 @@ class LabelHead(nn.Module):
 
     def pool(self, hidden: HiddenStates) -> Float[Tensor, "clip layer dim"]:
         """Mean over the frames that hold audio, of the layers that are read; frames without are zero."""
-        sums = torch.stack([hidden.states[layer].float().sum(1) for layer in self.layers], dim=1)
+        sums = torch.stack([exact(hidden.states[layer]).sum(1) for layer in self.layers], dim=1)
         return sums / hidden.n_frames.to(sums.device).clamp(min=1)[:, None, None]
 
     @torch.no_grad()
@@ -107,7 +110,7 @@ class LabelHead(nn.Module):
         """Logits; of numbers, how many deviations they are from their mean."""
         scaled = (self.pool(hidden) - self.mean) / self.deviation
         mixed = scaled[:, 0] if self.mix is None else torch.einsum("l,cld->cd", self.mix.softmax(0), scaled)
-        return self.out(self.dropout(self.hidden(mixed).relu())).float()
+        return exact(self.out(self.dropout(self.hidden(mixed).relu())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,20 +138,22 @@ class Tagger(AudioEncoder):
         """Names, in the order of the answers."""
         return self.config.labels.names
 
-    def logits(
-        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> Float[Tensor, "clip label"]:
-        """What the head says of clips, before it is made probabilities."""
-        return self.head(self(waveform, lengths))
+    @property
+    def _stated_layer(self) -> int:
+        return self.config.encoder.default_layer
+
+    def logits(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip label"]:
+        """What the head says of clips, before it is made probabilities; arguments as for a call."""
+        hidden = self(waveform, lengths)
+        with as_weights_are(self):
+            return self.head(hidden)
 
     @torch.no_grad()
-    def predict(
-        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
-    ) -> Float[Tensor, "clip label"]:
+    def predict(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip label"]:
         """How probable each label is for each clip: classes sum to 1, tags stand alone; or the numbers.
 
         Args:
-            waveform: mono, in [-1, 1], at ``sample_rate``; best as long as the clips it learned from.
+            waveform: as for a call; best as long as the clips it learned from.
             lengths: samples of audio in each clip, as for the hidden states.
         """
         logits, labels = self.logits(waveform, lengths), self.config.labels

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 log = logging.getLogger(__name__)
+
+# Of one thread at a time: a tokenizer is told how to cut before each call, and forgets it in the next.
+TOKENIZING = threading.Lock()
 
 SETTINGS = "config.json"
 VOCABULARIES = ("tokenizer.json", "sentencepiece.bpe.model", "vocab.txt")  # one of them is enough
@@ -83,14 +87,17 @@ class TextModel(nn.Module):
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, as many as the model can read."""
-        rows = self.tokenizer(list(texts))["input_ids"]
+        with TOKENIZING:
+            rows = self.tokenizer(list(texts))["input_ids"]
         too_long = [n for n, row in enumerate(rows) if len(row) > self.most_tokens]
         for n in too_long:
             log.warning(
                 "A text of %d tokens is cut to the %d that the language model can read: '%.60s ...'",
                 len(rows[n]), self.most_tokens, texts[n],
             )  # fmt: skip
-            [rows[n]] = self.tokenizer([texts[n]], truncation=True, max_length=self.most_tokens)["input_ids"]
+            with TOKENIZING:
+                cut = self.tokenizer([texts[n]], truncation=True, max_length=self.most_tokens)
+            [rows[n]] = cut["input_ids"]
         return rows
 
     def _read(
@@ -169,4 +176,4 @@ def _read(folder: Path, has_weights: bool) -> tuple[Any, nn.Module]:
     if has_weights:
         disable_progress_bar()  # of its own, for a second of work
         return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True).float().eval()
-    return tokenizer, AutoModel.from_config(config).eval()
+    return tokenizer, AutoModel.from_config(config).float().eval()

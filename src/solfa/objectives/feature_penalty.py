@@ -38,7 +38,7 @@ class FeaturePenalty:
 
     def __call__(
         self, waveform: Float[Tensor, "clip sample"]
-    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"], Float[Tensor, " clip"]]:
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None, Float[Tensor, " clip"]]:
         """Frames and their counts as the frontend gives them, and the penalty of each clip."""
         penalties = []
 

@@ -138,7 +138,7 @@ class MaskedPrediction(Objective):
         self, waveform: Float[Tensor, "clip sample"], mask: Bool[Tensor, "clip frame"]
     ) -> tuple[Float[Tensor, "clip longer dim"], Float[Tensor, " clip"] | None]:
         """Last hidden states, and the feature penalty of each clip if there is one."""
-        check_waveform(waveform, None)
+        check_waveform(waveform, None, is_training=self.training)
         waveform, penalties = waveform.float(), None
         if self.feature_penalty:
             frames, n_frames, penalties = self.feature_penalty(waveform)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from solfa.config import Config, CountFromZero, Hertz, Hop, Width
 from solfa.embedding.space import Pool
 from solfa.features import MFCC, Chroma, ChromaConfig, LogMel, LogMelConfig, MFCCConfig
+from solfa.features.exact import InFloat32
 from solfa.features.neighbours import with_neighbours
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder, ClipEncoder, EncoderConfig, ModelError, build_encoder, load_encoder
@@ -99,10 +100,12 @@ def load_baseline(name: str, device: str | torch.device = "cpu") -> Baseline | A
     """
     kind, _, rest = name.partition(":")
     if name in FIXED:
-        return FIXED[name](device)
+        with InFloat32():
+            return FIXED[name](device)
     if kind in MUSICNN:
         network = load_musicnn(MUSICNN[kind], Path(rest).expanduser() if rest else None).to(device)
-        clips, frames = (MusiCNNEncoder(part(network)).eval() for part in (PatchFrontend, FrameFrontend))
+        with InFloat32():
+            clips, frames = (MusiCNNEncoder(part(network)).eval() for part in (PatchFrontend, FrameFrontend))
         return Baseline(clips.to(device), frames.to(device))
     if kind == UNTRAINED and rest:
         return untrained(load_encoder(rest, device)).to(device)
@@ -121,7 +124,7 @@ def untrained(encoder: AudioEncoder) -> AudioEncoder:
     if isinstance(encoder, ClipEncoder):
         raise ModelError("A music-text model has no untrained version. Name an encoder: untrained:MODEL.")
     config: EncoderConfig = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), InFloat32():
         torch.manual_seed(UNTRAINED_SEED)
         return build_encoder(config).eval().requires_grad_(False)
 
@@ -179,17 +182,17 @@ class RandomFrontend(Frontend):
         """Frames, and how many of each clip hold audio."""
         lengths = _all_lengths(waveform) if lengths is None else lengths
         n_frames = self.n_frames(lengths)
-        if int(n_frames.min()) < 1:
+        if len(n_frames) and int(n_frames.min()) < 1:
             raise ValueError(f"A clip needs {self.grid.hop_length} samples for a frame. Leave it out.")
-        noise = torch.zeros(len(waveform), self.n_frames(waveform.shape[1]), self.dim)
+        noise = torch.zeros(len(waveform), self.n_frames(waveform.shape[1]), self.dim, dtype=torch.float32)
         for row, clip, length, n in zip(noise, waveform, lengths.tolist(), n_frames.tolist(), strict=True):
             row[:n] = self._noise(clip[:length], n)
         return noise.to(waveform.device), n_frames
 
     def _noise(self, clip: Float[Tensor, " sample"], n_frames: int) -> Float[Tensor, "frame dim"]:
-        digest = hashlib.sha256(clip.cpu().contiguous().numpy().tobytes()).digest()
+        digest = hashlib.sha256(clip.detach().float().cpu().contiguous().numpy().tobytes()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-        return torch.randn(n_frames, self.dim, generator=generator)
+        return torch.randn(n_frames, self.dim, generator=generator, dtype=torch.float32)
 
 
 def _log_mel(device: str | torch.device) -> Baseline:

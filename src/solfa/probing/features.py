@@ -21,8 +21,8 @@ from torch import Tensor
 from solfa.config import load_config, to_dict
 from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
+from solfa.embedding.options import check_is_ready
 from solfa.embedding.space import Pool
-from solfa.embedding.vectors import check_is_ready
 from solfa.files import PARTIAL, write_array
 from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Layers, Positive, Share, Width
+from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.normalization import BatchNorm, LayerNorm
@@ -47,19 +48,22 @@ class Conformer(Context):
         self.norm = LayerNorm(config.dim, config.norm_eps)
 
     def forward(
-        self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
+        self,
+        frames: Float[Tensor, "clip frame dim"],
+        n_frames: Int[Tensor, " clip"] | None,
+        highest: int | None = None,
     ) -> HiddenStates:
         """Hidden states; frames beyond a clip's end are neither seen nor given."""
-        padding = padding_mask(n_frames, frames.shape[1])
-        gap = padding if bool(padding.any()) else None
+        gap = None if n_frames is None else padding_mask(n_frames, frames.shape[1])
         head_dim = self.config.dim // self.config.n_heads
-        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, frames.device)
         # What layers add to stays float32 under any autocast: half precision would round it each time.
-        states = [self.dropout(_without(frames.float(), gap))]
-        for layer in self.layers:
+        states = [self.dropout(_without(exact(frames), gap))]
+        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, states[0])
+        for layer in self.layers[:highest]:
             states.append(_without(layer(states[-1], rotation, gap), gap))
-        states[-1] = _without(self.norm(states[-1]), gap)
-        return HiddenStates(tuple(states), n_frames)
+        if len(states) > self.n_layers:
+            states[-1] = _without(self.norm(states[-1]), gap)
+        return HiddenStates.of(states, n_frames)
 
 
 class ConformerLayer(nn.Module):
@@ -175,18 +179,18 @@ class ConvolutionModule(nn.Module):
         return rearrange(along_time, "clip dim 1 frame -> clip frame dim")
 
 
-def rotary_angles(
-    n_frames: int, head_dim: int, base: float, device: torch.device
-) -> Float[Tensor, "2 frame half"]:
-    """Cosine and sine of frame times frequency."""
-    frequency = rotary_frequencies(head_dim, base, device)
-    angle = torch.outer(torch.arange(n_frames, device=device, dtype=torch.float32), frequency)
+def rotary_angles(n_frames: int, head_dim: int, base: float, like: Tensor) -> Float[Tensor, "2 frame half"]:
+    """Cosine and sine of frame times frequency, of the type and on the device of ``like``."""
+    frequency = rotary_frequencies(head_dim, base, like.device, like.dtype)
+    angle = torch.outer(torch.arange(n_frames, device=like.device, dtype=like.dtype), frequency)
     return torch.stack([angle.cos(), angle.sin()])
 
 
-def rotary_frequencies(head_dim: int, base: float, device: torch.device) -> Float[Tensor, " half"]:
+def rotary_frequencies(
+    head_dim: int, base: float, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, " half"]:
     """Radians from a frame to the next, falling from 1 towards ``1 / base``."""
-    return 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=torch.float32) / head_dim)
+    return 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=dtype) / head_dim)
 
 
 def rotate(

@@ -47,8 +47,8 @@ class ConvStem(nn.Module):
         self.projection = nn.Linear(config.n_channels * n_bins, dim)
 
     def forward(
-        self, mel: Float[Tensor, "clip frame mel"], n_frames: Int[Tensor, " clip"]
-    ) -> tuple[Float[Tensor, "clip shorter dim"], Int[Tensor, " clip"]]:
+        self, mel: Float[Tensor, "clip frame mel"], n_frames: Int[Tensor, " clip"] | None
+    ) -> tuple[Float[Tensor, "clip shorter dim"], Int[Tensor, " clip"] | None]:
         """Frames, and how many of each clip hold audio; what lies beyond a clip's end stays zero."""
         image = rearrange(mel, "clip frame mel -> clip 1 mel frame")
         image = _silence_padding(image, n_frames)
@@ -73,10 +73,10 @@ class ResidualBlock(nn.Module):
         self.norm_skip = BatchNorm(n_out)
 
     def forward(
-        self, image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"]
-    ) -> tuple[Float[Tensor, "clip channel_out bin_out frame_out"], Int[Tensor, " clip"]]:
+        self, image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"] | None
+    ) -> tuple[Float[Tensor, "clip channel_out bin_out frame_out"], Int[Tensor, " clip"] | None]:
         """The image halved, and its valid lengths."""
-        n_frames = -(-n_frames // self.time_stride)
+        n_frames = None if n_frames is None else -(-n_frames // self.time_stride)
         if self._can_be_filtered(image):
             return self._filtered(image, n_frames), n_frames
         hidden = F.relu(self.norm_in(self.conv_in(image)))
@@ -94,7 +94,7 @@ class ResidualBlock(nn.Module):
         )
 
     def _filtered(
-        self, image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"]
+        self, image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"] | None
     ) -> Float[Tensor, "clip channel_out bin_out frame_out"]:
         """As ``forward``: norms folded into the convolutions, ``conv_out`` by minimal filtering."""
         hidden = F.relu_(_halved(image, self.conv_in, self.norm_in))
@@ -122,9 +122,9 @@ def _halved(
 
 
 def _silence_padding(
-    image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"]
+    image: Float[Tensor, "clip channel bin frame"], n_frames: Int[Tensor, " clip"] | None
 ) -> Float[Tensor, "clip channel bin frame"]:
     """Zero beyond each clip's end: what a convolution sees there when the clip is alone."""
-    if bool((n_frames >= image.shape[-1]).all()):
+    if n_frames is None:
         return image
     return image.masked_fill(padding_mask(n_frames, image.shape[-1])[:, None, None], 0)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, LayersFromZero, Share, Width
+from solfa.features.exact import exact
 from solfa.models.layers.normalization import LayerNorm
 
 SCALE = 8.0  # of the cosine between query and key
@@ -93,8 +94,8 @@ class CosineAttention(nn.Module):
             rearrange(y, "clip frame (head part) -> clip head frame part", head=self.n_heads)
             for y in (self.query(x), *self.key_value(x).chunk(2, dim=-1))
         )
-        query = F.normalize(query.float(), dim=-1) * self.query_scale
-        key = F.normalize(key.float(), dim=-1) * self.key_scale
+        query = F.normalize(exact(query), dim=-1) * self.query_scale
+        key = F.normalize(exact(key), dim=-1) * self.key_scale
         audible = None if padding is None else ~padding[:, None, None, :]
         p = self.dropout_share if self.training else 0.0
         attended = F.scaled_dot_product_attention(

@@ -8,9 +8,15 @@ from solfa.models.layers.normalization import BatchNorm
 
 
 def is_plain_inference(layer: nn.Module, x: Tensor) -> bool:
-    """Whether ``layer`` only answers, in float32 and on a CPU: eval mode, no gradients, no autocast."""
+    """Whether ``layer`` only answers, in float32 and on a CPU: eval mode, no gradients, no autocast.
+
+    Programs that are traced or transformed (vmap, jacrev, forward gradients) cannot follow what is written
+    into views, and take the plain way.
+    """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and not any(part.training for part in layer.modules())

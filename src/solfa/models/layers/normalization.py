@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
+from solfa.features.exact import HALVES, exact, unrounded
 
 
 class LayerNorm(nn.LayerNorm):
@@ -16,8 +17,8 @@ class LayerNorm(nn.LayerNorm):
 
     def forward(self, input: Float[Tensor, "*axis dim"]) -> Float[Tensor, "*axis dim"]:
         """Normalised input."""
-        bias = None if self.bias is None else self.bias.float()
-        return F.layer_norm(input.float(), self.normalized_shape, self.weight.float(), bias, self.eps)
+        bias = None if self.bias is None else exact(self.bias)
+        return F.layer_norm(exact(input), self.normalized_shape, exact(self.weight), bias, self.eps)
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -33,10 +34,22 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalised input, in its own type."""
-        with torch.autocast(input.device.type, enabled=False):
-            if self.training and distributed.world_size() > 1:
-                return self._normalize_over_ranks(input.float()).to(input.dtype)
-            return super().forward(input.float()).to(input.dtype)
+        with unrounded(input.device):
+            if not self.training:
+                return self._normalize_as_known(exact(input)).to(input.dtype)
+            if self.weight.dtype in HALVES:
+                raise ValueError(
+                    f"The weights are {self.weight.dtype}, in which statistics of batches cannot be learned. "
+                    "Train in float32: load the model again, and compute under torch.autocast."
+                )
+            if distributed.world_size() > 1:
+                return self._normalize_over_ranks(exact(input)).to(input.dtype)
+            return super().forward(exact(input)).to(input.dtype)
+
+    def _normalize_as_known(self, input: Tensor) -> Tensor:
+        assert self.running_mean is not None and self.running_var is not None
+        mean, variance = exact(self.running_mean), exact(self.running_var)
+        return F.batch_norm(input, mean, variance, exact(self.weight), exact(self.bias), eps=self.eps)
 
     def _normalize_over_ranks(self, input: Tensor) -> Tensor:
         assert self.running_mean is not None and self.running_var is not None

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, Layers, Positive, Share, Width
+from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.normalization import LayerNorm
 
@@ -65,22 +66,24 @@ class Transformer(Context):
         self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(config.n_layers))
 
     def forward(
-        self, frames: Float[Tensor, "clip frame dim"], n_frames: Int[Tensor, " clip"]
+        self,
+        frames: Float[Tensor, "clip frame dim"],
+        n_frames: Int[Tensor, " clip"] | None,
+        highest: int | None = None,
     ) -> HiddenStates:
         """Hidden states; frames beyond a clip's end are neither seen nor given."""
-        padding = padding_mask(n_frames, frames.shape[1])
-        gap = padding if bool(padding.any()) else None
+        gap = None if n_frames is None else padding_mask(n_frames, frames.shape[1])
         norm_is_last = self.config.norm == "before"
         # What layers add to stays float32 under any autocast: half precision would round it each time.
-        x = _without(frames.float(), gap)
+        x = _without(exact(frames), gap)
         x = x + self.positions(x)
         x = self.dropout(x if norm_is_last else self.norm(x))
         states = [_without(x, gap)]
-        for layer in self.layers:
+        for layer in self.layers[:highest]:
             states.append(_without(layer(states[-1], gap), gap))
-        if norm_is_last:
+        if norm_is_last and len(states) > self.n_layers:
             states[-1] = _without(self.norm(states[-1]), gap)
-        return HiddenStates(tuple(states), n_frames)
+        return HiddenStates.of(states, n_frames)
 
 
 class PositionalConvolution(nn.Module):
@@ -100,14 +103,13 @@ class PositionalConvolution(nn.Module):
 
     def forward(self, frames: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip frame dim"]:
         """To be added to the frames; beyond both ends the kernel finds zeros."""
-        kernel = self.direction * (self.length / self.direction.norm(dim=(0, 1), keepdim=True))
-        along_time = frames.transpose(1, 2).to(kernel.dtype)
+        direction = exact(self.direction)
+        kernel = direction * (exact(self.length) / direction.norm(dim=(0, 1), keepdim=True))
+        along_time, bias = frames.transpose(1, 2).to(kernel.dtype), exact(self.bias)
         # On processors with matrix units (AMX), oneDNN's bfloat16 convolution of groups of 8 channels gives
         # wrong numbers (seen with PyTorch 2.13), so on the CPU it stays in float32.
         with torch.autocast("cpu", enabled=False):
-            around = F.conv1d(
-                along_time, kernel, self.bias, padding=kernel.shape[2] // 2, groups=self.n_groups
-            )
+            around = F.conv1d(along_time, kernel, bias, padding=kernel.shape[2] // 2, groups=self.n_groups)
         return F.gelu(around[..., : frames.shape[1]]).transpose(1, 2)  # an even kernel gives one too many
 
 
@@ -208,7 +210,7 @@ def relaxed_attention(
     logits = (query / (relax * math.sqrt(query.shape[-1]))) @ key.transpose(2, 3)
     if audible is not None:
         logits = logits.masked_fill(~audible, -torch.inf)
-    logits = logits.float()
+    logits = exact(logits)
     return ((logits - logits.amax(-1, keepdim=True)) * relax).softmax(-1)
 
 

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Step, Width
+from solfa.features.exact import exact, unrounded
+from solfa.models.finite import values_of
 from solfa.models.layers.normalization import LayerNorm
 
 T = TypeVar("T", int, Tensor)
@@ -81,6 +83,8 @@ class WaveformConvolutions(nn.Module):
             waveform: mono.
             lengths: samples of audio in each clip, the rest being padding; all of them if omitted.
         """
+        if torch.compiler.is_compiling():  # a graph is of one shape, and a loop would fix how often it runs
+            return rearrange(self._frames(waveform, lengths), "clip channel frame -> clip frame channel")
         clips_at_once = max(1, SAMPLES_AT_ONCE // waveform.shape[1])
         waveforms = waveform.split(clips_at_once)
         n_samples = [None] * len(waveforms) if lengths is None else lengths.split(clips_at_once)
@@ -125,20 +129,37 @@ class TimeNorm(nn.Module):
         self, x: Float[Tensor, "clip channel step"], n_steps: Int[Tensor, " clip"] | None
     ) -> Float[Tensor, "clip channel step"]:
         """Normalised steps; zeros beyond a clip's end."""
-        longest = x.shape[2]
-        if n_steps is None or bool((n_steps >= longest).all()):
+        if n_steps is None:
+            return self._normalized(x)
+        numbers, longest = values_of(n_steps), x.shape[2]
+        if numbers is None:
+            return self._normalized_inside(x, n_steps)
+        if not numbers:
             return self._normalized(x)
         # Clip by clip, so that each clip's sums are the very ones that it has alone.
         clips = [
             F.pad(self._normalized(clip[None, :, :n]), (0, longest - n))
-            for clip, n in zip(x, n_steps.tolist(), strict=True)
+            for clip, n in zip(x, numbers, strict=True)
         ]
         return torch.cat(clips)
 
     def _normalized(self, x: Float[Tensor, "clip channel step"]) -> Float[Tensor, "clip channel step"]:
-        with torch.autocast(x.device.type, enabled=False):
-            normalized = F.group_norm(x.float(), x.shape[1], self.weight.float(), self.bias.float(), self.eps)
+        with unrounded(x.device):
+            normalized = F.group_norm(exact(x), x.shape[1], exact(self.weight), exact(self.bias), self.eps)
             return normalized.to(x.dtype)
+
+    def _normalized_inside(
+        self, x: Float[Tensor, "clip channel step"], n_steps: Int[Tensor, " clip"]
+    ) -> Float[Tensor, "clip channel step"]:
+        """The same for clips whose lengths nobody knows yet, as in a traced program."""
+        with unrounded(x.device):
+            n = n_steps[:, None, None]
+            inside = torch.arange(x.shape[2], device=x.device) < n
+            mean = exact(x).where(inside, 0).sum(2, keepdim=True) / n
+            centred = (exact(x) - mean).where(inside, 0)
+            scale = (centred.square().sum(2, keepdim=True) / n + self.eps).rsqrt()
+            normalized = centred * scale * exact(self.weight)[:, None] + exact(self.bias)[:, None]
+            return normalized.where(inside, 0).to(x.dtype)
 
 
 class ChannelNorm(LayerNorm):
