@@ -206,5 +206,16 @@ def test_a_child_may_lock_what_its_parent_has_let_go(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_takes_no_lock_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "")
     with pytest.raises(WriteError, match=r"\.lock could not be written"):
-        FolderLock(tmp_path / "not there")
+        FolderLock(tmp_path / "file" / "folder")
+
+
+def test_a_folder_that_was_made_for_nothing_goes_with_the_lock(tmp_path: Path) -> None:
+    with FolderLock(tmp_path / "a" / "b"):
+        assert names(tmp_path) == ["a", "a/b", "a/b/.lock"]
+    assert names(tmp_path) == []
+    (tmp_path / "there").mkdir()
+    with FolderLock(tmp_path / "there"), FolderLock(tmp_path / "filled"):
+        write_text(tmp_path / "filled" / "log", "x")
+    assert names(tmp_path) == ["filled", "filled/.lock", "filled/log", "there", "there/.lock"]

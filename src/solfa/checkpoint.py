@@ -11,7 +11,6 @@ whole, whatever killed the program and whenever. What a disk or a copy has chang
 which ``sha256sum -c`` checks too; folders that were written before there were sums are taken as they are.
 """
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,13 +23,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from solfa.config import Config, ConfigError, numbers
-from solfa.files import PARTIAL, flush, sha256, whole_file, write_text
+from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole_file, write_text
 from solfa.json_files import ContentError, read_json_object
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
-BEST, SUMS = "best.safetensors", "SHA256SUMS"
+BEST = "best.safetensors"
 Shape = tuple[int, ...]
-SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class CheckpointError(ValueError):
@@ -86,7 +84,7 @@ def save_best(run: Path, step: int, weights: Mapping[str, Tensor]) -> None:
             save_tensors(partial, weights, {"step": str(step)})
             sums = [(sha256(partial), BEST)]
             # Both are right until the file has its name: a kill leaves the old one or the new one.
-            before = sums_of(run) or [(sha256(run / BEST), BEST)] if (run / BEST).is_file() else []
+            before = read_sums(run) or [(sha256(run / BEST), BEST)] if (run / BEST).is_file() else []
             _write_sums(run, before + sums)
         _write_sums(run, sums)
     except OSError as error:
@@ -292,20 +290,13 @@ def check_sum(path: Path) -> None:
         CheckpointError: it has changed since it was written.
         OSError: it cannot be read.
     """
-    known = [sum_ for sum_, name in sums_of(path.parent) if name == path.name]
+    known = [sum_ for sum_, name in read_sums(path.parent) if name == path.name]
     if known and sha256(path) not in known:
         raise damaged(path, f"its SHA-256 is not the one in {SUMS}")
 
 
-def sums_of(folder: Path) -> list[tuple[str, str]]:
-    """The sums that a folder keeps, and the names of their files."""
-    path = folder / SUMS
-    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
-    return [(found[1], found[2]) for line in lines if (found := SUM_LINE.fullmatch(line))]
-
-
 def _write_sums(folder: Path, sums: list[tuple[str, str]]) -> None:
-    write_text(folder / SUMS, "".join(f"{sum_}  {name}\n" for sum_, name in sums))
+    write_text(folder / SUMS, "".join(sum_line(sum_, name) for sum_, name in sums))
 
 
 # --- which file ---------------------------------------------------------------------------------------------

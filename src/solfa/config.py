@@ -169,7 +169,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise ConfigError(f"'{text}' is not an assignment. Write it as key=value, for instance optim.lr=1e-4")
     try:
         return key.strip(), json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # numbers of thousands of digits, and lists in lists, besides texts
         return key.strip(), value
 
 

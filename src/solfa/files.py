@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import logging
 import os
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTIAL, LOCK = ".partial", ".lock"
+PARTIAL, LOCK, SUMS = ".partial", ".lock", "SHA256SUMS"
+SUM_LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 LONGEST_NAME = 40  # letters of a name that its unfinished copy repeats: names end at 255 bytes
 _numbers = itertools.count()
 
@@ -88,19 +90,31 @@ def _beside(path: Path, target: Path, is_inside: bool = False) -> Iterator[Path]
     name = f".{target.name[:LONGEST_NAME]}.{os.getpid()}-{next(_numbers)}{PARTIAL}"
     partial = target / name if is_inside else target.with_name(name)
     folder = partial.parent
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    made: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        made = _make_folder(folder)
         yield partial
         flush(folder)
     except BaseException as error:
         _remove(partial)
-        with suppress(OSError):  # somebody else may have put something there
-            for parent in made:
-                parent.rmdir()
+        _remove_folders(made)
         if isinstance(error, OSError) and not isinstance(error, WriteError) and _is_of(error, partial):
             raise WriteError(not_written(path, error)) from error
         raise
+
+
+def _make_folder(folder: Path) -> list[Path]:
+    """Make a folder; gives those that were not there, the inner ones first."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _remove_folders(made: list[Path]) -> None:
+    """Remove folders that were made, unless something is in them."""
+    with suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 def not_written(path: Path, error: BaseException) -> str:
@@ -167,6 +181,29 @@ def write_array(path: Path, array: "np.ndarray") -> None:
         file.write(array.data)  # and not by np.save, whose errors do not say what happened
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add to a file; on the disk when this returns, and not there in part when it fails.
+
+    Raises:
+        WriteError: the disk is full or does not take it.
+    """
+    content = memoryview(text.encode("utf-8", "surrogateescape"))
+    try:
+        # Without a buffer, which would try once more to write what did not fit when the file is closed.
+        with path.open("ab", buffering=0) as file:
+            before = os.fstat(file.fileno()).st_size
+            try:
+                while content:
+                    content = content[file.write(content) or 0 :]
+                os.fsync(file.fileno())
+            except OSError:
+                with suppress(OSError):  # else what comes next would be joined to half a line
+                    file.truncate(before)
+                raise
+    except OSError as error:
+        raise WriteError(not_written(path, error)) from error
+
+
 def flush(path: Path) -> None:
     """Force a file, or the list of a folder's files, onto the disk."""
     is_folder = path.is_dir()
@@ -184,6 +221,18 @@ def flush(path: Path) -> None:
             raise
 
 
+def read_sums(folder: Path) -> list[tuple[str, str]]:
+    """The SHA-256 sums that a folder keeps of files, and their names; in the form of ``sha256sum``."""
+    path = folder / SUMS
+    lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
+    return [(found[1], found[2]) for line in lines if (found := SUM_LINE.fullmatch(line))]
+
+
+def sum_line(sum_: str, name: str) -> str:
+    """A line of what ``read_sums`` reads."""
+    return f"{sum_}  {name}\n"
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -196,6 +245,7 @@ def sha256(path: Path) -> str:
 class FolderLock:
     """Keeps everybody else from writing to a folder, until it is closed or this process ends in whatever way.
 
+    The folder is made if it is not there; if nothing else comes to be in it, it goes again with the lock.
     Processes that this one forks do not hold the lock: they may outlive it by some seconds.
 
     Raises:
@@ -210,13 +260,16 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.key = (os.getpid(), self.folder)
+        self.made: list[Path] = []
         with self.guard:
             # Asked before the file is opened: closing it again would let go of the lock that is held.
             if self.key in self.held:
                 raise BlockingIOError(_in_use(folder))
             try:
+                self.made = _make_folder(self.folder)
                 self.file = (folder / LOCK).open("ab")
             except OSError as error:
+                _remove_folders(self.made)
                 raise WriteError(not_written(folder / LOCK, error)) from error
             try:
                 _lock(self.file)
@@ -228,8 +281,16 @@ class FolderLock:
     def close(self) -> None:
         """Let others write."""
         with self.guard:
+            if self.made and os.getpid() == self.key[0]:
+                self._take_back()
             self.file.close()
             self.held.discard(self.key)
+
+    def _take_back(self) -> None:
+        with suppress(OSError):
+            if [path.name for path in self.folder.iterdir()] == [LOCK]:
+                (self.folder / LOCK).unlink()
+                _remove_folders(self.made)
 
     def __enter__(self) -> "FolderLock":
         return self

@@ -5,13 +5,12 @@ numbers of thousands of digits and lists in lists without end are errors like an
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from solfa.files import whole_file, write_text
+from solfa.files import append_text, whole_file, write_text
 
 LARGEST = 2**28  # bytes: what is larger describes nothing, and would only fill the memory
 DEEPEST = 100  # lists and objects in each other
@@ -37,21 +36,13 @@ def write_json_lines(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def append_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add JSON lines to a file; on the disk when this returns, and not there in part when it fails."""
-    if not rows:
-        return
-    content = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode("ascii"))
-    # Without a buffer, which would try once more to write what did not fit when the file is closed.
-    with path.open("ab", buffering=0) as file:
-        before = os.fstat(file.fileno()).st_size
-        try:
-            while content:
-                content = content[file.write(content) or 0 :]
-            os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):  # else what comes next would be joined to half a line
-                file.truncate(before)
-            raise
+    """Add JSON lines to a file; on the disk when this returns, and not there in part when it fails.
+
+    Raises:
+        WriteError: the disk is full or does not take them.
+    """
+    if rows:
+        append_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> Any:

@@ -128,7 +128,7 @@ def read_labels(path: Path) -> dict[str, dict[str, Any]]:
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         return {row["content_hash"]: row for row in rows}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise ManifestError(
             f"{path} holds no labels of rendered music ({type(error).__name__}: {error}). Render it again."
         ) from None

@@ -23,6 +23,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
     "tags": dict,
     "decoder": str,
 }
+LONGEST = 1e9  # seconds
 LABEL = "label"  # the tag of a track that fine-tuning learns
 CURE = "Correct or delete this line, or write the manifest again with: solfa data prepare MUSIC --out {path}"
 
@@ -189,15 +190,22 @@ def _read_line(line: str, path: Path, number: int) -> Track:
         values = json.loads(line)
     except json.JSONDecodeError as error:
         raise _broken(path, number, f"is not valid JSON ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError):
+        raise _broken(path, number, "is not valid JSON (numbers or lists without end)") from None
     if not isinstance(values, dict):
         raise _broken(path, number, "is not a JSON object")
     for name, kind in FIELDS.items():
         if name not in values:
             raise _broken(path, number, f"has no '{name}'")
         if not isinstance(values[name], kind) or isinstance(values[name], bool):
-            raise _broken(path, number, f"has a '{name}' of the wrong type: {values[name]!r}")
-    if not (0 < values["seconds"] < math.inf) or values["sample_rate"] < 1 or values["channels"] < 1:
+            raise _broken(path, number, f"has a '{name}' of the wrong type: {values[name]!r:.50}")
+    if not (0 < values["seconds"] < LONGEST) or values["sample_rate"] < 1 or values["channels"] < 1:
         raise _broken(path, number, "has a length, a sample rate or a channel count that is not positive")
+    if "\0" in values["path"]:
+        raise _broken(path, number, "has a path that no file can have")
+    start = values.get("start_seconds", 0.0)
+    if isinstance(start, bool) or not isinstance(start, int | float) or not 0 <= start < LONGEST:
+        raise _broken(path, number, f"has a 'start_seconds' that is no time: {start!r:.50}")
     return Track(
         path=absolute(path.parent) / values["path"],
         seconds=float(values["seconds"]),
@@ -206,7 +214,7 @@ def _read_line(line: str, path: Path, number: int) -> Track:
         content_hash=values["content_hash"],
         tags={str(name): str(value) for name, value in values["tags"].items()},
         decoder=values["decoder"],
-        start_seconds=float(values.get("start_seconds", 0.0)),
+        start_seconds=float(start),
         captions=_captions(values, path, number),
     )
 

@@ -1,11 +1,13 @@
 """Frames made beforehand: an array for each track, a row for each frame, mapped from the disk.
 
     DIR/codes.json         codes, and what they are: DIR/frames/HASH.npy is int16 (frame codebook)
+    DIR/SHA256SUMS         of these arrays
     DIR/store.json         hidden states, as solfa embed --frames keeps them: float32 (frame layer dim)
 
 HASH is the content of the track's file. An array has its name only once it is whole.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,12 @@ from torch import Tensor
 
 from solfa.config import Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
-from solfa.files import PARTIAL, write_array
+from solfa.files import PARTIAL, SUMS, append_text, read_sums, sha256, sum_line, write_array
 from solfa.frames import FrameGrid
-from solfa.json_files import ContentError, read_json_object, write_json
+from solfa.json_files import ContentError, mend_lines, read_json_object, write_json
 
 CODES, STORE, FRAMES = "codes.json", "store.json", "frames"
+IS_NAME = re.compile(r"[^/\\\0]+")
 LARGEST_CODEBOOK = 2**15  # entries that int16 can name
 LABEL = "solfa data label {manifest} --target RUN --out {folder}"
 EMBED = "solfa embed {manifest} --model RUN --layer LAYER --frames --out {folder}"
@@ -50,15 +53,28 @@ class ClipStates:
 
 
 class StoredFrames:
-    """The arrays of a folder. ``command`` makes them."""
+    """The arrays of a folder. ``command`` makes them.
+
+    Args:
+        folder: of the arrays.
+        grid: where their frames lie.
+        row_shape: of each frame.
+        dtype: of its numbers.
+    """
 
     command: str
 
-    def __init__(self, folder: Path, grid: FrameGrid) -> None:
-        self.folder, self.grid = folder, grid
+    def __init__(self, folder: Path, grid: FrameGrid, row_shape: tuple[int | None, ...], dtype: str) -> None:
+        self.folder, self.grid, self.row_shape, self.dtype = folder, grid, row_shape, dtype
 
     def path(self, content_hash: str) -> Path:
-        """Where the array of a track is, or will be."""
+        """Where the array of a track is, or will be.
+
+        Raises:
+            StoredFramesError: a manifest states a content that would name a file elsewhere.
+        """
+        if not IS_NAME.fullmatch(content_hash):
+            raise StoredFramesError(f"{content_hash!r:.80} is no content_hash. Prepare the manifest again.")
         return self.folder / FRAMES / f"{content_hash}.npy"
 
     def require(self, tracks: Sequence[Track]) -> None:
@@ -94,12 +110,20 @@ class StoredFrames:
                 f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
             )
         try:
-            return np.load(path, mmap_mode="r")
-        except ValueError as error:
-            raise StoredFramesError(
-                f"{path} is damaged ({error}). Remove it and make it again with: "
-                f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
-            ) from None
+            array = np.load(path, mmap_mode="r")
+        except (ValueError, EOFError) as error:
+            raise self.damaged(path, str(error)) from None
+        fits = all(wanted in (None, n) for wanted, n in zip(self.row_shape, array.shape[1:], strict=False))
+        if array.dtype != self.dtype or array.ndim != 1 + len(self.row_shape) or not fits:
+            raise self.damaged(path, f"it holds {array.dtype} {array.shape}")
+        return array
+
+    def damaged(self, path: Path, why: str) -> StoredFramesError:
+        """The error of an array that is there and of no use."""
+        return StoredFramesError(
+            f"{path} is damaged ({why}). Remove it and make it again with: "
+            f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +160,8 @@ class StoredCodeFrames(StoredFrames):
                 f"{LABEL.format(manifest='MANIFEST', folder=folder)}"
             )
         self.description = load_config(CodesDescription, folder / CODES)
-        super().__init__(folder, self.description.grid)
+        super().__init__(folder, self.description.grid, (self.description.n_codebooks,), "int16")
+        self._sums = {Path(name).stem: sum_ for sum_, name in read_sums(folder)}
 
     @classmethod
     def begin(cls, folder: Path, description: CodesDescription) -> "StoredCodeFrames":
@@ -150,11 +175,12 @@ class StoredCodeFrames(StoredFrames):
                 f"Codes are stored in 16 bits, which name {LARGEST_CODEBOOK} entries, not "
                 f"{description.codebook_size}. Use smaller codebooks, and more of them."
             )
-        (folder / FRAMES).mkdir(parents=True, exist_ok=True)
-        for leftover in (folder / FRAMES).glob(f"*{PARTIAL}"):
-            leftover.unlink()
         if not (folder / CODES).exists():
             write_json(folder / CODES, to_dict(description))
+        (folder / FRAMES).mkdir(exist_ok=True)
+        for leftover in (folder / FRAMES).glob(f"*{PARTIAL}"):
+            leftover.unlink()
+        mend_lines(folder / SUMS)
         codes = cls(folder)
         before = codes.description
         if (before.target_id, before.source) != (description.target_id, description.source):
@@ -165,8 +191,32 @@ class StoredCodeFrames(StoredFrames):
         return codes
 
     def write(self, content_hash: str, codes: Int[np.ndarray, "frame codebook"]) -> None:
-        """Store the codes of a track, whole or not at all."""
-        write_array(self.path(content_hash), codes.astype(np.int16))
+        """Store the codes of a track, whole or not at all.
+
+        Raises:
+            WriteError: the disk is full or does not take them.
+        """
+        path = self.path(content_hash)
+        write_array(path, codes.astype(np.int16))
+        self._sums[content_hash] = sha256(path)
+        append_text(self.folder / SUMS, sum_line(self._sums[content_hash], f"{FRAMES}/{path.name}"))
+
+    def rows(self, content_hash: str, start: int, stop: int) -> Int[np.ndarray, "frame codebook"]:
+        """As of every such folder; codes that the codebooks do not have are refused."""
+        rows = super().rows(content_hash, start, stop)
+        if rows.size and not 0 <= rows.min() <= rows.max() < self.description.codebook_size:
+            raise self.damaged(self.path(content_hash), "it holds codes that no codebook has")
+        return rows
+
+    def _array(self, content_hash: str) -> Int[np.ndarray, "frame codebook"]:
+        """The codes of a track; read whole, and compared with their sum, when they are asked for first."""
+        array = super()._array(content_hash)
+        # A track that was stored before there were sums has none, and is taken as it is.
+        known = self._sums.pop(content_hash, None)
+        if known is not None and sha256(self.path(content_hash)) != known:
+            self._sums[content_hash] = known
+            raise self.damaged(self.path(content_hash), f"its SHA-256 is not the one in {SUMS}")
+        return array
 
 
 class StoredHiddenStates(StoredFrames):
@@ -183,9 +233,9 @@ class StoredHiddenStates(StoredFrames):
     command = EMBED
 
     def __init__(self, folder: Path, layer: int | None) -> None:
-        values = _read_store(folder)
-        space, layers = values["space"], values["frame_layers"]
-        super().__init__(folder, FrameGrid.of_rates(space["sample_rate"], space["frame_rate"]))
+        space, layers = _read_store(folder)
+        grid = FrameGrid.of_rates(space["sample_rate"], space["frame_rate"])
+        super().__init__(folder, grid, (len(layers), None), "float32")
         if not layers:
             raise StoredFramesError(
                 f"{folder} holds vectors without hidden states. Make those in another folder with: "
@@ -206,11 +256,19 @@ class StoredHiddenStates(StoredFrames):
         first = next((self.folder / FRAMES).glob("*.npy"), None)
         return None if first is None else int(self._array(first.stem).shape[1])
 
+    def rows(self, content_hash: str, start: int, stop: int) -> Float[np.ndarray, "frame dim"]:
+        """As of every such folder; hidden states that are no numbers are refused."""
+        rows = super().rows(content_hash, start, stop)
+        if not np.isfinite(rows).all():
+            raise self.damaged(self.path(content_hash), "it holds NaN or infinity")
+        return rows
+
     def _array(self, content_hash: str) -> Float[np.ndarray, "frame dim"]:
         return super()._array(content_hash)[:, self.place]
 
 
-def _read_store(folder: Path) -> dict[str, Any]:
+def _read_store(folder: Path) -> tuple[dict[str, Any], list[int]]:
+    """The space of a store, and the layers that it keeps."""
     path = folder / STORE
     if not path.is_file():
         raise StoredFramesError(
@@ -218,6 +276,16 @@ def _read_store(folder: Path) -> dict[str, Any]:
             f"{EMBED.format(manifest='MANIFEST', folder=folder)}"
         )
     try:
-        return read_json_object(path)
+        values = read_json_object(path)
+        space, layers = values["space"], list(values["frame_layers"])
+        FrameGrid.of_rates(space["sample_rate"], space["frame_rate"])
+        if not all(isinstance(layer, int) for layer in layers):
+            raise TypeError("layers are numbers")
+        str(space["weights"])
     except ContentError as error:
         raise StoredFramesError(f"{error} Remove {folder} and make it again.") from None
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise StoredFramesError(
+            f"{path} is damaged ({error!r}). Remove {folder} and make it again."
+        ) from None
+    return space, layers

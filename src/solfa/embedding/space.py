@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from solfa.config import Config, to_dict
@@ -114,7 +115,13 @@ def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
             f"{place} was written by another version of solfa: its space has the fields {sorted(values)} "
             f"instead of {sorted(expected)}. Make it again in another place."
         )
-    return Space(**values)
+    try:
+        return TypeAdapter(Space).validate_json(json.dumps(values))
+    except ValidationError as error:
+        wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        raise SpaceError(
+            f"{place} is damaged: its space has no {wrong} that can be used. Make it again in another place."
+        ) from None
 
 
 def fingerprint(encoder: AudioEncoder) -> str:

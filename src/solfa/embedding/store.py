@@ -26,14 +26,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.audio import RESAMPLER
-from solfa.data.manifest import Track, track_values
+from solfa.data.manifest import FIELDS, Track, track_values
 from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import FRAMES, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.growing import GrowingArray
 from solfa.embedding.refusals import Refusal, is_news, still_refused
-from solfa.embedding.space import Space, space_from_values
-from solfa.files import PARTIAL, FolderLock
+from solfa.embedding.space import POOLS, Space, space_from_values
+from solfa.files import PARTIAL, FolderLock, WriteError
 from solfa.json_files import (
     ContentError,
     append_lines,
@@ -50,6 +50,12 @@ log = logging.getLogger(__name__)
 TRACKS, VECTORS, REFUSED = "tracks.jsonl", "vectors.npy", "refused.jsonl"
 FOLDER = "folder"  # in the report, in place of what tells that a file has not changed: they are always tried
 SECONDS_BETWEEN_COMMITS = 1.0
+LINE: dict[str, type | tuple[type, ...]] = {  # of tracks.jsonl: what is asked of it
+    **FIELDS,
+    "row": int,
+    "n_bytes": int,
+    "modified_ns": int,
+}
 CURE = "Make them with: solfa embed MUSIC --model MODEL --out {}"
 
 
@@ -83,12 +89,11 @@ class EmbeddingStore:
 
     def __init__(self, folder: Path, space: Space, frame_layers: Sequence[int] = ()) -> None:
         self.folder, self.space, self.frame_layers = folder, space, tuple(frame_layers)
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(folder)
         try:
             self._agree()
             mend_lines(folder / TRACKS)
-            lines = read_lines(folder / TRACKS)
+            lines = _lines(folder)
             n_rows = max((line["row"] for line in lines), default=-1) + 1
             self._vectors = GrowingArray(folder / VECTORS, (space.dim,), n_rows)
         except BaseException:
@@ -228,9 +233,11 @@ class EmbeddingStore:
         try:
             yield
         except OSError as error:
+            cause = error.__cause__ if isinstance(error, WriteError) else error
+            reason = getattr(cause, "strerror", None) or error
             raise StoreError(
-                f"{self.folder} cannot be written ({error.strerror or error}). Free some space, or check the "
-                "rights of the folder, and run the same command again: it goes on from here."
+                f"{self.folder} cannot be written ({reason}). Free some space, or check the rights of the "
+                "folder, and run the same command again: it goes on from here."
             ) from error
 
     def _has(self, path: Path) -> bool:
@@ -275,13 +282,18 @@ def read_store(folder: Path) -> tuple[list[Track], Float[Tensor, "track dim"]]:
 
     A file that has changed since it was added for the first time is there once, as it was added last.
     """
-    read_description(folder)
-    newest = {line["path"]: line for line in read_lines(folder / TRACKS)}
+    space, _ = read_description(folder)
+    newest = {line["path"]: line for line in _lines(folder)}
     if not newest:
         raise StoreError(f"{folder} holds no vectors yet. {CURE.format(folder)}")
-    vectors = np.load(folder / VECTORS, mmap_mode="r")
+    vectors = _array(folder / VECTORS, (space.dim,))
     rows = [line["row"] for line in newest.values()]
-    return [_track(line) for line in newest.values()], torch.from_numpy(vectors[rows])
+    if max(rows) >= len(vectors) or not np.isfinite(chosen := vectors[rows]).all():
+        raise StoreError(
+            f"{folder / VECTORS} is damaged: vectors are missing, or hold NaN or infinity. Remove {folder} "
+            "and make it again."
+        )
+    return [_track(line) for line in newest.values()], torch.from_numpy(chosen)
 
 
 def read_frames(folder: Path, content_hash: str) -> Float[np.ndarray, "layer frame dim"]:
@@ -289,7 +301,33 @@ def read_frames(folder: Path, content_hash: str) -> Float[np.ndarray, "layer fra
     path = folder / FRAMES / f"{content_hash}.npy"
     if not path.is_file():
         raise StoreError(f"{folder} keeps no hidden states of {content_hash}. {CURE.format(folder)} --frames")
-    return np.load(path, mmap_mode="r").swapaxes(0, 1)
+    space, layers = read_description(folder)
+    width = space.dim // POOLS[space.pool]
+    return _array(path, (len(layers), width)).swapaxes(0, 1)
+
+
+def _array(path: Path, row_shape: tuple[int, ...]) -> Float[np.ndarray, "row ..."]:
+    """An array of a store, mapped from the disk."""
+    try:
+        array = np.load(path, mmap_mode="r")
+        if array.shape[1:] != row_shape or array.dtype != np.float32:
+            raise ValueError(f"it holds {array.dtype} {array.shape}")
+    except (ValueError, EOFError) as error:
+        raise StoreError(f"{path} is damaged ({error}). Remove {path.parent} and make it again.") from None
+    return array
+
+
+def _lines(folder: Path) -> list[dict[str, Any]]:
+    """The lines of tracks.jsonl, each with all that is asked of it."""
+    lines = read_lines(folder / TRACKS)
+    for number, line in enumerate(lines, start=1):
+        wrong = [name for name, kind in LINE.items() if not isinstance(line.get(name), kind)]
+        if wrong or line["row"] < 0:
+            raise StoreError(
+                f"{folder / TRACKS}, line {number}, has no {(wrong or ['row'])[0]} that can be used. Remove "
+                f"{folder} and make it again."
+            )
+    return lines
 
 
 def made_with() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """TextModel: texts -> states of their tokens, by a language model of the transformers library."""
 
 import importlib.util
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from solfa.json_files import ContentError, read_json_object
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,12 @@ def what_words_lack(name: str) -> str:
 
 def language_dim(folder: Path) -> int:
     """Width of the states of the language model in a folder."""
-    return int(json.loads((folder / SETTINGS).read_text())["hidden_size"])
+    try:
+        return int(read_json_object(folder / SETTINGS)["hidden_size"])
+    except (ContentError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder} holds no language model that can be used ({error}). Fetch it again from where it came."
+        ) from None
 
 
 def packaged_folder(name: str) -> Path:

@@ -18,6 +18,7 @@ MS_TO_EMPTY_THE_LOG = 1000
 CURES = {
     "locked": "Another process has been writing to it for a minute; wait for it to end.",
     "full": "Free some space and run the same command again: what is in it is whole.",
+    "disk I/O": "The disk may be full, or fail: free some space and run the same command again.",
     "readonly": "Check the rights of the file and its folder.",
     "unable to open": "Check the rights of the file and its folder, or give another name.",
     "malformed": "Remove it and make it again.",

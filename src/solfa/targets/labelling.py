@@ -230,7 +230,6 @@ def label_tracks(
     device = torch.device(device)
     target = fitted.target.to(device)
     source = _source(fitted, frames, windows_at_once, device)
-    out.mkdir(parents=True, exist_ok=True)
     done = Labelled()
     with FolderLock(out):
         stored = StoredCodeFrames.begin(out, _description(fitted, source))

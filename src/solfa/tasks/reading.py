@@ -77,8 +77,9 @@ def read_json_lines(path: Path, download: str) -> list[Row]:
         if text.strip():
             try:
                 values = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise Row({}, path, line).broken(f"is not valid JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:
+                why = getattr(error, "msg", "numbers or lists without end")
+                raise Row({}, path, line).broken(f"is not valid JSON ({why})") from None
             row = Row(values, path, line)
             if not isinstance(values, dict):
                 raise row.broken("is not a JSON object")
@@ -111,10 +112,9 @@ def read_json(path: Path, download: str) -> dict[str, Any]:
     """The one JSON object of a file."""
     try:
         values = json.loads(read_text(path, download))
-    except json.JSONDecodeError as error:
-        raise TaskError(
-            f"{path}, line {error.lineno}: is not valid JSON ({error.msg}). {CURE} {download}"
-        ) from None
+    except (ValueError, RecursionError) as error:
+        line, why = getattr(error, "lineno", 1), getattr(error, "msg", "numbers or lists without end")
+        raise TaskError(f"{path}, line {line}: is not valid JSON ({why}). {CURE} {download}") from None
     if not isinstance(values, dict):
         raise TaskError(f"{path}, line 1: is not a JSON object. Fetch the file again. {download}")
     return values

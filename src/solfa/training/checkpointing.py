@@ -133,7 +133,6 @@ class Checkpointing:
         if not distributed.is_first():
             yield
             return
-        self.place.run.mkdir(parents=True, exist_ok=True)
         with FolderLock(self.place.run):
             yield
 
