@@ -13,6 +13,7 @@ from golden_data import GOLDEN
 from solfa import files as whole_files
 from solfa.data import audio, damage, prepare
 from solfa.data.refused import Refused
+from solfa.data.sndfile import SoundFileDecoder
 from solfa.embedding import Embedded, EmbeddingStore, Space, WindowConfig, describe_space
 from solfa.models import AudioEncoder, MuLan, load
 from solfa.models.finite import NotFiniteError
@@ -112,7 +113,7 @@ def stage(
         for room in (audio, damage):
             first(room, "open_decoder", fail_for)
     elif name == "middle":
-        first(soundfile.SoundFile, "read", lambda file, *given: fail_for(file.name))
+        first(SoundFileDecoder, "blocks", lambda decoder, *given: fail_for(decoder.part.path))
     elif name == "resample":
         first(soxr, "resample", lambda waveform, rate, *given: fail_for_rate(rate))
     elif name == "model":

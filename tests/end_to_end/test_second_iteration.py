@@ -102,7 +102,7 @@ def test_a_track_without_hidden_states_gets_no_codes_and_the_others_do(
     next((hidden / "frames").iterdir()).unlink()
     said = run(
         "data", "label", manifest, "--target", rvq, "--frames", hidden, "--out", tmp_path / "codes",
-        "--device", "cpu", code=1,
+        "--device", "cpu",
     )  # fmt: skip
     assert "3 tracks labelled" in said and "solfa embed" in said
     assert len((tmp_path / "codes" / "refused.jsonl").read_text().splitlines()) == 1

@@ -65,10 +65,12 @@ class Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         module, attribute = COMMANDS[name][0].split(":")
         command = getattr(import_module(module), attribute)
-        if not isinstance(command, typer.Typer):
-            function, command = command, typer.Typer(add_completion=False, rich_markup_mode=None)
-            command.command(name)(function)
-        made = typer.main.get_command(command)
+        if isinstance(command, typer.Typer):  # a group, even where it has one command only
+            made: Any = typer.main.get_group(command)
+        else:
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            alone.command(name)(command)
+            made = typer.main.get_command(alone)
         made.name = name
         return made
 

@@ -65,7 +65,7 @@ def side_by_side(work: Callable[[T], R], things: Iterable[T], n_threads: int) ->
 def _pool(n_threads: int) -> ThreadPoolExecutor:
     """Threads of which each computes on its share of PyTorch's threads; those of the caller are as before."""
     n_before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(n_threads, initializer=_share, initargs=(n_before // n_threads,))
+    pool = ThreadPoolExecutor(n_threads, initializer=_share, initargs=(max(1, n_before // n_threads),))
     all_here = Barrier(n_threads)
     for task in [pool.submit(all_here.wait) for _ in range(n_threads)]:
         task.result()
