@@ -89,7 +89,7 @@ def with_labels(config: RunConfig, run: Path) -> RunConfig:
 
 def _labelled_items(name: str) -> tuple[LabelKind, Sequence[Item]]:
     """Those of a table, if it is a file, else of a task."""
-    if name.endswith(".csv") or Path(name).is_file():
+    if name.lower().endswith((".csv", ".tsv", ".tab", ".txt")) or Path(name).is_file():
         own = read_labelled_files(Path(name))
         return own.kind, own.items
     kind = task(name).kind

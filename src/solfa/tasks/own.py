@@ -4,18 +4,21 @@
     audio/one.mp3,rock
     audio/two.mp3,jazz
 
-Paths are relative to the table. Labels parted by ``;`` are tags, of which a file may have any number. A
+Paths are relative to the table, which ``own_table`` reads as most programs write it. Labels parted by ``;``
+(in quotation marks where that parts the columns) are tags, of which a file may have any number. A
 column ``split`` (train, valid, test) divides the files; without it about every fifth group is valid, by a
 draw from its name. Files with the same word in a column ``group`` stay together; else each is its own group.
 """
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from solfa.tasks.base import SPLITS, Classes, Item, Split, Tags, TaskError
-from solfa.tasks.reading import Row, draw, read_table
+from solfa.tasks.own_table import Table, read_own_table
+from solfa.tasks.reading import Row, draw
 
 SEPARATOR = ";"
 VALID_ONE_IN = 5  # groups
@@ -44,12 +47,14 @@ def read_labelled_files(table: Path) -> LabelledFiles:
 
     Raises:
         TaskError: no table, a column that is missing, a file that is not there or named twice, a split of
-            another name, fewer than two labels, or one that is not learned because no file in train has it.
+            another name, labels that differ only by case, fewer than two, or one that is not learned because
+            no file in train has it.
     """
-    rows = read_table(table, CURE, ("path", "label"))
-    is_tags = any(SEPARATOR in str(row.values.get("label")) for row in rows)
-    lines = [_line(row, table.parent, is_tags) for row in rows]
+    read = read_own_table(table, ("path", "label"), CURE)
+    is_tags = any(SEPARATOR in str(row.values.get("label")) for row in read.rows)
+    lines = [_line(row, table.parent, read, is_tags) for row in read.rows]
     _refuse_twice(lines)
+    _refuse_alike(table, lines)
     names = sorted({label for line in lines for label in line.labels})
     if len(names) < 2:
         raise TaskError(
@@ -70,14 +75,14 @@ def read_labelled_files(table: Path) -> LabelledFiles:
     return LabelledFiles(Tags(tuple(names)) if is_tags else Classes(tuple(names)), items)
 
 
-def _line(row: Row, folder: Path, is_tags: bool) -> _Line:
+def _line(row: Row, folder: Path, table: Table, is_tags: bool) -> _Line:
     name, text = row.text("path"), row.text("label")
-    path = folder / name
-    if not path.is_file():
+    path = next((folder / n for n in table.names_on_disk(name) if (folder / n).is_file()), None)
+    if path is None:
         raise row.broken(
             f"names the file {name}, which is not in {folder}", "Correct the path, or delete this line."
         )
-    labels = [part.strip() for part in text.split(SEPARATOR)] if is_tags else [text]
+    labels = [_plain(part) for part in (text.split(SEPARATOR) if is_tags else [text])]
     labels = list(dict.fromkeys(label for label in labels if label))
     if not labels:
         raise row.broken("has no label", "Write one, or delete this line.")
@@ -93,6 +98,25 @@ def _refuse_twice(lines: Sequence[_Line]) -> None:
                 f"Delete one of them. Several labels of a file are written as one, parted by {SEPARATOR!r}.",
             )
         seen[line.path] = line.row.line
+
+
+def _plain(label: str) -> str:
+    """A label whose blanks are single ones, and whose accents are one with their letters."""
+    return unicodedata.normalize("NFC", " ".join(label.split()))
+
+
+def _refuse_alike(table: Path, lines: Sequence[_Line]) -> None:
+    """Labels that differ only by case may be one or, as keys in major and minor, two: only the user knows."""
+    seen: dict[str, tuple[str, int]] = {}
+    for line in lines:
+        for label in line.labels:
+            first, number = seen.setdefault(label.casefold(), (label, line.row.line))
+            if first != label:
+                raise TaskError(
+                    f"{table}, lines {number} and {line.row.line}: the labels {first!r} and {label!r} differ "
+                    "only by case. Write them alike if they are one label, and else give them names that "
+                    "differ more, as 'A major' and 'A minor'."
+                )
 
 
 def _splits(lines: Sequence[_Line]) -> list[Split]:
@@ -113,7 +137,7 @@ def _splits(lines: Sequence[_Line]) -> list[Split]:
 def _named_split(row: Row) -> Split:
     name = row.text("split")
     for split in SPLITS:
-        if name == split:
+        if name.lower() == split or (split == "valid" and name.lower() in ("val", "validation")):
             return split
     raise row.broken(f"has the split {name!r}", f"Write one of {', '.join(SPLITS)}.")
 
