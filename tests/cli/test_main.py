@@ -67,12 +67,12 @@ def test_the_package_is_imported_when_it_is_asked_for() -> None:
 def test_every_public_name_is_there() -> None:
     assert set(solfa.__all__) <= set(dir(solfa))
     assert all(getattr(solfa, name) is not None for name in solfa.__all__)
-    with pytest.raises(AttributeError, match="no attribute 'laod'"):
-        solfa.laod  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        solfa.lode  # noqa: B018
 
 
 def test_a_command_that_is_not_there_gets_the_nearest() -> None:
-    assert "No such command 'serch'" in run("serch", exit_code=2).output
+    assert "No such command 'searches'" in run("searches", exit_code=2).output
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from huggingface_hub import constants
 from solfa.cli.about import Row, gigabytes, print_table
 from solfa.cli.examples import examples
 from solfa.data.audio import RESAMPLER, AudioError, probe_audio, read_audio
-from solfa.retrieval.trial import Trial, try_bundled
+from solfa.retrieval.trial import Trial, Verdict, try_bundled
 
 TONE_HZ, RATE, SECONDS = 440.0, 48_000, 1.0
 SUBTYPES = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"),
@@ -66,10 +66,10 @@ def _values(
 ) -> dict[str, object]:
     return {
         "is_well": is_well,
-        "machine": dict(machine),
+        "machine": {row[0]: row[1] for row in machine},
         "formats": [asdict(trial) for trial in formats],
         "models": [asdict(trial) for trial in models],
-        "extras": dict(extras),
+        "extras": {row[0]: row[1] for row in extras},
     }
 
 
@@ -104,7 +104,7 @@ def _free_above(path: Path) -> int:
     return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.is_dir())).free
 
 
-def _try_format(name: str, write: Callable[[Path, np.ndarray], None]) -> tuple[str, str]:
+def _try_format(name: str, write: Callable[[Path, np.ndarray], None]) -> tuple[Verdict, str]:
     """Whether a format is decoded here, and by what."""
     tone = (0.3 * np.sin(2 * np.pi * TONE_HZ * np.arange(int(RATE * SECONDS)) / RATE)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:

@@ -113,7 +113,7 @@ def _write(path: Path, waveform: np.ndarray) -> None:
 def _sounds() -> dict[str, np.ndarray]:
     """A chord, noise, and clicks: nothing that a working model would take for another."""
     time = np.arange(int(SECONDS * RATE)) / RATE
-    chord = sum(np.sin(2 * np.pi * hz * time) for hz in (220.0, 277.2, 329.6)) / 6
+    chord = np.sin(2 * np.pi * np.array([[220.0], [277.2], [329.6]]) * time).sum(0) / 6
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, len(time))
     clicks = 0.5 * np.exp(-60 * (time % 0.5)) * np.sin(2 * np.pi * 1_000 * time)
     return {"chord": chord.astype(np.float32), "noise": noise.astype(np.float32),
