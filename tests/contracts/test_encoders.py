@@ -413,15 +413,6 @@ def test_an_exported_program_takes_lengths(name: str) -> None:
     assert off(program.module()(clips, ends), encoder(clips, ends)) < 1e-5
 
 
-@pytest.mark.slow
-@every_encoder
-@pytest.mark.usefixtures("unchecked")
-def test_an_encoder_is_one_graph(name: str) -> None:
-    torch.compiler.reset()
-    traced = torch.compile(shared(name), backend="eager", fullgraph=True)
-    assert off(traced(CLIPS), shared(name)(CLIPS)) < 1e-5
-
-
 @every_own_encoder
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
