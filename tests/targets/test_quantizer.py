@@ -81,7 +81,9 @@ def test_random_projection_draws_the_published_tables_from_its_seed() -> None:
         RandomProjection(RandomProjectionConfig()),
         targets.load_quantizer(GOLDEN / "muq_random_25hz"),
     )
-    assert all(torch.equal(a, b) for a, b in zip(ours.buffers(), official.buffers(), strict=True))
+    for drawn, published in zip(ours.buffers(), official.buffers(), strict=True):
+        # Not to the last digit: a logarithm and a cosine make normal numbers of the random ones.
+        torch.testing.assert_close(drawn, published, rtol=1e-5, atol=1e-5)
 
 
 def test_codes_do_not_depend_on_the_batch() -> None:
