@@ -153,3 +153,9 @@ def test_strangers_cannot_feel_out_where_the_library_lies(tagged_library: Path, 
 
 def _search(searcher: Searcher):  # type: ignore[no-untyped-def]
     return lambda filters: searcher.search("1", filters=filters)
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "\u2460", "9" * 400, "\u0663"])
+def test_digits_that_are_no_number_are_words(number: str) -> None:
+    """A raised 2 is a digit for Python, and no number."""
+    assert Filters.parse([f"track={number}", f"disc={number}"]).condition()[1]
