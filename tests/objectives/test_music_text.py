@@ -64,8 +64,9 @@ def test_clips_that_go_through_a_trained_encoder_some_at_a_time_give_the_same_gr
     model.clips_at_once = 2
     parts = gradients(model, clips())
     assert whole.keys() == parts.keys()
-    for name, reference in whole.items():
-        torch.testing.assert_close(parts[name], reference, rtol=1e-4, atol=1e-6, msg=name)
+    largest = max(float(reference.abs().max()) for reference in whole.values())
+    for name, reference in whole.items():  # sums of gradients that cancel are rounded as the largest are
+        torch.testing.assert_close(parts[name], reference, rtol=1e-4, atol=1e-5 * largest, msg=name)
 
 
 def test_a_frozen_language_model_reads_each_text_once() -> None:

@@ -11,7 +11,7 @@ BLOCK_SAMPLES = 2**20  # decoded at once, of a file with one or two channels
 PREROLL_SAMPLES = 2**14  # after these, a codec has forgotten what came before; measured in docs/data.md
 MISSING_SECONDS = 0.5  # what a file may lack of its promised length: encoders pad and round
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000  # Hz; beyond them a header is wrong, or it is no music
-AGAIN = "copy or download it again, or take what is whole with --take-damaged"
+AGAIN = "copy or download it again"
 
 
 class AudioError(ValueError):
