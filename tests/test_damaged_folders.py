@@ -176,6 +176,32 @@ def test_a_language_model_of_another_size_than_the_weights_is_refused(made: Path
         assert f"{name} is 1000000000" in refusal(kind, folder)
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b'{"hidden_size": NaN}', b'{"num_hidden_layers": -1}'])
+def test_a_language_model_of_nothing_is_refused_by_name(
+    name: str, content: bytes, made: Path, tmp_path: Path
+) -> None:
+    kind = "bundle of music and text"
+    folder = copied(made, kind, tmp_path)
+    (folder / "text" / name).write_bytes(content)
+    refusal(kind, folder)
+
+
+def _fewer_counts(weights: dict[str, torch.Tensor]) -> None:
+    weights["targets.0.counts"] = torch.ones(3)
+
+
+def test_clusters_of_another_shape_or_none_are_refused_by_name(made: Path, tmp_path: Path) -> None:
+    for number, change in enumerate((lambda w: w.pop("targets.0.counts"), _fewer_counts)):
+        folder = copied(made, "clusters", tmp_path / str(number))
+        path = checkpoint.weights_file(folder)
+        weights = load_file(path)
+        change(weights)
+        save_file(weights, path)
+        (path.parent / "SHA256SUMS").unlink()
+        refusal("clusters", folder)
+
+
 def test_a_run_without_a_config_is_refused_by_name(made: Path, tmp_path: Path) -> None:
     folder = copied(made, "run", tmp_path)
     (folder / "config.json").unlink()

@@ -275,12 +275,20 @@ def _text_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
     longest = max((n for w in weights.values() for n in w.shape), default=0)
     room = dict.fromkeys(LANGUAGE_SIZES, longest) | {"num_hidden_layers": len(weights)}
     for name, most in room.items():
-        if isinstance(size := settings.get(name), int) and size > most:
+        if isinstance(size := settings.get(name), int) and not 1 <= size <= most:
             raise ModelError(
                 f"{folder} says that {name} is {size}, but the weights have room for {most}. Copy all of it "
                 "again from where it came."
             )
-    return TextModel(folder)
+    try:
+        return TextModel(folder)
+    except ImportError:
+        raise
+    except Exception as error:  # a tokenizer or a config.json that is damaged can raise anything
+        raise ModelError(
+            f"{folder} holds no language model that can be used ({type(error).__name__}: {error}). Copy all "
+            "of it again from where it came."
+        ) from error
 
 
 def language_folder(name: str, has_weights: bool = False) -> Path:

@@ -112,7 +112,9 @@ class KMeansCodes(Target):
                 "--set data.manifest=tracks.jsonl' (kmeans_v0 at 16 kHz) and name RUN for each such target: "
                 "'--set objective.predictions.0.target.fitted=RUN'."
             )
-        self.load_state_dict(_fitted_clusters(self.config))
+        clusters = _fitted_clusters(self.config)
+        with checkpoint.explained(Path(self.config.fitted), TargetError):
+            self.load_state_dict(clusters)
 
     @torch.no_grad()
     def forward(self, clips: Clips) -> Codes:
@@ -172,7 +174,8 @@ def _fitted_clusters(config: KMeansCodesConfig) -> dict[str, Tensor]:
             f"The run in {folder} has no {config.n_clusters} clusters of {config.features}. It has: "
             f"{known or 'none'}. Set features and n_clusters of the target to agree with it, or fit others."
         )
-    return {name: weights[f"targets.{place}.{name}"] for name in ("centres", "counts")}
+    with checkpoint.explained(folder, TargetError):
+        return {name: weights[f"targets.{place}.{name}"] for name in ("centres", "counts")}
 
 
 def _targets_of_run(values: dict[str, Any]) -> dict[int, KMeansCodesConfig]:
