@@ -20,7 +20,7 @@ Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives
 POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}
 
 
-def check_pool(pool: str) -> None:
+def check_pool(pool: Any) -> None:
     """Refuse a way of pooling that nobody knows."""
     if not isinstance(pool, str) or pool not in POOLS:
         raise ValueError(f"There is no pool {pool!r:.80}. Known are {' and '.join(map(repr, POOLS))}.")

@@ -113,7 +113,7 @@ def check_samples(
         _warn_of_loud(peak)
 
 
-def checked_device(device: str | torch.device) -> torch.device:
+def checked_device(device: Any) -> torch.device:
     """The device of that name; ValueError if there is none, or none of its kind in this machine."""
     try:
         found = torch.device(device)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
@@ -83,7 +83,7 @@ GUIDES = (
 )
 
 
-def check_task(task: str) -> None:
+def check_task(task: Any) -> None:
     """Raise LayerGuideError if it is none of ``GuidedTask``."""
     if task not in get_args(GuidedTask):
         raise LayerGuideError(f"There is no task '{task}'. Known are: {', '.join(get_args(GuidedTask))}.")
