@@ -77,7 +77,7 @@ def main() -> None:
         stretch = config.stretch_frames if given.frames else 1
         train = Examples(task, features, "train", None, stretch)
         valid = Examples(task, features, "valid", None, stretch, config.valid_frames, "single rows")
-        shape = Shape(features.config.layers, given.dim, given.classes, task.kind, task.metrics[0])
+        shape = Shape(features.config.layers, given.dim, given.dim, given.classes, task.kind, task.metrics[0])
 
         def seconds(heads: Sequence[Head]) -> float:
             begun = time.process_time()

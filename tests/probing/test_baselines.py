@@ -19,7 +19,7 @@ from synth import melody, tone
 
 WriteWav = Callable[[Path, np.ndarray], Path]
 TASK = make_task(Classes(("a", "b")), ("accuracy",), clips=ClipRule(seconds=1.0))
-FIXED = ("log-mel", "mfcc-chroma", "random")
+FIXED = ("log-mel", "log-cqt", "log-mel+cqt", "mfcc-chroma", "random")
 
 
 def load(name: str) -> Baseline:
@@ -58,7 +58,8 @@ def test_log_mel_of_a_clip_is_mean_and_deviation_of_its_mel_frames(
     tmp_path: Path, write_wav: WriteWav
 ) -> None:
     path = write_wav(tmp_path / "a.wav", melody(1.0))
-    found = extract(TASK, [Item(path, "train", 0, "a", "a")], load("log-mel"), tmp_path / "f")
+    items = [Item(path, "train", 0, "a", "a")]
+    found = extract(TASK, items, load("log-mel"), tmp_path / "f", pool="mean+std")
     waveform, _ = soundfile.read(path, dtype="float32")
     frames = LogMel(LogMelConfig(hop_length=960))(torch.from_numpy(waveform)[None])[0]
     expected = torch.cat([frames.mean(0), frames.std(0, correction=0)])
@@ -71,18 +72,20 @@ def test_a_clip_longer_than_a_window_has_the_statistics_of_all_its_frames(
 ) -> None:
     path = write_wav(tmp_path / "a.wav", melody(32.0))
     task = replace(TASK, clips=ClipRule(seconds=None))
-    found = extract(task, [Item(path, "train", 0, "a", "a")], load("log-mel"), tmp_path / "f")
+    items = [Item(path, "train", 0, "a", "a")]
+    found = extract(task, items, load("log-mel"), tmp_path / "f", pool="mean+std")
     waveform, _ = soundfile.read(path, dtype="float32")
     frames = LogMel(LogMelConfig(hop_length=960))(torch.from_numpy(waveform)[None])[0]
     [row] = found.array(found.kept[0][1])
     np.testing.assert_allclose(row[0, 128:], frames.std(0, correction=0), atol=1e-3)
 
 
-def test_a_frame_stands_between_its_neighbours() -> None:
-    baseline, waveform = load("log-mel"), torch.from_numpy(melody(1.0))[None]
-    single, around = baseline.clips(waveform).last, baseline.frames(waveform).last
-    assert around.shape[2] == 5 * single.shape[2]
-    torch.testing.assert_close(around[0, 10].reshape(5, -1), single[0, 8:13])
+def test_both_statistics_are_those_of_mel_bands_beside_those_of_constant_q_bins() -> None:
+    waveform = torch.from_numpy(melody(1.0))[None]
+    mel, cqt, both = (load(name).clips(waveform).last for name in ("log-mel", "log-cqt", "log-mel+cqt"))
+    assert (mel.shape[2], cqt.shape[2]) == (128, 252)
+    torch.testing.assert_close(both, torch.cat([mel, cqt], 2), atol=0, rtol=0)
+    assert all(load(name).is_raw for name in ("log-mel", "log-cqt", "log-mel+cqt"))
 
 
 def test_chroma_of_a_tone_is_its_pitch_class() -> None:

@@ -32,7 +32,7 @@ from solfa.tasks.base import Classes, Numbers, Tags
 
 N_LAYERS, DIM = 3, 5
 KIND = Classes(("a", "b"))
-SHAPE = Shape(tuple(range(N_LAYERS)), DIM, 2, KIND, "accuracy")
+SHAPE = Shape(tuple(range(N_LAYERS)), DIM, DIM, 2, KIND, "accuracy")
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_stacked_adam_equals_an_adam_for_each_head() -> None:
 
 def test_a_stacked_head_is_the_network_of_the_protocol() -> None:
     both = [Head(2, lr, 5) for lr in (1e-3, 1e-2)]
-    heads = Heads(both, range(N_LAYERS), DIM, hidden_dim=8, n_outputs=2, dropout=0.2)
+    heads = Heads(both, range(N_LAYERS), SHAPE.sizes(8), dropout=0.2)
     features = torch.randn(N_LAYERS, 6, DIM)
     weights = {name: value[1] for name, value in heads.weights.items()}
     hidden = F.relu(F.linear(features[2], weights["hidden"].T, weights["hidden_bias"]))

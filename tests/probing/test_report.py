@@ -43,16 +43,16 @@ OTHER = replace(GENRE, model="other", weights="b" * 64)
 
 def test_a_score_stands_with_its_intervals_beside_published_ones() -> None:
     rows = {row[0]: row for row in make_table([GENRE]).rows}
-    assert rows["my_model"][1:] == ("this run", "71.0 ± 12.7 [65.0, 77.0]")
-    assert rows["MuQ"][1:] == ("MuQ, arXiv:2501.01108, table 1", "85.5")
-    assert rows["Music2Vec"][2] == "74.1"
+    assert rows["my_model"][1:] == ("this run", "mean", "71.0 ± 12.7 [65.0, 77.0]")
+    assert rows["MuQ"][1:] == ("MuQ, arXiv:2501.01108, table 1", "-", "85.5")
+    assert rows["Music2Vec"][3] == "74.1"
 
 
 def test_what_was_not_run_is_said() -> None:
     rows = {row[0]: row for row in make_table([GENRE, KEY, OTHER]).rows}
-    assert rows["my_model"][3] == "60.0 [50.0, 70.0]"
-    assert rows["other"][3] == "not run"
-    assert rows["MERT-95M (RVQ)"][3] == "-"
+    assert rows["my_model"][4] == "60.0 [50.0, 70.0]"
+    assert rows["other"][4] == "not run"
+    assert rows["MERT-95M (RVQ)"][4] == "-"
 
 
 def test_notes_say_what_is_not_comparable() -> None:
@@ -98,7 +98,7 @@ def test_a_table_of_more_tasks_than_rows_is_turned() -> None:
     )
     table = make_table([drums, sounds])
     assert table.columns == ("task", "my_model")
-    assert table.rows[0] == ("free_drums, accuracy", "71.0 ± 12.7 [65.0, 77.0]")
+    assert table.rows[:2] == (("readout", "mean"), ("free_drums, accuracy", "71.0 ± 12.7 [65.0, 77.0]"))
     assert r"{lr}" in to_latex(table)
     lines = to_markdown(table).splitlines()
     assert lines[0] == "| task | my_model |"
@@ -107,7 +107,7 @@ def test_a_table_of_more_tasks_than_rows_is_turned() -> None:
     table = make_table(three, others=[program])
     assert table.columns == ("task", "my_model", "program")
     assert table.rows[0] == ("source", "this run", "version 1")
-    assert [row[2] for row in table.rows[1:]] == ["12.5", "-", "-"]
+    assert [row[2] for row in table.rows[1:]] == ["-", "12.5", "-", "-"]
     assert to_markdown(table).count("program") == 1
 
 
@@ -117,8 +117,8 @@ def test_a_narrow_place_gets_short_scores_and_as_many_columns_as_it_holds() -> N
         for model in ("a", "b", "c") for task in ("free_drums", "free_sounds", "free_game", "free_scene")
     ]  # fmt: skip
     table = make_table(results, is_short=True)
-    assert table.rows[0] == ("free_drums, accuracy", *["71.0 [65, 77]"] * 3)
-    assert "± " not in " ".join(table.notes)
+    assert table.rows[1] == ("free_drums, accuracy", *["71.0 [65, 77]"] * 3)
+    assert " ± " not in " ".join(table.notes)
     name, score = len("free_sounds, accuracy") + 2, len("71.0 [65, 77]") + 2
     for width, columns in (
         (10, [1, 1, 1]),
@@ -157,5 +157,30 @@ def test_a_program_that_is_no_encoder_has_a_row_where_it_has_a_task(tmp_path: Pa
     row = PublishedRow("tracker", "tracker 1.0, run here", {("gtzan_genre", "accuracy"): 12.34})
     save_row(row, tmp_path)
     assert load_rows(tmp_path) == [row]
-    assert ("tracker", "tracker 1.0, run here", "12.3") in save_report([GENRE], tmp_path).rows
+    assert ("tracker", "tracker 1.0, run here", "-", "12.3") in save_report([GENRE], tmp_path).rows
     assert "tracker" not in {cells[0] for cells in save_report([KEY], tmp_path).rows}
+
+
+def test_rows_say_their_readout_and_one_model_read_in_two_ways_has_two(tmp_path: Path) -> None:
+    rich = replace(GENRE, probe=ProbeConfig(pool="mean+std", reach_frames=2))
+    for result in (GENRE, rich):
+        save_result(result, tmp_path)
+    table = save_report(load_results(tmp_path), tmp_path)
+    ours = [row[:3] for row in table.rows if row[1] == "this run"]
+    assert sorted(ours) == [("my_model", "this run", "mean"), ("my_model", "this run", "mean+std ±2")]
+    assert any(note.startswith("Readout, the same for models and baselines") for note in table.notes)
+    assert 'Not as in MARBLE but pool="mean+std", reach_frames=2: gtzan_genre.' in table.notes
+
+
+@pytest.mark.parametrize(
+    ("model", "readout"), [("log-mel", "mean+std ±2"), ("my_model", "mean"), ("musicnn", "mean")]
+)
+def test_results_from_before_readouts_were_named_say_how_they_were_read(
+    tmp_path: Path, model: str, readout: str
+) -> None:
+    path = save_result(replace(GENRE, model=model), tmp_path)
+    values = json.loads(path.read_text())
+    del values["probe"]["pool"], values["probe"]["reach_frames"]
+    path.write_text(json.dumps(values))
+    [found] = load_results(tmp_path)
+    assert found.probe.readout == readout

@@ -53,8 +53,8 @@ ModelOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="As for solfa embed, or a baseline: log-mel, mfcc-chroma, random, untrained:MODEL, musicnn, "
-        "musicnn-mtt. May be repeated, to compare.",
+        help="As for solfa embed, or a baseline: log-mel, log-cqt, log-mel+cqt, mfcc-chroma, random, "
+        "untrained:MODEL, musicnn, musicnn-mtt. May be repeated, to compare.",
     ),
 ]
 
@@ -94,9 +94,9 @@ def probe(
 
     Features are computed once and kept. Heads for every layer, for a weighted sum and for all layers side by
     side, at six learning rates, are fitted at once (the free benchmark ends the worse rates early);
-    validation chooses layer, rate and epoch, and only then is test looked at. Writes results, table.md,
-    table.tex, results.json, layers.png, a heat map for each model, and refused.jsonl. The table holds all
-    results in the folder, beside published ones.
+    validation chooses layer, rate and epoch; test is looked at once. The table says what heads read (changed
+    by --set pool=mean+std --set reach_frames=2), and holds all results in the folder beside published ones.
+    Writes results, table.md, table.tex, results.json, layers.png, heat maps, and refused.jsonl.
 
     Exit code: 0 when it is done, 1 with --strict if items were refused, 2 for a usage error, 3 if not.
     """
@@ -148,7 +148,13 @@ def _probe(
     for one in sorted(wanted, key=lambda one: not has_frames(one.task)):
         with progress(f"{one.task.name}: features", len(one.items)) as tell:
             features[one.task.name] = extract(
-                one.task, one.items, encoder, out / FEATURES, layers=layers, progress=tell
+                one.task,
+                one.items,
+                encoder,
+                out / FEATURES,
+                layers=layers,
+                pool=one.config.pool,
+                progress=tell,
             )
     for one in wanted:
         of_task = features[one.task.name]
@@ -227,8 +233,8 @@ def _report(results: Sequence[ProbeResult], out: Path) -> None:
     save_report(results, out)
     _show_table(make_table(results, others=load_rows(out), is_short=True))
     draw_layers(results, out / "layers.png")
-    for number, weights in enumerate(dict.fromkeys(result.weights for result in results), 1):
-        of_model = [result for result in results if result.weights == weights]
+    for number, known_by in enumerate(dict.fromkeys((r.weights, r.probe.readout) for r in results), 1):
+        of_model = [result for result in results if (result.weights, result.probe.readout) == known_by]
         if any(isinstance(entry.layer, int) for result in of_model for entry in result.layers):
             draw_heat_map(of_model, out / f"heat-{number}.png")
     typer.echo(f"Table and pictures: {out}")

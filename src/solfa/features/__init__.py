@@ -2,6 +2,7 @@
 
 from solfa.features.chroma import Chroma, ChromaConfig
 from solfa.features.cqt import ConstantQ, ConstantQConfig
+from solfa.features.log_cqt import LogConstantQ, LogConstantQConfig
 from solfa.features.mel import LogMel, LogMelConfig
 from solfa.features.mfcc import MFCC, MFCCConfig
 from solfa.features.spectral_distance import Distances, SpectralDistance, SpectralDistanceConfig
@@ -12,6 +13,8 @@ __all__ = [
     "ConstantQ",
     "ConstantQConfig",
     "Distances",
+    "LogConstantQ",
+    "LogConstantQConfig",
     "LogMel",
     "LogMelConfig",
     "MFCC",

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -10,11 +11,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa.config import Config, CountFromZero, Hertz, Hop, Width
-from solfa.embedding.space import Pool
-from solfa.features import MFCC, Chroma, ChromaConfig, LogMel, LogMelConfig, MFCCConfig
+from solfa.config import Config, Hertz, Hop, Width
+from solfa.features import (
+    MFCC,
+    Chroma,
+    ChromaConfig,
+    LogConstantQ,
+    LogConstantQConfig,
+    LogMel,
+    LogMelConfig,
+    MFCCConfig,
+)
 from solfa.features.exact import InFloat32
-from solfa.features.neighbours import with_neighbours
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder, ClipEncoder, EncoderConfig, ModelError, build_encoder, load_encoder
 from solfa.models.encoder import Frontend, padding_mask
@@ -32,14 +40,14 @@ MEL = LogMelConfig(hop_length=HOP_LENGTH)
 
 @dataclass(frozen=True)
 class Baseline:
-    """Features for a probe in place of an encoder's: other ones for clips than for frames.
+    """Features for a probe in place of an encoder's: for some other ones for clips than for frames.
 
-    ``clips`` and ``frames`` have one configuration and one set of weights; each has a single layer.
+    ``clips`` and ``frames`` have one configuration and one set of weights; each has a single layer. How they
+    are read out is said by the probe, as for any encoder.
     """
 
     clips: AudioEncoder
-    frames: AudioEncoder  # put side by side with their neighbours where they have no context of their own
-    pool: Pool = "mean"  # of the frames of a clip
+    frames: AudioEncoder
     is_raw: bool = False  # of no common scale: standardised before a head reads them
 
     @property
@@ -49,24 +57,23 @@ class Baseline:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogMelBaselineConfig(Config):
-    """Mel bands in decibels; for frames those around it too."""
+class StatisticsConfig(Config):
+    """Mel bands, constant-Q bins or both, in decibels."""
 
-    kind: Literal["log_mel"] = "log_mel"
-    mel: LogMelConfig = MEL
-    reach_frames: CountFromZero = 2  # on each side
+    kind: Literal["statistics"] = "statistics"
+    mel: LogMelConfig | None = MEL
+    log_cqt: LogConstantQConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MFCCChromaConfig(Config):
-    """Coefficients with two slopes, and twelve pitch classes; for frames those around it too."""
+    """Coefficients with two slopes, and twelve pitch classes."""
 
     kind: Literal["mfcc_chroma"] = "mfcc_chroma"
     mfcc: MFCCConfig = field(default_factory=lambda: MFCCConfig(mel=MEL))
     chroma: ChromaConfig = field(
         default_factory=lambda: ChromaConfig(n_fft=4096, hop_length=HOP_LENGTH, n_bins=12)
     )
-    reach_frames: CountFromZero = 2  # on each side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +95,9 @@ def load_baseline(name: str, device: str | torch.device = "cpu") -> Baseline | A
     """The baseline of that name, in eval mode.
 
     Args:
-        name: ``log-mel`` (for clips mean and deviation of each band over time), ``mfcc-chroma`` (the same of
-            coefficients, slopes and pitch classes), ``random`` (noise that depends on the clip's samples),
+        name: ``log-mel`` (mel bands), ``log-cqt`` (constant-Q bins, 36 to an octave), ``log-mel+cqt`` (both),
+            all in decibels, ``mfcc-chroma`` (coefficients, slopes and pitch classes), each dimension
+            standardised; ``random`` (noise that depends on the clip's samples),
             ``untrained:MODEL`` (MODEL, as for ``solfa.load``, with fresh weights), ``musicnn`` (learned from
             the Million Song Dataset) or ``musicnn-mtt`` (from MagnaTagATune), or ``musicnn:PATH`` with the
             wheel or folder that holds it.
@@ -138,17 +146,16 @@ class FixedEncoder(AudioEncoder):
 
 
 class FeatureFrontend(Frontend):
-    """Clips -> the frames of some features, one beside the other, between their neighbours.
+    """Clips -> the frames of some features, one beside the other.
 
     Args:
         features: modules with equal grids.
         grid: theirs.
-        reach: neighbours on each side; 0 for none.
     """
 
-    def __init__(self, features: Sequence[nn.Module], grid: FrameGrid, reach: int) -> None:
+    def __init__(self, features: Sequence[nn.Module], grid: FrameGrid) -> None:
         super().__init__()
-        self.features, self.grid, self.reach = nn.ModuleList(features), grid, reach
+        self.features, self.grid = nn.ModuleList(features), grid
 
     def n_frames(self, n_samples: T) -> T:
         """Frames that lie wholly in a clip of ``n_samples``."""
@@ -160,8 +167,7 @@ class FeatureFrontend(Frontend):
         """Frames, and how many of each clip hold audio."""
         n_frames = self.n_frames(_all_lengths(waveform) if lengths is None else lengths)
         frames = torch.cat([feature(waveform, lengths) for feature in self.features], -1)
-        around = with_neighbours(frames, n_frames, self.reach).flatten(2)
-        return around.masked_fill(padding_mask(n_frames, around.shape[1])[..., None], 0), n_frames
+        return frames.masked_fill(padding_mask(n_frames, frames.shape[1])[..., None], 0), n_frames
 
 
 class RandomFrontend(Frontend):
@@ -195,24 +201,22 @@ class RandomFrontend(Frontend):
         return torch.randn(n_frames, self.dim, generator=generator, dtype=torch.float32)
 
 
-def _log_mel(device: str | torch.device) -> Baseline:
-    config = LogMelBaselineConfig()
-    clips, frames = (
-        _fixed(config, [LogMel(config.mel)], config.mel.grid, reach, config.mel.n_mels, device)
-        for reach in (0, config.reach_frames)
-    )
-    return Baseline(clips, frames, pool="mean+std")
+def _statistics(config: StatisticsConfig, device: str | torch.device) -> Baseline:
+    features: list[nn.Module] = []
+    dim = 0
+    if config.mel is not None:
+        features.append(LogMel(config.mel))
+        dim += config.mel.n_mels
+    if config.log_cqt is not None:
+        features.append(LogConstantQ(config.log_cqt))
+        dim += config.log_cqt.constant_q.n_bins
+    return _fixed(config, features, dim, device)
 
 
 def _mfcc_chroma(device: str | torch.device) -> Baseline:
     config = MFCCChromaConfig()
-
-    def build(reach: int) -> AudioEncoder:
-        mfcc, chroma = MFCC(config.mfcc), Chroma(config.chroma)
-        dim = mfcc.dim + config.chroma.n_bins
-        return _fixed(config, [mfcc, chroma], config.mfcc.grid, reach, dim, device)
-
-    return Baseline(build(0), build(config.reach_frames), pool="mean+std", is_raw=True)
+    mfcc, chroma = MFCC(config.mfcc), Chroma(config.chroma)
+    return _fixed(config, [mfcc, chroma], mfcc.dim + config.chroma.n_bins, device)
 
 
 def _random(device: str | torch.device) -> Baseline:
@@ -221,12 +225,10 @@ def _random(device: str | torch.device) -> Baseline:
     return Baseline(encoder, encoder, is_raw=True)
 
 
-def _fixed(
-    config: Config, features: Sequence[nn.Module], grid: FrameGrid, reach: int, dim: int,
-    device: str | torch.device,
-) -> AudioEncoder:  # fmt: skip
-    frontend = FeatureFrontend(features, grid, reach)
-    return FixedEncoder(config, frontend, (2 * reach + 1) * dim).to(device).eval()
+def _fixed(config: Config, features: Sequence[nn.Module], dim: int, device: str | torch.device) -> Baseline:
+    frontend = FeatureFrontend(features, MEL.grid)
+    encoder = FixedEncoder(config, frontend, dim).to(device).eval()
+    return Baseline(encoder, encoder, is_raw=True)
 
 
 def _all_lengths(waveform: Float[Tensor, "clip sample"]) -> Int[Tensor, " clip"]:
@@ -234,7 +236,9 @@ def _all_lengths(waveform: Float[Tensor, "clip sample"]) -> Int[Tensor, " clip"]
 
 
 FIXED: dict[str, Callable[[str | torch.device], Baseline]] = {
-    "log-mel": _log_mel,
+    "log-mel": partial(_statistics, StatisticsConfig()),
+    "log-cqt": partial(_statistics, StatisticsConfig(mel=None, log_cqt=LogConstantQConfig())),
+    "log-mel+cqt": partial(_statistics, StatisticsConfig(log_cqt=LogConstantQConfig())),
     "mfcc-chroma": _mfcc_chroma,
     "random": _random,
 }

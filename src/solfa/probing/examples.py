@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from solfa.probing.context import FramesInContext
 from solfa.probing.features import Features
 from solfa.tasks.base import (
     Classes,
@@ -25,6 +26,7 @@ from solfa.tasks.base import (
 
 CPU = torch.device("cpu")
 Kept = Literal["single rows", "one piece"]  # of a track that is too long
+Rows = Float[np.ndarray, "row layer dim"] | FramesInContext
 IGNORED = -1  # class of a frame that no label covers
 SHORTEST_SECONDS = 5.0  # of a track that is cropped: several beats must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
@@ -84,6 +86,7 @@ class Examples:
         keeps: which of a track's rows. Each one by itself: every second, third ... from beginning to end. In
             one piece: its middle, though never less than 5 s of it.
         device: where heads are fitted, and so what they are given lies.
+        reach: neighbours on each side that stand beside a frame, where labels are in time.
 
     Raises:
         ValueError: nothing of the split is left, or a track has two labels.
@@ -99,6 +102,7 @@ class Examples:
         n_most_rows: int | None = None,
         keeps: Kept = "one piece",
         device: torch.device = CPU,
+        reach: int = 0,
     ) -> None:
         self.device = device
         self.kind, self.scale, self.stretch_rows = task.kind, scale, stretch_rows
@@ -109,8 +113,11 @@ class Examples:
                 f"{task.name} has no {split} items with features. Check its folder, and refused.jsonl."
             )
         self.items = [item for item, _ in kept]
-        self.arrays = [features.array(key) for _, key in kept]
         self.is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
+        arrays = [features.array(key) for _, key in kept]
+        self.arrays: list[Rows] = (
+            [FramesInContext.of(rows, reach) for rows in arrays] if self.is_timed and reach else [*arrays]
+        )
         self.times = [features.frame_times(len(rows)) for rows in self.arrays] if self.is_timed else []
         if self.is_timed and n_most_rows is not None:
             n_each = n_most_rows // len(kept)
@@ -121,7 +128,7 @@ class Examples:
         self.targets = [self._targets(n) for n in range(len(self.items))]
         self.n_rows = [len(rows) for rows in self.arrays]
         if not self.is_timed:  # small, and drawn row by row: one array
-            self.arrays = [np.concatenate(self.arrays)]
+            self.arrays = [np.concatenate([np.asarray(rows) for rows in self.arrays])]
             self.targets = [np.concatenate(self.targets)]
         self._starts = [
             (n, start) for n, rows in enumerate(self.arrays) for start in range(0, len(rows), stretch_rows)
@@ -187,7 +194,7 @@ class Examples:
         """Keep rows of each track at even distances, ``n_rows`` at most."""
         for n, rows in enumerate(self.arrays):
             step = -(-len(rows) // n_rows)
-            self.arrays[n], self.times[n] = rows[::step], self.times[n][::step]
+            self.arrays[n], self.times[n] = _some(rows, slice(None, None, step)), self.times[n][::step]
 
     def _crop(self, n_rows: int) -> None:
         """Keep the middle of each track, and what its label says of that."""
@@ -195,7 +202,7 @@ class Examples:
             if len(rows) > n_rows:
                 first = (len(rows) - n_rows) // 2
                 end = times[first + n_rows]
-                self.arrays[n] = rows[first : first + n_rows]
+                self.arrays[n] = _some(rows, slice(first, first + n_rows))
                 self.times[n] = times[first : first + n_rows]
                 self.items[n] = replace(item, label=_label_within(item.label, self.times[n][0], end))  # type: ignore[arg-type]
 
@@ -254,6 +261,11 @@ class Examples:
         for row, piece in zip(rows, pieces, strict=True):
             row[: len(piece)] = piece
         return rows.reshape(-1, *first.shape[1:])
+
+
+def _some(rows: Rows, chosen: slice) -> Float[np.ndarray, "chosen layer dim"] | FramesInContext:
+    """Some of the rows; frames keep the neighbours that they have in the whole track."""
+    return rows.some(chosen) if isinstance(rows, FramesInContext) else rows[chosen]
 
 
 def _by_layer(rows: Float[np.ndarray, "row layer dim"]) -> Float[Tensor, "layer row dim"]:

@@ -69,6 +69,7 @@ def extract(
     folder: Path,
     *,
     layers: Sequence[int] | None = None,
+    pool: Pool = "mean",
     precision: Precision = "float32",
     progress: Callable[[int, str], None] = lambda done, note: None,
 ) -> Features:
@@ -80,14 +81,15 @@ def extract(
         encoder: it is put into eval mode. A baseline has features of its own for clips and for frames.
         folder: features of each encoder and clip rule get a folder of their own in it.
         layers: numbers of the layers, as in ``HiddenStates``; all if omitted.
+        pool: of the frames of a clip; where frames are wanted, of the clips that are kept beside them.
         precision: of the forward pass.
         progress: is told how many items are done, with a name.
 
     Raises:
         NotFiniteError: the encoder answers with NaN, and no file is to blame.
     """
-    gives_means = has_frames(task) and not isinstance(encoder, Baseline)  # that has another for clips
-    encoder, pool, is_raw = _encoder_for(task, encoder)
+    gives_means = has_frames(task) and not _has_another_for_clips(encoder)
+    encoder, is_raw = _encoder_for(task, encoder)
     encoder.eval()
     check_is_ready(encoder, precision)
     config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
@@ -117,13 +119,15 @@ def has_frames(task: Task) -> bool:
     return isinstance(task.kind, FrameClasses | FrameEvents | Stems)
 
 
-def _encoder_for(task: Task, encoder: AudioEncoder | Baseline) -> tuple[AudioEncoder, Pool, bool]:
-    """What encodes the clips or frames of a task, how it is pooled, and whether it has no common scale."""
+def _has_another_for_clips(encoder: AudioEncoder | Baseline) -> bool:
+    return isinstance(encoder, Baseline) and encoder.clips is not encoder.frames
+
+
+def _encoder_for(task: Task, encoder: AudioEncoder | Baseline) -> tuple[AudioEncoder, bool]:
+    """What encodes the clips or frames of a task, and whether its numbers have no common scale."""
     if not isinstance(encoder, Baseline):
-        return encoder, "mean", False
-    if has_frames(task):
-        return encoder.frames, "mean", encoder.is_raw
-    return encoder.clips, encoder.pool, encoder.is_raw
+        return encoder, False
+    return (encoder.frames if has_frames(task) else encoder.clips), encoder.is_raw
 
 
 def _describe(

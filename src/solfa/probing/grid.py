@@ -11,12 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.config import Config, Count, CountFromZero, NotNegative, Seed, Share, Width
+from solfa.embedding.space import Pool
 from solfa.probing.examples import CPU, Examples
 from solfa.probing.heads import (
     CONCATENATED,
     WEIGHTED,
     Head,
     Heads,
+    Sizes,
     StackedAdam,
     head_kind,
     head_losses,
@@ -36,6 +38,10 @@ Scored = Callable[[np.ndarray], float]  # logits of all rows of validation -> sc
 class ProbeConfig(Config):
     """Heads on frozen features, and how they are fitted. The defaults are the protocol of MARBLE."""
 
+    pool: Pool = "mean"  # of the frames of a clip: what heads read of it
+    reach_frames: CountFromZero = (
+        0  # neighbours on each side that stand beside a frame, where labels are in time
+    )
     hidden_dim: Width = 512
     dropout: Share = 0.2
     lrs: tuple[NotNegative, ...] = (5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2)
@@ -59,15 +65,24 @@ class ProbeConfig(Config):
     numbers_at_once: Count = 2**28  # in memory, at four bytes each; it changes nothing but the speed
     separation: SeparationConfig = field(default_factory=SeparationConfig)  # instead, for sources
 
+    @property
+    def readout(self) -> str:
+        """What heads read, in short: ``mean``; ``mean+std ±2`` with two neighbours on each side."""
+        return f"{self.pool} ±{self.reach_frames}" if self.reach_frames else self.pool
 
-FREE_PROTOCOL = ProbeConfig(halvings=(3, 5, 7), first_seed_chooses=True, valid_frames=2**13)
+
+FREE_PROTOCOL = ProbeConfig(
+    pool="mean+std", reach_frames=2, halvings=(3, 5, 7), first_seed_chooses=True, valid_frames=2**13
+)
 
 
 def protocol(task: Task) -> ProbeConfig:
     """How heads are fitted unless something else is said: MARBLE's way, or the free benchmark's own.
 
-    The free benchmark (tasks whose data have a version) is asked often and on small machines: the worse half
-    of the rates of a layer ends after 3, 5 and 7 epochs, and the first seed chooses the rate of the others.
+    The free benchmark (tasks whose data have a version) reads more out of every model and baseline: mean and
+    deviation of a clip, and a frame beside two neighbours on each side. It is asked often and on small
+    machines: the worse half of the rates of a layer ends after 3, 5 and 7 epochs, and the first seed chooses
+    the rate of the others.
     """
     return ProbeConfig() if task.version is None else FREE_PROTOCOL
 
@@ -87,11 +102,16 @@ class Shape:
     """What heads read and what they answer."""
 
     layers: tuple[int, ...]
-    dim: int
+    dim: int  # numbers of a layer in a row
+    state_dim: int  # of them, those of a single state
     n_outputs: int
     kind: LabelKind
     metric: str  # by which epochs, layers and rates are chosen
     device: torch.device = CPU  # where heads are fitted
+
+    def sizes(self, hidden_dim: int) -> Sizes:
+        """Of heads with so many hidden units."""
+        return Sizes(dim=self.dim, state_dim=self.state_dim, hidden_dim=hidden_dim, n_outputs=self.n_outputs)
 
 
 def list_heads(layers: Sequence[int], config: ProbeConfig) -> list[Head]:
@@ -163,9 +183,8 @@ def stack(heads: Sequence[Head], shape: Shape, config: ProbeConfig) -> list[Head
     choices = dict.fromkeys((head.layer, head.seed) for head in heads)
     return [
         Heads(
-            [head for head in heads if (head.layer, head.seed) == choice], shape.layers, shape.dim,
-            hidden_dim=config.hidden_dim, n_outputs=shape.n_outputs, dropout=config.dropout,
-            device=shape.device,
+            [head for head in heads if (head.layer, head.seed) == choice], shape.layers,
+            shape.sizes(config.hidden_dim), dropout=config.dropout, device=shape.device,
         )
         for choice in choices
     ]  # fmt: skip
@@ -326,7 +345,7 @@ def _parts(
     heads: Sequence[Head], train: Examples, valid: Examples, shape: Shape, config: ProbeConfig
 ) -> Iterator[list[Head]]:
     """Heads of one kind that fit into memory together: whole layers, or else some rates with all seeds."""
-    sizes = (shape.dim, config.hidden_dim, shape.n_outputs)
+    sizes = shape.sizes(config.hidden_dim)
     batch_rows = config.batch * train.stretch_rows
     for kind in dict.fromkeys(map(head_kind, heads)):
         of_kind = [head for head in heads if head_kind(head) == kind]

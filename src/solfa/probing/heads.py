@@ -30,8 +30,18 @@ class Head:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Of what a head reads, holds and answers."""
+
+    dim: int  # numbers of a layer in a row: a state, or what a readout puts side by side
+    state_dim: int  # of them, those of a single state; a mix of all layers side by side is so wide
+    hidden_dim: int  # units of the one hidden layer
+    n_outputs: int  # logits
+
+
 WEIGHTED = "weighted"  # learned sum of all layers, weights from a softmax
-CONCATENATED = "concatenated"  # all layers side by side, brought to the width of one by a linear layer
+CONCATENATED = "concatenated"  # all layers side by side, brought to the width of one state by a linear layer
 
 
 def head_kind(head: Head) -> str:
@@ -45,9 +55,7 @@ class Heads:
     Args:
         heads: they differ in their learning rates.
         layers: numbers of the layers in the features, in their order.
-        dim: width of a layer.
-        hidden_dim: of the one hidden layer.
-        n_outputs: logits.
+        sizes: of what they read, hold and answer.
         dropout: of hidden units while training.
         device: where they compute; they begin with the same weights on all.
     """
@@ -56,10 +64,8 @@ class Heads:
         self,
         heads: Sequence[Head],
         layers: Sequence[int],
-        dim: int,
+        sizes: Sizes,
         *,
-        hidden_dim: int,
-        n_outputs: int,
         dropout: float,
         device: torch.device | None = None,
     ) -> None:
@@ -67,7 +73,7 @@ class Heads:
         assert all((head.layer, head.seed) == (first.layer, first.seed) for head in heads)
         self.heads, self.kind, self.seed, self.dropout = list(heads), head_kind(first), first.seed, dropout
         self.place = layers.index(first.layer) if isinstance(first.layer, int) else 0
-        start = initial_weights(self.kind, len(layers), (dim, hidden_dim, n_outputs), self.seed)
+        start = initial_weights(self.kind, len(layers), sizes, self.seed)
         self.weights: Weights = {
             name: torch.stack([value] * len(heads)).to(device).requires_grad_()
             for name, value in start.items()
@@ -93,7 +99,7 @@ class Heads:
         self.heads = [self.heads[n] for n in numbers]
         self.weights = {name: w.detach()[numbers].requires_grad_() for name, w in self.weights.items()}
 
-    def _mix(self, features: Float[Tensor, "layer row dim"]) -> Float[Tensor, "head row dim"]:
+    def _mix(self, features: Float[Tensor, "layer row dim"]) -> Float[Tensor, "head row read"]:
         if self.kind == WEIGHTED:
             return torch.einsum("hl,lrd->hrd", self.weights["mix"].softmax(1), features)
         if self.kind == CONCATENATED:
@@ -135,17 +141,18 @@ class StackedAdam:
         self.square = {name: value[numbers] for name, value in self.square.items()}
 
 
-def initial_weights(kind: str, n_layers: int, shape: tuple[int, int, int], seed: int) -> dict[str, Tensor]:
+def initial_weights(kind: str, n_layers: int, sizes: Sizes, seed: int) -> dict[str, Tensor]:
     """Weights of a head as PyTorch's linear layers begin; they depend on nothing but the arguments.
 
     Args:
         kind: as ``head_kind`` says.
         n_layers: in the features.
-        shape: width of a layer, hidden units, logits.
+        sizes: of what it reads, holds and answers.
         seed: of the draws.
     """
     generator = torch.Generator().manual_seed(seed)
-    dim, hidden_dim, n_outputs = shape
+    dim = sizes.state_dim if kind == CONCATENATED else sizes.dim
+    hidden_dim, n_outputs = sizes.hidden_dim, sizes.n_outputs
 
     def draw(fan_in: int, *size: int) -> Tensor:
         return (2 * torch.rand(size, generator=generator) - 1) / math.sqrt(fan_in)
@@ -159,16 +166,16 @@ def initial_weights(kind: str, n_layers: int, shape: tuple[int, int, int], seed:
     if kind == WEIGHTED:
         weights["mix"] = torch.randn(n_layers, generator=generator)
     if kind == CONCATENATED:
-        weights["concat"] = draw(n_layers * dim, n_layers * dim, dim)
-        weights["concat_bias"] = draw(n_layers * dim, dim)
+        weights["concat"] = draw(n_layers * sizes.dim, n_layers * sizes.dim, dim)
+        weights["concat_bias"] = draw(n_layers * sizes.dim, dim)
     return weights
 
 
-def n_weights(kind: str, n_layers: int, shape: tuple[int, int, int]) -> int:
+def n_weights(kind: str, n_layers: int, sizes: Sizes) -> int:
     """Numbers in a head."""
-    dim, hidden_dim, n_outputs = shape
-    mix = {WEIGHTED: n_layers, CONCATENATED: (n_layers * dim + 1) * dim}.get(kind, 0)
-    return mix + (dim + 1) * hidden_dim + (hidden_dim + 1) * n_outputs
+    dim = sizes.state_dim if kind == CONCATENATED else sizes.dim
+    mix = {WEIGHTED: n_layers, CONCATENATED: (n_layers * sizes.dim + 1) * dim}.get(kind, 0)
+    return mix + (dim + 1) * sizes.hidden_dim + (sizes.hidden_dim + 1) * sizes.n_outputs
 
 
 def head_losses(

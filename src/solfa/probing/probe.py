@@ -12,8 +12,10 @@ import numpy as np
 import torch
 
 from solfa.config import Config
+from solfa.embedding.space import POOLS
 from solfa.models import AudioEncoder
 from solfa.probing.baselines import Baseline
+from solfa.probing.context import FramesInContext
 from solfa.probing.examples import CPU, Answers, Examples, Kept, Scale
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
@@ -116,7 +118,7 @@ def probe(
     Raises:
         ValueError: a split without items.
     """
-    features = extract(task, items, encoder, folder, layers=layers, progress=encoding)
+    features = extract(task, items, encoder, folder, layers=layers, pool=config.pool, progress=encoding)
     return probe_features(task, features, model, config, fitting, device_of(encoder))
 
 
@@ -181,13 +183,16 @@ def _fit_heads(
     is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
     stretch = config.stretch_frames if is_timed else 1
     keeps: Kept = "single rows" if metric(task.metrics[0]).is_of_single_frames else "one piece"
-    train = Examples(task, features, "train", scale, stretch, device=device)
-    valid = Examples(task, features, "valid", scale, stretch, config.valid_frames, keeps, device)
-    test = Examples(task, features, "test", scale, stretch, device=device)
+    reach = config.reach_frames if is_timed else 0
+    train = Examples(task, features, "train", scale, stretch, device=device, reach=reach)
+    valid = Examples(task, features, "valid", scale, stretch, config.valid_frames, keeps, device, reach)
+    test = Examples(task, features, "test", scale, stretch, device=device, reach=reach)
     if config.is_standardised or features.config.is_raw:
         standardise(train, (train, valid, test))
+    dim = train.arrays[0].shape[2]
+    n_beside = 2 * reach + 1 if is_timed else POOLS[features.config.pool]
     shape = Shape(
-        features.config.layers, train.arrays[0].shape[2], len(task.kind.names), task.kind, task.metrics[0],
+        features.config.layers, dim, dim // n_beside, len(task.kind.names), task.kind, task.metrics[0],
         device,
     )  # fmt: skip
     fits = fit_grid(heads_of(task, features, config), train, valid, shape, config, fitting)
@@ -226,12 +231,20 @@ def layer_scores(fits: Sequence[Fit]) -> list[LayerScore]:
 
 def standardise(train: Examples, splits: Sequence[Examples]) -> None:
     """Give every dimension of each layer mean 0 and deviation 1 in training; frames come into memory."""
-    n_rows = sum(len(rows) for rows in train.arrays)
-    mean = sum(rows.sum(0, dtype=np.float64) for rows in train.arrays) / n_rows
-    square = sum(np.square(rows, dtype=np.float64).sum(0) for rows in train.arrays) / n_rows
+    of_training = [rows.frames if isinstance(rows, FramesInContext) else rows for rows in train.arrays]
+    n_rows = sum(len(rows) for rows in of_training)
+    mean = sum(rows.sum(0, dtype=np.float64) for rows in of_training) / n_rows
+    square = sum(np.square(rows, dtype=np.float64).sum(0) for rows in of_training) / n_rows
     std = np.sqrt(np.maximum(square - mean**2, 1e-12))
+
+    def scaled(rows: np.ndarray) -> np.ndarray:
+        return ((rows - mean) / std).astype(np.float32)
+
     for split in splits:
-        split.arrays = [((rows - mean) / std).astype(np.float32) for rows in split.arrays]
+        split.arrays = [
+            rows.changed(scaled) if isinstance(rows, FramesInContext) else scaled(rows)
+            for rows in split.arrays
+        ]
 
 
 def _scale(task: Task, features: Features) -> Scale | None:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.config import load_config, to_dict
@@ -16,6 +16,11 @@ from solfa.probing.scoring import metric
 from solfa.tasks import TASKS
 
 NOT_RUN, NOT_PUBLISHED, THIS_RUN = "not run", "-", "this run"
+ONCE_ALWAYS_RICH = ("log-mel", "mfcc-chroma")  # read by mean and deviation, and neighbours, before all were
+READOUT_NOTE = (
+    "Readout, the same for models and baselines: mean or mean and deviation (mean+std) over a clip; where "
+    "labels are in time single frames, or (±2) a frame beside two neighbours on each side."
+)
 WIDTH = 4  # columns of scores that stand side by side on a page
 SPACE = 2  # between columns
 OVER_SEEDS = " ± half its 95 % interval (Student's t)"
@@ -42,13 +47,13 @@ def make_table(
     others: Sequence[PublishedRow] = (),
     is_short: bool = False,
 ) -> Table:
-    """A row for each encoder and a column for each task and metric; turned where that is less wide.
+    """A row for each encoder and readout, a column for each task and metric; turned where that is less wide.
 
     A score is the mean over seeds; behind it half of its 95 % interval over seeds, then in brackets the 95 %
     interval over drawings of the test tracks.
 
     Args:
-        results: of any encoders and tasks; of the same encoder and task the last one counts.
+        results: of any encoders and tasks; of the same encoder, readout and task the last one counts.
         has_published: whether rows of papers follow that have one of the tasks.
         others: rows of programs that are no encoders; those that have one of the tasks follow ours.
         is_short: whether to leave out the interval over seeds, for a narrow place.
@@ -56,19 +61,20 @@ def make_table(
     results = in_task_order(results)
     columns = list(dict.fromkeys((r.task, s.metric) for r in results for s in r.scores))
     rows = []
-    for model in dict.fromkeys(result.model for result in results):
-        found = {(r.task, s.metric): s for r in results if r.model == model for s in r.scores}
+    for known_by in dict.fromkeys((result.model, result.probe.readout) for result in results):
+        of_row = [result for result in results if (result.model, result.probe.readout) == known_by]
+        found = {(r.task, s.metric): s for r in of_row for s in r.scores}
         cells = (_cell(found[column], is_short) if column in found else NOT_RUN for column in columns)
-        rows.append((model, THIS_RUN, *cells))
+        rows.append((known_by[0], THIS_RUN, known_by[1], *cells))
     rows += _other_rows(others, columns)
     if has_published:
         rows += _other_rows(PUBLISHED, columns)
     told = f"Mean over seeds{'' if is_short else OVER_SEEDS}{OVER_TRACKS}"
-    notes = (told, CHOICE_NOTE, *_notes(results, rows))
+    notes = (told, CHOICE_NOTE, READOUT_NOTE, *_notes(results, rows))
     if len(columns) > len(rows):
         return _turned(columns, rows, notes)
     titles = {(r.task, s.metric): f"{r.title}, {metric(s.metric).title}" for r in results for s in r.scores}
-    return Table(("model", "source", *(titles[c] for c in columns)), tuple(rows), notes)
+    return Table(("model", "source", "readout", *(titles[c] for c in columns)), tuple(rows), notes, n_names=3)
 
 
 def in_task_order(results: Sequence[ProbeResult]) -> list[ProbeResult]:
@@ -79,9 +85,10 @@ def in_task_order(results: Sequence[ProbeResult]) -> list[ProbeResult]:
 
 def _turned(columns: Sequence[Column], rows: Sequence[tuple[str, ...]], notes: tuple[str, ...]) -> Table:
     """A row for each task and metric, a column for each encoder; sources stand in the first row."""
-    models, sources, *scores = zip(*rows, strict=True)
+    models, sources, readouts, *scores = zip(*rows, strict=True)
     names = (f"{task}, {metric(name).title}" for task, name in columns)
     turned = [(name, *of_metric) for name, of_metric in zip(names, scores, strict=True)]
+    turned.insert(0, ("readout", *readouts))
     if set(sources) != {THIS_RUN}:
         turned.insert(0, ("source", *sources))
     return Table(("task", *models), tuple(turned), notes, n_names=1)
@@ -158,8 +165,11 @@ def to_json(results: Sequence[ProbeResult]) -> str:
 
 
 def save_result(result: ProbeResult, folder: Path) -> Path:
-    """Write a result where ``load_results`` finds it; one of the same weights and task is replaced."""
-    path = folder / f"{result.task}-{result.weights[:12]}{SUFFIX}"
+    """Write a result where ``load_results`` finds it, over one of the same weights, readout and task."""
+    config = result.probe
+    is_usual = config.readout == ProbeConfig().readout
+    readout = "" if is_usual else f"-{config.pool}-{config.reach_frames}"
+    path = folder / f"{result.task}-{result.weights[:12]}{readout}{SUFFIX}"
     write_json(path, to_dict(result))
     return path
 
@@ -167,7 +177,14 @@ def save_result(result: ProbeResult, folder: Path) -> Path:
 def load_results(folder: Path) -> list[ProbeResult]:
     """All results that were saved in a folder, the oldest first."""
     paths = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [load_config(ProbeResult, path) for path in paths]
+    return [_with_old_readout(load_config(ProbeResult, path), path) for path in paths]
+
+
+def _with_old_readout(result: ProbeResult, path: Path) -> ProbeResult:
+    """Results from before readouts were named: encoders were read by means, two baselines always by more."""
+    if result.model not in ONCE_ALWAYS_RICH or "pool" in read_json_object(path)["probe"]:
+        return result
+    return replace(result, probe=replace(result.probe, pool="mean+std", reach_frames=2))
 
 
 def save_row(row: PublishedRow, folder: Path) -> Path:
@@ -219,7 +236,7 @@ def _printed(value: float | None) -> str:
 
 def _other_rows(others: Sequence[PublishedRow], columns: Sequence[Column]) -> list[tuple[str, ...]]:
     return [
-        (row.model, row.source, *(_printed(row.scores.get(column)) for column in columns))
+        (row.model, row.source, NOT_PUBLISHED, *(_printed(row.scores.get(column)) for column in columns))
         for row in others
         if row.scores.keys() & set(columns)
     ]

@@ -46,7 +46,7 @@ class FeaturesConfig(Config):
     context_seconds: float
     wraps: bool
     precision: Precision
-    pool: Pool = "mean"  # of the frames of a clip; the other one makes rows twice as wide
+    pool: Pool = "mean"  # of the frames of a clip; mean+std makes rows twice as wide
     is_raw: bool = False  # of no common scale: standardised before a head reads them
 
     @property
