@@ -88,6 +88,10 @@ def test_both_statistics_are_those_of_mel_bands_beside_those_of_constant_q_bins(
     assert all(load(name).is_raw for name in ("log-mel", "log-cqt", "log-mel+cqt"))
 
 
+def test_statistics_are_mel_bands_and_constant_q_bins() -> None:
+    assert fingerprint(load("statistics").clips) == fingerprint(load("log-mel+cqt").clips)
+
+
 def test_chroma_of_a_tone_is_its_pitch_class() -> None:
     chroma = load("mfcc-chroma").clips(torch.from_numpy(tone(440, 1.0))[None]).last[0, 5, -12:]
     assert int(chroma.argmax()) == 9

@@ -53,7 +53,7 @@ ModelOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="As for solfa embed, or a baseline: log-mel, log-cqt, log-mel+cqt, mfcc-chroma, random, "
+        help="As for solfa embed, or a baseline: log-mel, log-cqt, statistics (both), mfcc-chroma, random, "
         "untrained:MODEL, musicnn, musicnn-mtt. May be repeated, to compare.",
     ),
 ]

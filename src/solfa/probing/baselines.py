@@ -95,8 +95,8 @@ def load_baseline(name: str, device: str | torch.device = "cpu") -> Baseline | A
     """The baseline of that name, in eval mode.
 
     Args:
-        name: ``log-mel`` (mel bands), ``log-cqt`` (constant-Q bins, 36 to an octave), ``log-mel+cqt`` (both),
-            all in decibels, ``mfcc-chroma`` (coefficients, slopes and pitch classes), each dimension
+        name: ``log-mel`` (mel bands), ``log-cqt`` (constant-Q bins, 36 to an octave), ``log-mel+cqt`` or
+            ``statistics`` (both), all in decibels, ``mfcc-chroma`` (coefficients, slopes and pitch classes), each dimension
             standardised; ``random`` (noise that depends on the clip's samples),
             ``untrained:MODEL`` (MODEL, as for ``solfa.load``, with fresh weights), ``musicnn`` (learned from
             the Million Song Dataset) or ``musicnn-mtt`` (from MagnaTagATune), or ``musicnn:PATH`` with the
@@ -239,6 +239,7 @@ FIXED: dict[str, Callable[[str | torch.device], Baseline]] = {
     "log-mel": partial(_statistics, StatisticsConfig()),
     "log-cqt": partial(_statistics, StatisticsConfig(mel=None, log_cqt=LogConstantQConfig())),
     "log-mel+cqt": partial(_statistics, StatisticsConfig(log_cqt=LogConstantQConfig())),
+    "statistics": partial(_statistics, StatisticsConfig(log_cqt=LogConstantQConfig())),  # the better one
     "mfcc-chroma": _mfcc_chroma,
     "random": _random,
 }
