@@ -96,7 +96,8 @@ def load_baseline(name: str, device: str | torch.device = "cpu") -> Baseline | A
 
     Args:
         name: ``log-mel`` (mel bands), ``log-cqt`` (constant-Q bins, 36 to an octave), ``log-mel+cqt`` or
-            ``statistics`` (both), all in decibels, ``mfcc-chroma`` (coefficients, slopes and pitch classes), each dimension
+            ``statistics`` (both), all in decibels, ``mfcc-chroma`` (coefficients, slopes and pitch
+            classes), each dimension
             standardised; ``random`` (noise that depends on the clip's samples),
             ``untrained:MODEL`` (MODEL, as for ``solfa.load``, with fresh weights), ``musicnn`` (learned from
             the Million Song Dataset) or ``musicnn-mtt`` (from MagnaTagATune), or ``musicnn:PATH`` with the
