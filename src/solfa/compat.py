@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from solfa import checkpoint, models
 from solfa.config import from_dict
 from solfa.frames import LOUDEST
+from solfa.models.folders import fetch
 from solfa.models.input import Layers, Waveform, as_waveform, check_samples
-from solfa.models.loading import fetch, read_preprocessor
 from solfa.models.mert import WaveformFrontend, standardize
-from solfa.models.published_mert import is_mert, mert_config
+from solfa.models.published import find_format
 
 log = logging.getLogger(__name__)
 
@@ -371,8 +371,9 @@ def _read_config(name: str | Path) -> models.MERTConfig:
     if not folder.is_dir():
         folder = fetch(str(name), ["*config.json"])
     values = checkpoint.read_values(folder)
-    if is_mert(values):
-        return mert_config(values, read_preprocessor(folder))
+    layout = find_format(values)
+    if layout is not None and layout.model is models.MERT:
+        return cast(models.MERTConfig, layout.config(folder, values))
     ours = values.get("model") or values.get("objective", {}).get("encoder", {})
     if ours.get("kind") != "mert":
         raise models.ModelError(

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from golden_data import GOLDEN
 from solfa.cli.main import app
 from solfa.models import layer_guide
+from solfa.models.published.format import Checkpoint, ProbedLayer
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -38,9 +39,9 @@ def embed(*arguments: object, exit_code: int = 0) -> Result:
 def test_a_task_chooses_the_layer_and_says_why(
     music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finding = layer_guide.Finding("key", 1, "a probe")
-    guide = layer_guide.Guide(("owner/model",), ("mert", 2, 32, 24_000), (finding,))
-    monkeypatch.setattr(layer_guide, "GUIDES", (guide,))
+    probed = (ProbedLayer("key", 1, "a probe"),)
+    known = {"owner/model": Checkpoint("MIT", 0, ("mert", 2, 32, 24_000), probed)}
+    monkeypatch.setattr(layer_guide, "CHECKPOINTS", known)
     options = ("--model", GOLDEN / "mert_95m_style", "--task", "key", "--frames")
     result = embed(music, "--out", tmp_path / "out", *options)
     assert "layer 1 for key (a probe, with owner/model, whose architecture this model has)" in result.stdout

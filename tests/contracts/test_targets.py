@@ -5,7 +5,7 @@ import torch
 
 from solfa.config import to_dict
 from solfa.data.clips import Clips
-from solfa.models.official_muq import gives_codes
+from solfa.models.published.muq_training import gives_codes
 from solfa.targets import (
     AmplitudeConfig,
     ChromaFramesConfig,

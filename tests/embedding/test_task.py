@@ -10,6 +10,7 @@ import torch
 import solfa
 from golden_data import GOLDEN
 from solfa.models import layer_guide, load_encoder
+from solfa.models.published.format import Checkpoint, ProbedLayer
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -25,9 +26,9 @@ def tune(tmp_path: Path, write_wav: WriteWav) -> Path:
 def test_a_task_gives_the_vectors_of_its_layer(
     tune: Path, monkeypatch: pytest.MonkeyPatch, as_encoder: bool
 ) -> None:
-    finding = layer_guide.Finding("key", 1, "a probe")
-    guide = layer_guide.Guide(("owner/model",), ("mert", 2, 32, 24_000), (finding,))
-    monkeypatch.setattr(layer_guide, "GUIDES", (guide,))
+    probed = (ProbedLayer("key", 1, "a probe"),)
+    known = {"owner/model": Checkpoint("MIT", 0, ("mert", 2, 32, 24_000), probed)}
+    monkeypatch.setattr(layer_guide, "CHECKPOINTS", known)
     model = load_encoder(FOLDER) if as_encoder else FOLDER
     assert torch.equal(solfa.embed(tune, model, task="key"), solfa.embed(tune, model, layer=1))
     assert not torch.equal(solfa.embed(tune, model, task="key"), solfa.embed(tune, model))

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from golden_data import MUQ, config_of, io_of
 from solfa.features import LogMel, LogMelConfig
-from solfa.models.published import muq_config
+from solfa.models.published.muq import muq_config
 
 
 def tone(frequency: float, seconds: float = 1.0, amplitude: float = 0.5) -> torch.Tensor:

@@ -15,7 +15,7 @@ from golden_data import GOLDEN, MERT, MUQ
 from solfa.features import LogMel, LogMelConfig
 from solfa.files import sha256
 from solfa.models import ModelError, known_answer
-from solfa.models.bundled import WEIGHTS, bundled
+from solfa.models.registry import WEIGHTS, bundled
 from solfa.models.sharing import ANSWER, SHA256
 
 

@@ -10,10 +10,12 @@ import torch
 
 from golden_data import GOLDEN
 from solfa.models import AudioEncoder, MERTConfig, MuQConfig, TransformerConfig, build_encoder, load_encoder
-from solfa.models.layer_guide import GUIDES, GuidedTask, LayerGuideError, guided_layer
+from solfa.models.layer_guide import LayerGuideError, guided_layer
+from solfa.models.published import CHECKPOINTS
+from solfa.models.published.format import GuidedTask
 
 DOCS = Path(__file__).parents[2] / "docs" / "use.md"
-FINDINGS = [(name, finding) for guide in GUIDES for name in guide.names for finding in guide.findings]
+PROBED = [(name, probed) for name, checkpoint in CHECKPOINTS.items() for probed in checkpoint.layers]
 LARGE = TransformerConfig(n_layers=24, dim=1024, feed_forward_dim=4096, n_heads=16, norm="before")
 
 
@@ -66,18 +68,14 @@ def test_a_folder_is_known_by_its_architecture(
 
 
 def test_every_layer_of_the_guide_is_one_that_its_checkpoint_has() -> None:
-    beyond = [
-        (name, finding)
-        for guide in GUIDES
-        for name in guide.names
-        for finding in guide.findings
-        if finding.layer is not None and not 1 <= finding.layer <= guide.architecture[1]
-    ]
-    assert not beyond
+    for name, probed in PROBED:
+        architecture = CHECKPOINTS[name].architecture
+        assert architecture is not None
+        assert probed.layer is None or 1 <= probed.layer <= architecture[1]
 
 
 def test_no_task_of_a_checkpoint_is_listed_twice() -> None:
-    tasks = [(name, finding.task) for name, finding in FINDINGS]
+    tasks = [(name, probed.task) for name, probed in PROBED]
     assert len(tasks) == len(set(tasks))
 
 
@@ -137,7 +135,6 @@ def test_the_table_in_the_docs_says_what_the_code_says() -> None:
         if cell != "-"
     }
     expected = {
-        (name, finding.task): "mixed" if finding.layer is None else str(finding.layer)
-        for name, finding in FINDINGS
+        (name, probed.task): "mixed" if probed.layer is None else str(probed.layer) for name, probed in PROBED
     }
     assert said == expected

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import solfa
 from golden_data import GOLDEN, MERT, MUQ, io_of, weights_of
 from solfa.models import MuLan, build_encoder
-from solfa.models.loading import PICKLED_WEIGHTS
+from solfa.models.folders import PICKLED_WEIGHTS
 from solfa.models.text import TextModel
 
 

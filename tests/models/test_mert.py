@@ -29,9 +29,9 @@ from solfa.models import (
 from solfa.models.layers import transformer
 from solfa.models.layers import waveform as waveform_layer
 from solfa.models.layers.transformer import TransformerLayer, relaxed_attention
-from solfa.models.loading import PUBLISHED_LICENCES
 from solfa.models.mert import standardize
-from solfa.models.published_mert import mert_config, mert_weights
+from solfa.models.published import CHECKPOINTS
+from solfa.models.published.mert import mert_config, mert_weights
 from solfa.recipes import recipe
 
 TINY = MERTConfig(
@@ -330,4 +330,4 @@ def test_a_run_with_this_encoder_loads(tmp_path: Path) -> None:
 
 def test_the_licence_of_every_published_checkpoint_is_known() -> None:
     names = ["MERT-v0", "MERT-v0-public", "MERT-v1-95M", "MERT-v1-330M"]
-    assert {PUBLISHED_LICENCES[f"m-a-p/{name}"] for name in names} == {"CC-BY-NC-4.0"}
+    assert {CHECKPOINTS[f"m-a-p/{name}"].licence for name in names} == {"CC-BY-NC-4.0"}

@@ -17,7 +17,7 @@ import solfa
 from golden_data import GOLDEN, MUQ, config_of, io_of, weights_of
 from solfa.models import ModelError, MuLan, MuLanClipsConfig, load_encoder
 from solfa.models.mulan import cut_clips
-from solfa.models.published_mulan import mulan_config, mulan_weights
+from solfa.models.published.mulan import mulan_config, mulan_weights
 
 TEXTS = config_of("muq_mulan")["texts"]
 WAVEFORM = io_of("muq_mulan")["wav"]

@@ -14,7 +14,7 @@ import solfa
 from golden_data import GOLDEN, MUQ, config_of, io_of, relative_error, weights_of
 from solfa.models import ConformerConfig, ConvStemConfig, ModelError, MuQ, MuQConfig, build_encoder
 from solfa.models.encoder import check_waveform
-from solfa.models.published import muq_config, muq_weights
+from solfa.models.published.muq import muq_config, muq_weights
 from solfa.objectives.masked import LinearCodeHead, LinearValueHead
 from solfa.targets import Codes, MelFramesConfig, StackedMelConfig, Values, build_target
 

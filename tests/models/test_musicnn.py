@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from solfa.embedding import fingerprint
-from solfa.models import ModelError, published_musicnn
+from solfa.models import ModelError
 from solfa.models.musicnn import (
     FrameFrontend,
     MusiCNN,
@@ -20,7 +20,8 @@ from solfa.models.musicnn import (
     PatchFrontend,
     slaney_filters,
 )
-from solfa.models.published_musicnn import load_musicnn, musicnn_weights
+from solfa.models.published import musicnn as published_musicnn
+from solfa.models.published.musicnn import load_musicnn, musicnn_weights
 from solfa.models.tensorflow_checkpoint import TensorFlowCheckpointError, read_tensorflow_checkpoint
 from synth import melody
 from tensorflow_files import write_checkpoint

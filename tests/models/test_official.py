@@ -15,9 +15,9 @@ from solfa import checkpoint
 from solfa.config import override, save_config, to_dict
 from solfa.features import ConstantQConfig
 from solfa.models import LayoutError, MERTConfig, MuQConfig, save_official
-from solfa.models.official_muq import muq_besides_of_run, never_used
-from solfa.models.published import muq_settings, published_muq_weights
-from solfa.models.published_mert import mert_config, mert_preprocessor, mert_settings, published_mert_weights
+from solfa.models.published.mert import mert_config, mert_preprocessor, mert_settings, published_mert_weights
+from solfa.models.published.muq import muq_settings, published_muq_weights
+from solfa.models.published.muq_training import besides_of_run, never_used
 from solfa.objectives import LinearHeadConfig, PredictionConfig, build_objective
 from solfa.recipes import recipe
 from solfa.targets import MelFramesConfig, TargetError, load_quantizer
@@ -115,7 +115,7 @@ def test_the_large_muq_has_the_official_names_and_shapes() -> None:
     config = recipe("muq_large").objective
     with torch.device("meta"):
         weights = build_objective(config).state_dict()
-        besides = muq_besides_of_run(config.encoder, to_dict(config), weights)  # type: ignore[union-attr]
+        besides = besides_of_run(config.encoder, to_dict(config), weights)  # type: ignore[union-attr]
     encoder = {n.removeprefix("encoder."): w for n, w in weights.items() if n.startswith("encoder.")}
     settings = muq_settings(MuQConfig()) | dict(besides.settings)
     written = {**never_used(MuQConfig(), settings), **besides.weights, **published_muq_weights(encoder)}
@@ -210,7 +210,7 @@ def test_a_head_of_values_of_a_kind_unheard_of_is_left_out_and_said(caplog: pyte
     head = {"heads.0.linear.weight": torch.zeros(12, 16), "heads.0.linear.bias": torch.zeros(12)}
     target = {"kind": "pitch_classes", "chroma": {"n_bins": 12}}
     objective = {"predictions": [{"target": target, "head": {"kind": "linear"}, "weight": 1.0}]}
-    besides = muq_besides_of_run(MuQConfig(), objective, head)
+    besides = besides_of_run(MuQConfig(), objective, head)
     assert not besides.weights
     assert "no place for prediction 0 (pitch_classes): left out" in caplog.text
 

@@ -10,20 +10,13 @@ from huggingface_hub.errors import CacheNotFound
 
 from solfa import checkpoint
 from solfa.cli.examples import examples
-from solfa.models.bundled import bundled
-from solfa.models.loading import PUBLISHED_LICENCES, model_folder, use_without_encoder
+from solfa.models.folders import model_folder
+from solfa.models.loading import use_without_encoder
+from solfa.models.published import CHECKPOINTS
+from solfa.models.registry import bundled
 from solfa.models.sharing import MODEL
 
 GIGABYTE = 1e9
-PUBLISHED_BYTES = {  # about, as float32
-    "OpenMuQ/MuQ-large-msd-iter": 1_330_000_000,
-    "OpenMuQ/MuQ-MuLan-large": 2_600_000_000,
-    "m-a-p/MERT-v0": 380_000_000,
-    "m-a-p/MERT-v0-public": 380_000_000,
-    "m-a-p/MERT-v1-95M": 380_000_000,
-    "m-a-p/MERT-v1-330M": 1_260_000_000,
-}
-
 Row = tuple[str, ...]
 
 
@@ -93,14 +86,15 @@ def _cached() -> Iterator[Row]:
     for repository in sorted(repositories, key=lambda found: found.repo_id):
         files = {file.file_name for revision in repository.revisions for file in revision.files}
         if {checkpoint.CONFIG, checkpoint.WEIGHTS} <= files:
-            licence = PUBLISHED_LICENCES.get(repository.repo_id, "see its card")
+            known = CHECKPOINTS.get(repository.repo_id)
+            licence = known.licence if known else "see its card"
             yield repository.repo_id, "in the local cache", gigabytes(repository.size_on_disk), licence
 
 
 def _published() -> Iterator[Row]:
-    for name, licence in PUBLISHED_LICENCES.items():
-        size = gigabytes(PUBLISHED_BYTES[name]) if name in PUBLISHED_BYTES else ""
-        yield name, "published; fetched when first used", size, licence
+    for name, known in CHECKPOINTS.items():
+        size = gigabytes(known.n_bytes) if known.n_bytes else ""
+        yield name, "published; fetched when first used", size, known.licence
 
 
 def gigabytes(n_bytes: int) -> str:

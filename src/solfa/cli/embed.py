@@ -36,8 +36,8 @@ from solfa.embedding import (
 )
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
-from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import GuidedTask, guided_layer
+from solfa.models.registry import ENCODER
 
 ModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")

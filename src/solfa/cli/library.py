@@ -32,7 +32,7 @@ from solfa.cli.reports import (
 from solfa.data.folders import find_music
 from solfa.embedding import Pool, Space, Work, describe_space, resolve_layer
 from solfa.models import AudioEncoder
-from solfa.models.bundled import ENCODER, LANGUAGE, MUSIC_TEXT
+from solfa.models.registry import ENCODER, LANGUAGE, MUSIC_TEXT
 from solfa.models.text import what_words_lack
 from solfa.retrieval import Changes, Library, Searcher, known_space
 from solfa.retrieval.export import export_json, export_parquet

@@ -22,7 +22,7 @@ from solfa.embedding.tagging import Tagged, tag_files
 from solfa.files import whole_file
 from solfa.json_files import write_json_lines
 from solfa.models import AudioEncoder, MuLan, Tagger
-from solfa.models.bundled import MUSIC_TEXT
+from solfa.models.registry import MUSIC_TEXT
 from solfa.retrieval.zero_shot import COMMON_TAGS, PROMPTS, ZeroShotTagger
 
 COLUMNS = ("path", "start", "end", "label", "value")

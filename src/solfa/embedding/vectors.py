@@ -35,9 +35,9 @@ from solfa.embedding.options import (
 from solfa.embedding.space import POOLS, Pool, check_pool
 from solfa.embedding.windows import Window, WindowConfig, cut_windows
 from solfa.models import AudioEncoder, ClipEncoder
-from solfa.models.bundled import ENCODER
 from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
+from solfa.models.registry import ENCODER
 from solfa.precision import Precision
 
 log = logging.getLogger(__name__)

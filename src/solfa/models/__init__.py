@@ -1,16 +1,16 @@
 """Waveform -> hidden states; what outlives training."""
 
-from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, HiddenStates
 from solfa.models.finite import NotFiniteError
-from solfa.models.layer_guide import GuidedTask, LayerGuideError, guided_layer
+from solfa.models.folders import ModelError, language_folder
+from solfa.models.layer_guide import LayerGuideError, guided_layer
 from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.layers.low_rank import LoRAConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
-from solfa.models.loading import ModelError, language_folder, load, load_encoder
+from solfa.models.loading import load, load_encoder
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import (
     AudioTowerConfig,
@@ -21,7 +21,9 @@ from solfa.models.mulan import (
     TextTowerConfig,
 )
 from solfa.models.muq import MuQ, MuQConfig
-from solfa.models.official import LayoutError, save_official
+from solfa.models.published.format import GuidedTask
+from solfa.models.published.writing import LayoutError, save_official
+from solfa.models.registry import EncoderConfig, build_encoder
 from solfa.models.sharing import ModelCard
 from solfa.models.tagger import LabelHeadConfig, LabelsConfig, Tagger, TaggerConfig
 from solfa.models.text import PACKAGED, TextModel, language_dim

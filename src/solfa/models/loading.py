@@ -1,7 +1,6 @@
 """A run folder, a published name or a file -> a model."""
 
 import logging
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,27 +15,22 @@ from solfa import checkpoint
 from solfa.config import Config, from_dict
 from solfa.features.exact import InFloat32
 from solfa.files import sha256
-from solfa.json_files import ContentError, read_json_object
-from solfa.models.building import EncoderConfig, build_encoder
-from solfa.models.bundled import ENCODER, bundled_folder
 from solfa.models.encoder import AudioEncoder
 from solfa.models.finite import broken_weights
+from solfa.models.folders import ModelError, language_folder, language_model, model_folder, read_weights
 from solfa.models.input import checked_device
 from solfa.models.known_answer import departure
 from solfa.models.layers.low_rank import LoRAConfig, merge_lora
-from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
-from solfa.models.muq import MuQ, MuQConfig
-from solfa.models.published import muq_config, muq_weights
-from solfa.models.published_mert import is_mert, mert_config, mert_weights
-from solfa.models.published_mulan import is_mulan, mulan_config, mulan_weights
+from solfa.models.published import CHECKPOINTS, FORMATS, find_format
+from solfa.models.registry import ENCODER, EncoderConfig, build_encoder
 from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, is_saved
 from solfa.models.tagger import Tagger, TaggerConfig
-from solfa.models.text import FILES, PACKAGED, TextModel, packaged_folder
+from solfa.models.text import TextModel, packaged_folder
 
 log = logging.getLogger(__name__)
 
-ModelConfig = MuQConfig | MERTConfig | MuLanConfig | TaggerConfig
+ModelConfig = EncoderConfig | MuLanConfig | TaggerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +43,6 @@ class _Encoder(Config):
     encoder: EncoderConfig
 
 
-PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
-LANGUAGE_SIZES = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 INITIALISATIONS = (
     "uniform_",
     "normal_",
@@ -58,18 +50,6 @@ INITIALISATIONS = (
     "kaiming_normal_",
 )  # of torch, by random numbers
 FREE_LICENCES = ("Apache-2.0", "MIT", "CC0-1.0", "CC-BY-4.0")  # that leave people free; others are told
-PUBLISHED_LICENCES = {
-    "OpenMuQ/MuQ-large-msd-iter": "CC-BY-NC-4.0",
-    "OpenMuQ/MuQ-MuLan-large": "CC-BY-NC-4.0",
-    "m-a-p/MERT-v0": "CC-BY-NC-4.0",
-    "m-a-p/MERT-v0-public": "CC-BY-NC-4.0",
-    "m-a-p/MERT-v1-95M": "CC-BY-NC-4.0",
-    "m-a-p/MERT-v1-330M": "CC-BY-NC-4.0",
-}
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; the message names the cure."""
 
 
 @contextmanager
@@ -119,14 +99,6 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
     return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
 
 
-def model_folder(name: str | Path) -> Path:
-    """Where a model's files are; a published one is fetched unless it is in the local cache."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    return bundled_folder(name) or fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
-
-
 class _WithoutRandomNumbers(TorchFunctionMode):
     """Leaves a tensor unwritten where random numbers would fill it.
 
@@ -157,22 +129,13 @@ def _build(
         if isinstance(config, TaggerConfig):
             return Tagger(config, licence), weights
         return build_encoder(config, licence), weights
-    if "w2v2_config" in values:
-        muq = muq_config(values)
-        checkpoint.check_sizes(muq, weights)
-        return MuQ(muq, licence), muq_weights(weights)
-    if is_mert(values):
-        mert = mert_config(values, read_preprocessor(folder))
-        checkpoint.check_sizes(mert, weights)
-        return MERT(mert, licence), mert_weights(weights)
-    if is_mulan(values):
-        mulan = mulan_config(values, _audio_values(folder, values))
-        checkpoint.check_sizes(mulan, weights)
-        text = _part(folder, values["text_model"]["name"], list(FILES))
-        return MuLan(mulan, _text_model(text, weights), licence), mulan_weights(weights)
+    if layout := find_format(values):
+        found = layout.config(folder, values)
+        checkpoint.check_sizes(found, weights)
+        return layout.build(found, licence, folder, weights), layout.weights(weights)
     raise ModelError(
-        "Its config.json is of no model known here. Known are runs and saved models of solfa, and folders of "
-        "MuQ, MuQ-MuLan and MERT."
+        f"Its config.json is of no model known here. Known are runs and saved models of solfa, and "
+        f"{', '.join(layout.model.__name__ for layout in FORMATS)} as they are published."
     )
 
 
@@ -201,20 +164,6 @@ def _check_answer(model: Shareable, values: Mapping[str, Any]) -> None:
             "was changed, or this program or this machine computes something else: fetch the whole folder "
             "again, and run 'solfa doctor'."
         )
-
-
-def _audio_values(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of the MuQ that a published MuQ-MuLan stands on; its weights are in the MuLan's file."""
-    if "muq_config" in values:
-        return values["muq_config"]
-    return checkpoint.read_values(_part(folder, values["audio_model"]["name"], [checkpoint.CONFIG]))
-
-
-def _part(folder: Path, name: str, files: list[str]) -> Path:
-    """A folder inside a model's folder, or else of the hub."""
-    inside = next((folder / part for part in (name, Path(name).name) if (folder / part).is_dir()), None)
-    # xlm-roberta-base has no owner in its published name; the hub keeps it under one.
-    return inside or fetch(name if "/" in name else f"FacebookAI/{name}", files)
 
 
 def _of_run(
@@ -266,78 +215,11 @@ def _mulan(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Mu
 def _language(config: MuLanConfig, folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
     """From a package with its weights; else from a folder, to be filled with those of the model."""
     name = config.text.language
-    return TextModel(packaged_folder(name), has_weights=True) if name else _text_model(folder, weights)
-
-
-def _text_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
-    """A language model without weights, of no other size than they are."""
-    settings = checkpoint.read_values(folder)
-    longest = max((n for w in weights.values() for n in w.shape), default=0)
-    room = dict.fromkeys(LANGUAGE_SIZES, longest) | {"num_hidden_layers": len(weights)}
-    for name, most in room.items():
-        if isinstance(size := settings.get(name), int) and not 1 <= size <= most:
-            raise ModelError(
-                f"{folder} says that {name} is {size}, but the weights have room for {most}. Copy all of it "
-                "again from where it came."
-            )
-    try:
-        return TextModel(folder)
-    except ImportError:
-        raise
-    except Exception as error:  # a tokenizer or a config.json that is damaged can raise anything
-        raise ModelError(
-            f"{folder} holds no language model that can be used ({type(error).__name__}: {error}). Copy all "
-            "of it again from where it came."
-        ) from error
-
-
-def language_folder(name: str, has_weights: bool = False) -> Path:
-    """Where a language model lies: a folder, one in an installed package, or one of the hub.
-
-    Raises:
-        ImportError: the package is not installed.
-        ModelError: there is none of that name.
-    """
-    if name in PACKAGED:
-        return packaged_folder(name)
-    if Path(name).is_dir():
-        return Path(name)
-    return fetch(name, [*FILES, *([checkpoint.WEIGHTS] if has_weights else [])])
+    return TextModel(packaged_folder(name), has_weights=True) if name else language_model(folder, weights)
 
 
 def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Tensors by name, from safetensors, or, where there are none, from a pickle without running its code.
-
-    Each has memory of its own, which a model may keep: none is a window into a file that may change.
-    """
-    pickled = folder / PICKLED_WEIGHTS
-    if not pickled.is_file() or (folder / checkpoint.WEIGHTS).is_file():
-        return checkpoint.read_weights(checkpoint.weights_file(folder))
-    try:
-        weights = torch.load(pickled, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ModelError(
-            f"{pickled} is refused: it is damaged, or holds code that would run when it is opened "
-            f"({type(error).__name__}). Fetch it again from its publisher, or take a {checkpoint.WEIGHTS} "
-            "instead."
-        ) from None
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
-        raise ModelError(f"{pickled} is no table of tensors by name. Fetch the published file again.")
-    # One at a time: tensors may share memory, and what they leave is freed.
-    return {name: weights.pop(name).clone() for name in list(weights)}
-
-
-def read_preprocessor(folder: Path) -> dict[str, Any] | None:
-    """What a MERT folder says about its input, if it says anything."""
-    path = folder / PREPROCESSOR
-    try:
-        return read_json_object(path) if path.is_file() else None
-    except ContentError as error:
-        raise ModelError(f"{error} Fetch it again from its publisher.") from None
 
 
 def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:
@@ -367,28 +249,5 @@ def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:
 
 
 def _licence(name: str | Path, values: Mapping[str, Any]) -> str:
-    return values.get("license", "") or PUBLISHED_LICENCES.get(str(name), "")
-
-
-def fetch(name: str, files: list[str]) -> Path:
-    """The folder of a published model, from the local cache or from the hub."""
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ModelError(
-            f"There is no model '{name}': no such folder, and no published name (as in owner/model). "
-            "'solfa models' lists what can be loaded."
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=files))
-        if checkpoint.WEIGHTS in files and not (folder / checkpoint.WEIGHTS).is_file():
-            snapshot_download(name, allow_patterns=[PICKLED_WEIGHTS])
-        return folder
-    except RepositoryNotFoundError:
-        raise ModelError(f"The hub has no model '{name}'. 'solfa models' lists what can be loaded.") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"{name} is not in the local cache, and the hub cannot be reached ({type(error).__name__}). "
-            f"Download its {' and '.join(files[:2])} on a connected machine and give their folder."
-        ) from None
+    known = CHECKPOINTS.get(str(name))
+    return values.get("license", "") or (known.licence if known else "")

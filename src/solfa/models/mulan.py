@@ -13,12 +13,12 @@ from torch.nn import functional as F  # noqa: N812
 from solfa.config import Config, LayerNumber, Seconds, Width
 from solfa.features.exact import exact
 from solfa.frames import FrameGrid, seconds_to_samples
-from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
 from solfa.models.input import Lengths, Waveform, as_lengths, as_waveform, check_samples
 from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransformerConfig
 from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
+from solfa.models.registry import EncoderConfig, build_encoder
 from solfa.models.sharing import Shareable, copy_files
 from solfa.models.text import FILES, TextModel
 

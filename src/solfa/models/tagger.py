@@ -11,11 +11,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, LayerNumber, Positive, Seconds, Share, Width
 from solfa.features.exact import exact
-from solfa.models.building import EncoderConfig, build_encoder
 from solfa.models.encoder import AudioEncoder, HiddenStates
 from solfa.models.input import Lengths, Waveform
 from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
+from solfa.models.registry import EncoderConfig, build_encoder
 
 SEPARATOR = ";"  # between several labels in one text
 

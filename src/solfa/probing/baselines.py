@@ -28,7 +28,7 @@ from solfa.models import AudioEncoder, ClipEncoder, EncoderConfig, ModelError, b
 from solfa.models.encoder import Frontend, padding_mask
 from solfa.models.mulan import NoContext
 from solfa.models.musicnn import FrameFrontend, MusiCNNEncoder, PatchFrontend
-from solfa.models.published_musicnn import load_musicnn
+from solfa.models.published.musicnn import load_musicnn
 
 T = TypeVar("T", int, Tensor)
 

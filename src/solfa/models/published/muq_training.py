@@ -11,7 +11,7 @@ from torch import Tensor
 from solfa.config import to_dict
 from solfa.models.layers.conformer import rotary_frequencies
 from solfa.models.muq import MuQConfig
-from solfa.models.published import Besides
+from solfa.models.published.format import Besides
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,7 @@ SPELLINGS = (  # of weight normalisation: ours, and that of the quantizers of th
 )
 
 
-def muq_besides_of_run(
-    config: MuQConfig, objective: Mapping[str, Any], weights: Mapping[str, Tensor]
-) -> Besides:
+def besides_of_run(config: MuQConfig, objective: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Besides:
     """What a run trained or used besides its encoder, as far as the official program has the same.
 
     Args:

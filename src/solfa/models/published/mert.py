@@ -1,15 +1,18 @@
-"""Names and settings of published MERT weights -> ours."""
+"""MERT as it is published: names and settings <-> ours."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
 from solfa.features import ConstantQConfig
+from solfa.models.folders import PREPROCESSOR, read_preprocessor
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
-from solfa.models.mert import MERTConfig
-from solfa.models.published import Names, inverted, renamed
+from solfa.models.mert import MERT, MERTConfig
+from solfa.models.published.format import Besides, Checkpoint, ProbedLayer, WritableFormat
+from solfa.models.published.names import Names, inverted, renamed
 
 _LAYER = "encoder.layers.*."
 
@@ -237,3 +240,94 @@ def _refuse_unknown(published: Mapping[str, Any]) -> None:
         problems.append("deepnorm and do_stable_layer_norm are both true, known: one of them")
     if problems:
         raise ValueError(f"No published MERT has these settings of config.json: {'; '.join(problems)}.")
+
+
+MASK_TIME_PROB = 0.05  # of the published files: how much is hidden in fine-tuning, not in pre-training
+READ_BY_HUBERT = 'from transformers import AutoModel\n\nmodel = AutoModel.from_pretrained("{folder}").eval()'
+NC = "CC-BY-NC-4.0"
+
+
+class MERTFormat(WritableFormat):
+    """MERT: ``config.json`` and ``preprocessor_config.json``, which transformers reads."""
+
+    model = MERT
+    besides = MERT_BESIDES
+    unwritten = ("default_layer", "transformer.attention_relax")
+    # The defaults of the probes that MARBLE ships: v1 is the code behind its published tables, v2 its
+    # successor. No search of layers comes with v2, so another layer may serve other data better.
+    checkpoints = {
+        "m-a-p/MERT-v1-95M": Checkpoint(
+            NC,
+            380_000_000,
+            ("mert", 12, 768, 24_000),
+            (
+                ProbedLayer("key", 8, "MARBLE v1, GiantSteps; v2, GiantSteps and HookTheory"),
+                ProbedLayer("genre", 7, "MARBLE v1 and v2, GTZAN"),
+                ProbedLayer("emotion", 5, "MARBLE v1 and v2, EmoMusic"),
+                ProbedLayer("instrument", 6, "MARBLE v1, NSynth"),
+                ProbedLayer("pitch", 1, "MARBLE v1, NSynth"),
+                ProbedLayer("singer", 2, "MARBLE v1, VocalSet"),
+                ProbedLayer("technique", 9, "MARBLE v1, VocalSet"),
+                ProbedLayer("genre-tags", 6, "MARBLE v1 and v2, MTG-Jamendo"),
+                ProbedLayer("instrument-tags", 6, "MARBLE v1 and v2, MTG-Jamendo"),
+                ProbedLayer("mood-tags", 6, "MARBLE v1 and v2, MTG-Jamendo"),
+                ProbedLayer(
+                    "tagging", None, "MARBLE v1 and v2, MagnaTagATune; v2, MTG-Jamendo top 50 (v1: 6)"
+                ),
+                ProbedLayer("beat", None, "MARBLE v2, GTZAN"),
+                ProbedLayer("chords", None, "MARBLE v2, Chords1217"),
+            ),
+        ),
+        "m-a-p/MERT-v1-330M": Checkpoint(
+            NC, 1_260_000_000, ("mert", 24, 1024, 24_000), (ProbedLayer("genre", 10, "MARBLE v1, GTZAN"),)
+        ),
+        "m-a-p/MERT-v0": Checkpoint(NC, 380_000_000, ("mert", 12, 768, 16_000)),
+        "m-a-p/MERT-v0-public": Checkpoint(NC, 380_000_000, ("mert", 12, 768, 16_000)),
+    }
+
+    def recognises(self, values: Mapping[str, Any]) -> bool:
+        """As ``is_mert``."""
+        return is_mert(values)
+
+    def config(self, folder: Path, values: Mapping[str, Any]) -> MERTConfig:
+        """As ``mert_config``."""
+        return mert_config(values, read_preprocessor(folder))
+
+    def weights(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As ``mert_weights``."""
+        return mert_weights(published)
+
+    def build(self, config: Any, licence: str, folder: Path, weights: Mapping[str, Tensor]) -> MERT:
+        """A MERT."""
+        return MERT(config, licence)
+
+    def settings(self, config: MERTConfig) -> dict[str, Any]:
+        """As ``mert_settings``."""
+        return mert_settings(config)
+
+    def files(self, config: MERTConfig) -> dict[str, dict[str, Any]]:
+        """Its sample rate, and whether clips are standardised."""
+        return {PREPROCESSOR: mert_preprocessor(config)}
+
+    def read_back(self, settings: Mapping[str, Any], config: MERTConfig) -> MERTConfig:
+        """As ``mert_config``."""
+        return mert_config(settings, mert_preprocessor(config))
+
+    def published_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As ``published_mert_weights``."""
+        return published_mert_weights(weights)
+
+    def besides_of_run(
+        self, config: MERTConfig, objective: Mapping[str, Any], weights: Mapping[str, Tensor]
+    ) -> Besides:
+        """The vector that hides frames."""
+        vector = weights.get("masking.vector")
+        if vector is None:
+            return Besides()
+        return Besides({"mask_time_prob": MASK_TIME_PROB}, {"masked_spec_embed": vector})
+
+    def reader(self, settings: Mapping[str, Any]) -> tuple[str, str]:
+        """Transformers, or the program beside the published weights where HuBERT is not enough."""
+        if settings.get("model_type") == "hubert":
+            return "transformers", READ_BY_HUBERT
+        return "MERT's own", READ_BY_HUBERT.replace('")', '", trust_remote_code=True)')

@@ -1,10 +1,9 @@
-"""Names of published weights -> our names, one table per model, read in both directions."""
+"""MuQ as it is published: names and settings <-> ours."""
 
-import itertools
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,11 +11,10 @@ from torch import Tensor
 from solfa.features import LogMelConfig
 from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
-from solfa.models.muq import MuQConfig
-
-# Published name -> ours. One that ends in a dot stands for all that begin with it, and a star for a part of a
-# name, such as a number, that is the same on both sides.
-Names = tuple[tuple[str, str], ...]
+from solfa.models.muq import MuQ, MuQConfig
+from solfa.models.published.format import Besides, Checkpoint, ProbedLayer, WritableFormat
+from solfa.models.published.muq_training import besides_of_run, never_used
+from solfa.models.published.names import Names, inverted, renamed
 
 MUQ_NAMES: Names = (
     ("model.conv.conv.*.conv1.", "frontend.stem.blocks.*.conv_in."),
@@ -71,14 +69,6 @@ MUQ_BESIDES = (
     r"model\.conformer\.(pos_conv_embed|embed_positions)\.",
 )
 POINTWISE = re.compile(r"context\.layers\.\d+\.convolution\.(gated|mix)\.")
-
-
-@dataclass(frozen=True)
-class Besides:
-    """What a folder in the official layout holds that is no part of the encoder."""
-
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of its config.json
-    weights: Mapping[str, Tensor] = field(default_factory=dict)  # by their published names
 
 
 def muq_config(published: Mapping[str, Any]) -> MuQConfig:
@@ -188,42 +178,65 @@ def published_muq_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed(shaped, inverted(MUQ_NAMES), (), "solfa MuQ")
 
 
-def inverted(names: Names) -> Names:
-    """Our names -> published ones; of two published spellings the first counts."""
-    return tuple((ours, published) for published, ours in names)
+class MuQFormat(WritableFormat):
+    """MuQ: ``config.json`` with ``w2v2_config``, which ``muq.MuQ`` reads."""
 
+    model = MuQ
+    besides = MUQ_BESIDES
+    # The defaults of the probe that MARBLE v2 ships; no search of layers comes with it.
+    checkpoints = {
+        "OpenMuQ/MuQ-large-msd-iter": Checkpoint(
+            "CC-BY-NC-4.0",
+            1_330_000_000,
+            ("muq", 12, 1024, 24_000),
+            (
+                ProbedLayer("genre", 6, "MARBLE v2, GTZAN"),
+                ProbedLayer("emotion", 6, "MARBLE v2, EmoMusic"),
+                ProbedLayer("key", None, "MARBLE v2, GiantSteps"),
+                ProbedLayer("tagging", None, "MARBLE v2, MagnaTagATune"),
+                ProbedLayer("beat", None, "MARBLE v2, GTZAN"),
+            ),
+        )
+    }
 
-def renamed(
-    weights: Mapping[str, Tensor], names: Names, besides: tuple[str, ...], kind: str
-) -> dict[str, Tensor]:
-    """Tensors under their other names.
+    def recognises(self, values: Mapping[str, Any]) -> bool:
+        """Whether a ``config.json`` is of a published MuQ."""
+        return "w2v2_config" in values
 
-    Args:
-        weights: tensors by name.
-        names: the names that are known -> the other ones; the first that fits counts.
-        besides: patterns of known names that are left out.
-        kind: of the model, for the message.
+    def config(self, folder: Path, values: Mapping[str, Any]) -> MuQConfig:
+        """As ``muq_config``."""
+        return muq_config(values)
 
-    Raises:
-        ValueError: names that fit nothing, all of them listed.
-    """
-    rules = [_rule(name, other) for name, other in names]
-    found, unknown = {}, []
-    for name, tensor in weights.items():
-        if any(re.match(pattern, name) for pattern in besides):
-            continue
-        other = next((rule.sub(other, name) for rule, other in rules if rule.match(name)), None)
-        if other is None:
-            unknown.append(name)
-        else:
-            found[other] = tensor
-    if unknown:
-        raise ValueError(f"These names are not of a {kind} model: {', '.join(sorted(unknown))}.")
-    return found
+    def weights(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As ``muq_weights``."""
+        return muq_weights(published)
 
+    def build(self, config: Any, licence: str, folder: Path, weights: Mapping[str, Tensor]) -> MuQ:
+        """A MuQ."""
+        return MuQ(config, licence)
 
-def _rule(name: str, other: str) -> tuple[re.Pattern[str], str]:
-    """A line of a table as a pattern, and what replaces it: ``a.*.`` as ``^a\\.(\\w+)\\.``."""
-    pattern = "^" + re.escape(name).replace(r"\*", r"(\w+)") + ("" if name.endswith(".") else "$")
-    number = itertools.count(1)
-    return re.compile(pattern), re.sub(r"\*", lambda _: rf"\g<{next(number)}>", other)
+    def settings(self, config: MuQConfig) -> dict[str, Any]:
+        """As ``muq_settings``."""
+        return muq_settings(config)
+
+    def read_back(self, settings: Mapping[str, Any], config: MuQConfig) -> MuQConfig:
+        """As ``muq_config``."""
+        return muq_config(settings)
+
+    def published_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As ``published_muq_weights``."""
+        return published_muq_weights(weights)
+
+    def never_used(self, config: MuQConfig, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+        """A class token, a head, positions: fixed or zero."""
+        return never_used(config, settings)
+
+    def besides_of_run(
+        self, config: MuQConfig, objective: Mapping[str, Any], weights: Mapping[str, Tensor]
+    ) -> Besides:
+        """Head, quantizer and masking."""
+        return besides_of_run(config, objective, weights)
+
+    def reader(self, settings: Mapping[str, Any]) -> tuple[str, str]:
+        """The package ``muq``."""
+        return "muq 0.1.0", 'from muq import MuQ\n\nmodel = MuQ.from_pretrained("{folder}").eval()'

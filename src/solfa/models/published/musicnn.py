@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from solfa.features.exact import InFloat32
-from solfa.models.loading import ModelError
+from solfa.models.folders import ModelError
 from solfa.models.musicnn import MusiCNN, MusiCNNConfig
 from solfa.models.tensorflow_checkpoint import TensorFlowCheckpointError, read_tensorflow_checkpoint
 

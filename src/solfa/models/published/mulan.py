@@ -1,13 +1,19 @@
-"""Names and settings of published MuQ-MuLan weights -> ours."""
+"""MuQ-MuLan as it is published: names and settings -> ours."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from solfa import checkpoint
+from solfa.models.folders import language_model, part_folder
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
-from solfa.models.mulan import AudioTowerConfig, MuLanClipsConfig, MuLanConfig, TextTowerConfig
-from solfa.models.published import Names, muq_config, muq_weights, renamed
+from solfa.models.mulan import AudioTowerConfig, MuLan, MuLanClipsConfig, MuLanConfig, TextTowerConfig
+from solfa.models.published.format import Checkpoint, Format
+from solfa.models.published.muq import muq_config, muq_weights
+from solfa.models.published.names import Names, renamed
+from solfa.models.text import FILES
 
 _TOWER = "mulan.*."
 _LAYER = _TOWER + "transformer.layers.*."
@@ -35,11 +41,6 @@ MULAN_BESIDES = (
     r"mulan\.(contrast|multi_layer_contrastive_learning)\.",
     r"mulan\.text\.model\.embeddings\.position_ids$",
 )
-
-
-def is_mulan(published: Mapping[str, Any]) -> bool:
-    """Whether a ``config.json`` is of a published MuQ-MuLan."""
-    return {"mulan", "audio_model", "text_model"} <= published.keys()
 
 
 def mulan_config(published: Mapping[str, Any], audio: Mapping[str, Any]) -> MuLanConfig:
@@ -100,3 +101,31 @@ def _transformer(published: Mapping[str, Any]) -> GatedTransformerConfig:
         attention_dropout=published["attn_dropout"],
         feed_forward_dropout=published["ff_dropout"],
     )
+
+
+class MuLanFormat(Format):
+    """MuQ-MuLan: its MuQ and its language model lie inside its folder, or on the hub."""
+
+    model = MuLan
+    checkpoints = {"OpenMuQ/MuQ-MuLan-large": Checkpoint("CC-BY-NC-4.0", 2_600_000_000)}
+
+    def recognises(self, values: Mapping[str, Any]) -> bool:
+        """Whether a ``config.json`` is of a published MuQ-MuLan."""
+        return {"mulan", "audio_model", "text_model"} <= values.keys()
+
+    def config(self, folder: Path, values: Mapping[str, Any]) -> MuLanConfig:
+        """As ``mulan_config``; the settings of its MuQ are fetched unless they are there."""
+        if "muq_config" in values:
+            return mulan_config(values, values["muq_config"])
+        audio = part_folder(folder, values["audio_model"]["name"], [checkpoint.CONFIG])
+        return mulan_config(values, checkpoint.read_values(audio))
+
+    def weights(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As ``mulan_weights``."""
+        return mulan_weights(published)
+
+    def build(self, config: Any, licence: str, folder: Path, weights: Mapping[str, Tensor]) -> MuLan:
+        """A MuLan whose language model is read from its own folder."""
+        values = checkpoint.read_values(folder)
+        text = part_folder(folder, values["text_model"]["name"], list(FILES))
+        return MuLan(config, language_model(text, weights), licence)
