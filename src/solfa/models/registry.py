@@ -1,7 +1,7 @@
-"""Which kinds of encoders there are, and which models come with solfa.
+"""Which kinds of encoders there are, in which layouts they are published, and which models come with solfa.
 
-A new encoder is one line in ``ENCODERS`` and one in ``EncoderConfig``; its published layout, if it has one,
-is one in ``solfa.models.published``.
+A new encoder is its own module, a line in ``ENCODERS`` and one in ``EncoderConfig``; its published layout, if
+it has one, is a module of ``solfa.models.published`` and a line in ``PUBLISHED``.
 """
 
 from pathlib import Path
@@ -9,10 +9,12 @@ from pathlib import Path
 from solfa.config import Config
 from solfa.models.encoder import AudioEncoder
 from solfa.models.mert import MERT, MERTConfig
+from solfa.models.mert2 import MERT2, MERT2Config
 from solfa.models.muq import MuQ, MuQConfig
 
-EncoderConfig = MuQConfig | MERTConfig
-ENCODERS: dict[type[Config], type[AudioEncoder]] = {MuQConfig: MuQ, MERTConfig: MERT}
+EncoderConfig = MuQConfig | MERTConfig | MERT2Config
+ENCODERS: dict[type[Config], type[AudioEncoder]] = {MuQConfig: MuQ, MERTConfig: MERT, MERT2Config: MERT2}
+PUBLISHED = {"muq": "MuQFormat", "mert": "MERTFormat", "mert2": "MERT2Format", "mulan": "MuLanFormat"}
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 ENCODER, MUSIC_TEXT = "solfa-small", "solfa-mulan-small"  # what solfa.load() gives, and what knows words

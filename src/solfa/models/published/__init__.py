@@ -1,16 +1,17 @@
-"""Layouts in which models of others are published: a file each, and a line each here."""
+"""Layouts in which models of others are published: a file each, and a name each in the registry."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from solfa.models.published.format import Checkpoint, Format, WritableFormat
-from solfa.models.published.mert import MERTFormat
-from solfa.models.published.mulan import MuLanFormat
-from solfa.models.published.muq import MuQFormat
+from solfa.models.registry import PUBLISHED
 
-FORMATS: tuple[Format, ...] = (MuQFormat(), MERTFormat(), MuLanFormat())
+FORMATS: tuple[Format, ...] = tuple(
+    getattr(import_module(f"{__name__}.{module}"), name)() for module, name in PUBLISHED.items()
+)
 CHECKPOINTS: dict[str, Checkpoint] = {name: one for f in FORMATS for name, one in f.checkpoints.items()}
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from solfa.frames import LOUDEST
 from solfa.models.folders import fetch
 from solfa.models.input import Layers, Waveform, as_waveform, check_samples
 from solfa.models.mert import WaveformFrontend, standardize
+from solfa.models.mert2 import MERT2Config
 from solfa.models.published import find_format
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class MuQ(Original[models.MuQ]):
         Raises:
             ValueError: a mask that is not 1 first and 0 after, or a waveform that ``AudioEncoder`` refuses.
         """
-        hidden = self.model(x, _lengths(attention_mask, x), layers)
+        hidden = self.model(x, lengths_of(attention_mask, x), layers)
         return BaseModelOutput(hidden.last, hidden.states if output_hidden_states else None)
 
 
@@ -256,7 +257,7 @@ class MERTModel(Original[models.MERT]):
         """
         if output_attentions:
             raise ValueError("Attention weights are never formed here. Leave output_attentions out.")
-        hidden = self.model(input_values, _lengths(attention_mask, input_values), layers)
+        hidden = self.model(input_values, lengths_of(attention_mask, input_values), layers)
         output = BaseModelOutput(hidden.last, hidden.states if output_hidden_states else None)
         return output if return_dict else output.to_tuple()
 
@@ -280,14 +281,14 @@ class Wav2Vec2FeatureExtractor:
         """The feature extractor of a trained MERT.
 
         Args:
-            name: as for ``MERTModel``.
+            name: as for ``MERTModel`` or ``MERT2Model``.
             do_normalize: instead of what the model's ``preprocessor_config.json`` says.
             trust_remote_code: has no effect.
             ignored: options of the original that have no meaning here; a warning names them.
         """
         _warn_of(ignored)
-        config = _read_config(name)
-        return cls(config.sample_rate, config.normalize if do_normalize is None else do_normalize)
+        sample_rate, normalizes = _input_of(name)
+        return cls(sample_rate, normalizes if do_normalize is None else do_normalize)
 
     def __call__(
         self,
@@ -340,7 +341,7 @@ def _clips(raw_speech: Any, loudest: float) -> list[Float[Tensor, " sample"]]:
     return clips
 
 
-def _lengths(attention_mask: Any, waveform: Waveform) -> Int[Tensor, " clip"] | None:
+def lengths_of(attention_mask: Any, waveform: Waveform) -> Int[Tensor, " clip"] | None:
     """Samples of audio in each clip, from a mask of samples."""
     if attention_mask is None:
         return None
@@ -365,21 +366,23 @@ def _audio_mask(lengths: Int[Tensor, " clip"], waveform: Tensor) -> Tensor:
     return torch.arange(waveform.shape[1], device=lengths.device) < lengths[:, None]
 
 
-def _read_config(name: str | Path) -> models.MERTConfig:
-    """The configuration of a trained MERT; its weights are not read."""
+def _input_of(name: str | Path) -> tuple[int, bool]:
+    """The sample rate of a trained MERT, and whether it takes clips standardised."""
     folder = Path(name)
     if not folder.is_dir():
         folder = fetch(str(name), ["*config.json"])
     values = checkpoint.read_values(folder)
-    layout = find_format(values)
-    if layout is not None and layout.model is models.MERT:
-        return cast(models.MERTConfig, layout.config(folder, values))
-    ours = values.get("model") or values.get("objective", {}).get("encoder", {})
-    if ours.get("kind") != "mert":
+    if layout := find_format(values):
+        config: Any = layout.config(folder, values)
+    else:
+        ours = values.get("model") or values.get("objective", {}).get("encoder", {})
+        kinds = {"mert": models.MERTConfig, "mert2": MERT2Config}
+        config = from_dict(kinds[ours["kind"]], ours) if ours.get("kind") in kinds else None
+    if not isinstance(config, models.MERTConfig | MERT2Config):
         raise models.ModelError(
             f"{name} is no MERT. Other models take the waveform as it is: call them with it."
         )
-    return from_dict(models.MERTConfig, ours)
+    return config.grid.sample_rate, getattr(config, "normalize", False)
 
 
 def _warn_of(ignored: Mapping[str, Any]) -> None:
