@@ -42,8 +42,8 @@ slow: $(STAMP)
 
 # With the oldest versions that pyproject.toml allows, and with the newest that there are. torch stays at the
 # version below: its oldest builds come with gigabytes of CUDA libraries only. The oldest jaxtyping cannot check
-# shapes under pytest with a conftest, so that the options of pyproject.toml give way there.
-UNCHECKED := -o addopts="--strict-markers -q --import-mode=importlib"
+# shapes under pytest with a conftest, and old versions warn of each other: the options of pyproject.toml give way.
+UNCHECKED := -o addopts="--strict-markers -q --import-mode=importlib" -o filterwarnings=default
 
 oldest:
 	$(PYTHON) -m venv .venv-oldest

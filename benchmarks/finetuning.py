@@ -27,7 +27,7 @@ from solfa.data.manifest import Track, read_manifest
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.models import LoRAConfig, Tagger, load
 from solfa.objectives import FrozenConfig, FullConfig, LastLayersConfig
-from solfa.recipes import finetune
+from solfa.recipes.finetuning import finetune
 from solfa.recipes.labels import with_labels
 from solfa.training import Place, Trainer
 

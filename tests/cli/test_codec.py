@@ -11,7 +11,7 @@ from solfa.cli.main import app
 from solfa.config import save_config
 from solfa.data.audio import AudioError
 from solfa.objectives import build_objective
-from solfa.recipes import rvq_vae_tiny
+from solfa.recipes.codec import rvq_vae_tiny
 from solfa.targets import TargetError
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import solfa
 from golden_data import GOLDEN
 from solfa import compat
-from solfa.features import ConstantQConfig
+from solfa.features import ConstantQConfig, LogMelConfig
 from solfa.models import (
     AudioEncoder,
     ClipEncoder,
@@ -34,6 +34,7 @@ from solfa.models import (
     build_encoder,
     input,
 )
+from solfa.models.mert2 import MERT2Config
 from solfa.models.musicnn import FrameFrontend, MusiCNN, MusiCNNConfig, MusiCNNEncoder, PatchFrontend
 from solfa.probing import load_baseline
 
@@ -51,6 +52,10 @@ MERT_LARGE = MERTConfig(  # in its way: norms before, over channels, softmax wri
     transformer=replace(TRANSFORMER, norm="before", attention_relax=32.0),
 )
 MERT_CQT = replace(MERT, normalize=True, constant_q=ConstantQConfig(n_bins=96, f_min=523.25))
+MERT2 = MERT2Config(
+    mel=LogMelConfig(n_mels=16), stage_dims=(16, 16, 16), stage_layers=(1, 1, 2), n_layers=3, dim=16,
+    feed_forward_dim=24, n_heads=2, kernel_frames=5,
+)  # fmt: skip
 CNN = MusiCNNConfig(
     n_timbral=6, n_temporal=3, temporal_frames=(16, 8, 4), n_middle=4, penultimate_dim=8, n_tags=5,
     patch_frames=20,
@@ -71,6 +76,7 @@ ENCODERS: dict[str, Callable[[], AudioEncoder]] = {
     "mert": lambda: build_encoder(MERT).eval(),
     "mert_large": lambda: build_encoder(MERT_LARGE).eval(),
     "mert_cqt": lambda: build_encoder(MERT_CQT).eval(),
+    "mert2": lambda: build_encoder(MERT2).eval(),
     "tagger": tagger,
     "clips of a music-text model": lambda: ClipEncoder(solfa.load(GOLDEN / "muq_mulan")),
     "musicnn, patches": lambda: musicnn(PatchFrontend),
@@ -81,9 +87,10 @@ ENCODERS: dict[str, Callable[[], AudioEncoder]] = {
 COMPAT: dict[str, Callable[[], nn.Module]] = {
     "compat.MuQ": lambda: compat.MuQ(build_encoder(MUQ)).eval(),
     "compat.MERTModel": lambda: compat.MERTModel(build_encoder(MERT)).eval(),
+    "compat.MERT2Model": lambda: compat.MERT2Model(build_encoder(MERT2)).eval(),
 }
 LEARNED = [name for name in ENCODERS if name not in ("log-mel", "mfcc-chroma")]
-DEEP = ("muq", "mert", "mert_large", "mert_cqt", "tagger")  # that have several layers
+DEEP = ("muq", "mert", "mert_large", "mert_cqt", "mert2", "tagger")  # that have several layers
 OTHERS = [name for name in (*ENCODERS, *COMPAT) if name != "muq"]
 every_encoder = pytest.mark.parametrize("name", [*ENCODERS, *COMPAT])
 every_own_encoder = pytest.mark.parametrize("name", ENCODERS)
@@ -104,7 +111,11 @@ def own(name: str) -> Any:
 
 
 def last(answer: Any) -> Tensor:
-    return answer.last_hidden_state if isinstance(answer, compat.BaseModelOutput) else answer.last
+    return (
+        answer.last_hidden_state
+        if isinstance(answer, compat.BaseModelOutput | compat.MERT2Output)
+        else answer.last
+    )
 
 
 def off(answer: Any, expected: Any) -> float:
@@ -394,7 +405,7 @@ def test_a_call_leaves_modes_and_weights_as_they_are(name: str) -> None:
 @pytest.mark.usefixtures("unchecked")
 def test_an_exported_program_takes_clips_of_any_number_and_length(name: str) -> None:
     encoder, any_size = shared(name), torch.export.Dim.AUTO
-    first = "waveform" if name in ENCODERS else {"compat.MuQ": "x", "compat.MERTModel": "input_values"}[name]
+    first = "waveform" if name in ENCODERS else "x" if name == "compat.MuQ" else "input_values"
     program = torch.export.export(
         encoder, (CLIPS,), strict=False, dynamic_shapes={first: {0: any_size, 1: any_size}}
     ).module()

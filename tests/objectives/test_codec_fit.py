@@ -4,7 +4,7 @@ from solfa.config import override
 from solfa.data.clips import Clips
 from solfa.objectives import AdversaryConfig, CodecFit, CodecFitConfig
 from solfa.objectives.discriminator import Adversary
-from solfa.recipes import rvq_vae_tiny
+from solfa.recipes.codec import rvq_vae_tiny
 from solfa.training import MuonConfig
 from solfa.training.optim import build_optimizers
 

@@ -6,7 +6,7 @@ import torch
 from solfa.config import override
 from solfa.data.clips import Clips
 from solfa.objectives import CodecFit, CodecFitConfig
-from solfa.recipes import rvq_vae_tiny
+from solfa.recipes.codec import rvq_vae_tiny
 from solfa.targets import (
     RVQVAE,
     ResidualVectorQuantizerConfig,

@@ -16,7 +16,7 @@ from torch import Tensor
 from solfa.config import override, save_config
 from solfa.data.clips import numbers_of_step
 from solfa.objectives import TrackAgreementConfig
-from solfa.recipes import rvq_vae_tiny
+from solfa.recipes.codec import rvq_vae_tiny
 from solfa.training import RunConfig
 
 

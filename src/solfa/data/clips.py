@@ -315,7 +315,7 @@ def numbers_of_step(step: int, clips_per_step: int, rank: int, world_size: int) 
 
 def derived_seed(*parts: int) -> int:
     """A seed that is a fixed function of its parts, and unrelated to that of any other parts."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
 
 
 @lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from solfa.config import override, to_dict
 from solfa.data.clips import ClipsConfig
 from solfa.features import ConstantQConfig, LogMelConfig
 from solfa.models import MERTConfig
+from solfa.models.mert2 import MERT2Config
 from solfa.objectives import (
     BatchMixingConfig,
     CosineCodeHeadConfig,
@@ -13,7 +14,7 @@ from solfa.objectives import (
     PredictionConfig,
     SpanMaskingConfig,
 )
-from solfa.recipes.muq import mel_rvq
+from solfa.recipes.muq import mel_rvq, muq_iter2
 from solfa.targets import (
     CQTFramesConfig,
     EncodecCodesConfig,
@@ -167,6 +168,21 @@ def mel_rvq_75hz() -> RunConfig:
             "objective.target.quantizer": ResidualVectorQuantizerConfig(dim=MEL_75HZ.dim),
         },
     )
+
+
+def mert_v2() -> RunConfig:
+    """An encoder of MERT-v2's architecture, on stored codes of another encoder's hidden states.
+
+    The published models were trained on codes of layer 7 of MuQ and layer 32 of Qwen2-Audio side by side, for
+    which there is neither code nor report. Here one encoder teaches, and masking and schedule are those of
+    muq_large. The first three commands of muq_iter2 store the codes, with ``--layer 7`` of MuQ.
+
+    Command:  torchrun --nproc-per-node 8 -m solfa train mert_v2 --set data.manifest=tracks.jsonl
+              --set data.codes=codes --out runs/mert_v2
+    Takes:    untested here
+    Reaches:  untested here
+    """
+    return override(muq_iter2(), {"objective.encoder": to_dict(MERT2Config())})
 
 
 def mert_small() -> RunConfig:
