@@ -17,7 +17,9 @@ import solfa
 from golden_data import GOLDEN, MERT, MUQ, config_of, io_of, relative_error
 from solfa import checkpoint, compat
 from solfa.config import override, save_config
+from solfa.features import LogMelConfig
 from solfa.models import MERTConfig, ModelError, TransformerConfig, WaveformConvolutionsConfig, build_encoder
+from solfa.models.mert2 import MERT2Config
 from solfa.recipes import recipe
 
 PAGE = (Path(__file__).parent.parent / "docs" / "compat.md").read_text()
@@ -399,7 +401,12 @@ def blocks() -> list[str]:
 
 
 @pytest.mark.parametrize("block", blocks())
-def test_the_examples_of_the_page_run(block: str) -> None:
+def test_the_examples_of_the_page_run(block: str, tmp_path: Path) -> None:
+    if "MERT-v2" in block:
+        sizes = {"stage_dims": (16, 16), "stage_layers": (1, 1), "dim": 16, "feed_forward_dim": 24}
+        config = MERT2Config(mel=LogMelConfig(n_mels=16), n_layers=2, n_heads=2, **sizes)
+        saved = build_encoder(config).eval().save_pretrained(tmp_path / "mert2")
+        block = block.replace("m-a-p/MERT-v2-30s", str(saved))
     given = {"torch": torch, "device": "cpu", "wavs": torch.randn(2, 60_000), "audio": np.zeros(24_000)}
     exec(block, given)
 
