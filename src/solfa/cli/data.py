@@ -13,6 +13,7 @@ from solfa.cli.caption import caption
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.free import render_free
+from solfa.cli.options import finite
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     SHOWN,
@@ -59,7 +60,9 @@ Pop909Option = Annotated[
 ]
 ExcerptOption = Annotated[
     float | None,
-    typer.Option(min=1.0, help="An excerpt out of each one's middle.", show_default="whole pieces"),
+    typer.Option(
+        min=1.0, callback=finite, help="An excerpt out of each one's middle.", show_default="whole pieces"
+    ),
 ]
 RenderCacheOption = Annotated[
     Path | None, typer.Option(help="Keep soundfonts and MMA here.", show_default="~/.cache/solfa")
@@ -79,7 +82,9 @@ app.command()(caption)
 def prepare(
     music: Annotated[Path, typer.Argument(help="A folder of music; folders below and links are followed.")],
     out: Annotated[Path, typer.Option(help="The manifest to write.")] = Path("tracks.jsonl"),
-    min_seconds: Annotated[float, typer.Option(min=0.0, help="Refuse shorter files.")] = MIN_SECONDS,
+    min_seconds: Annotated[
+        float, typer.Option(min=0.0, callback=finite, help="Refuse shorter files.")
+    ] = MIN_SECONDS,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
     ] = None,
@@ -130,7 +135,9 @@ def free_music(
     packages: Annotated[
         list[str], typer.Option(help="'core' (1.5 GB, 25 h), 'mid' (3.1 GB, 33 h), or packages by name.")
     ] = ["core"],  # noqa: B006
-    hours: Annotated[float | None, typer.Option(min=0.0, help="Stop at so many hours.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="Stop at so many hours.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Look for .deb files here first, and keep downloads here.")
     ] = None,

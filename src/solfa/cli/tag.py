@@ -14,6 +14,7 @@ from solfa import models
 from solfa.cli.device import chosen_device
 from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption
 from solfa.cli.examples import examples
+from solfa.cli.options import finite
 from solfa.cli.progress import progress
 from solfa.cli.reports import StrictOption, exit_code, show_passed_over, show_refused, shown
 from solfa.data.folders import find_music
@@ -44,7 +45,9 @@ def tag(
     ] = None,
     over_time: Annotated[
         float | None,
-        typer.Option(min=0.1, max=1e6, metavar="SECONDS", help="A line for every stretch so long."),
+        typer.Option(
+            min=0.1, max=1e6, callback=finite, metavar="SECONDS", help="A line for every stretch so long."
+        ),
     ] = None,
     tags: Annotated[
         str | None,
