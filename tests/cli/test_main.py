@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 import solfa
 from solfa.cli import main
 from solfa.cli.main import COMMANDS, app
-from solfa.models import bundled
+from solfa.models import registry
 
 HEAVY = (
     "torch",
@@ -108,8 +108,8 @@ def test_every_error_of_the_package_is_foreseen() -> None:
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundled models, which the package takes for its own."""
     folder = tmp_path / "weights"
-    shutil.copytree(bundled.WEIGHTS, folder)
-    monkeypatch.setattr(bundled, "WEIGHTS", folder)
+    shutil.copytree(registry.WEIGHTS, folder)
+    monkeypatch.setattr(registry, "WEIGHTS", folder)
     return folder
 
 
