@@ -46,7 +46,7 @@ def test_a_wrong_option_is_an_error_before_any_file_is_read(
     tiny_encoder: AudioEncoder, music: list[Path], monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any], message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(vectors, "check_audio", lambda *_, **__: pytest.fail("a file was read"))
+    monkeypatch.setattr(vectors, "cut_judged", lambda *_, **__: pytest.fail("a file was read"))
     with pytest.raises(ValueError, match=message):
         solfa.embed(music, tiny_encoder, **options)
 
@@ -75,9 +75,9 @@ def test_what_is_no_path_is_refused(tiny_encoder: AudioEncoder, paths: Any) -> N
 def test_a_list_has_a_row_for_each_name_and_each_file_is_computed_once(
     tiny_encoder: AudioEncoder, music: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, check = [], vectors.check_audio
+    read, check = [], vectors.cut_judged
     monkeypatch.setattr(
-        vectors, "check_audio", lambda path, **options: (read.append(path), check(path, **options))
+        vectors, "cut_judged", lambda path, *options: (read.append(path), check(path, *options))[1]
     )
     a, b, c = music
     rows = solfa.embed([a, b, str(a), c, a.parent / ".." / "music" / "1.wav"], tiny_encoder)

@@ -11,7 +11,7 @@ import soxr
 
 from golden_data import GOLDEN
 from solfa import files as whole_files
-from solfa.data import audio, damage, prepare
+from solfa.data import audio, prepare
 from solfa.data.refused import Refused
 from solfa.data.sndfile import SoundFileDecoder
 from solfa.embedding import Embedded, EmbeddingStore, Space, WindowConfig, describe_space
@@ -110,8 +110,7 @@ def stage(
     elif name == "tags":
         first(prepare, "read_tags", fail_for)
     elif name == "header":
-        for room in (audio, damage):
-            first(room, "open_decoder", fail_for)
+        first(audio, "open_decoder", fail_for)
     elif name == "middle":
         first(SoundFileDecoder, "blocks", lambda decoder, *given: fail_for(decoder.part.path))
     elif name == "resample":
@@ -126,8 +125,8 @@ def stage(
 
 
 def fail_for_track(embedded: Embedded) -> None:
-    if embedded.source.track.path.name not in NO_SIGN:  # those would be of the disk
-        fail_for(embedded.source.track.path)
+    if embedded.track.path.name not in NO_SIGN:  # those would be of the disk
+        fail_for(embedded.track.path)
 
 
 def check(refused: Sequence[Refused], stage: str) -> None:

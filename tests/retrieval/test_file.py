@@ -239,7 +239,8 @@ def to_second_layout(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.executescript(
             "DROP TABLE tags; DROP TABLE refused; DROP INDEX track_places;"
-            "ALTER TABLE tracks DROP COLUMN place; ALTER TABLE tracks DROP COLUMN tag_reader;"
+            "ALTER TABLE tracks DROP COLUMN damage; ALTER TABLE tracks DROP COLUMN place;"
+            "ALTER TABLE tracks DROP COLUMN tag_reader;"
             "CREATE TABLE tags (track INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE, "
             "name TEXT NOT NULL, value TEXT NOT NULL, folded TEXT NOT NULL, "
             "PRIMARY KEY (track, name)) WITHOUT ROWID;"

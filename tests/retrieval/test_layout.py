@@ -87,8 +87,8 @@ def test_a_library_of_the_first_layout_is_renewed_and_completed(
 
 def test_a_layout_of_the_future_is_refused_with_the_cure(tmp_path: Path, space: Space) -> None:
     with Library(tmp_path / "library.sqlite", space) as library:
-        library._rows("PRAGMA user_version = 4")
-    with pytest.raises(LibraryError, match=r"layout 4, this one has 3.*solfa index"):
+        library._rows("PRAGMA user_version = 5")
+    with pytest.raises(LibraryError, match=r"layout 5, this one has 4.*solfa index"):
         Library(tmp_path / "library.sqlite")
 
 
@@ -102,7 +102,7 @@ def test_a_moved_file_keeps_number_vectors_segments_and_place(
         library.store_map((track.id, 0.5, -0.5) for track in library.tracks())
         (music / "further").mkdir()
         (music / "long.wav").rename(music / "further" / "away.wav")
-        monkeypatch.setattr("solfa.embedding.files.cut_windows", lambda *given: pytest.fail("embedded again"))
+        monkeypatch.setattr("solfa.embedding.files.cut_judged", lambda *given: pytest.fail("embedded again"))
         assert library.update([music], tiny_encoder).n_moved == 1
         after = library.track(before.id)
         assert after.path == music / "further" / "away.wav"

@@ -17,11 +17,14 @@ from solfa.cli.options import finite
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     SHOWN,
+    DamagedOption,
     JsonOption,
     StrictOption,
+    damaged_json,
     exit_code,
     passed_over_values,
     refused_values,
+    show_damaged,
     show_json,
     show_passed_over,
     show_refused,
@@ -88,6 +91,7 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
     ] = None,
+    take_damaged: DamagedOption = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +99,8 @@ def prepare(
 
     Writes one JSON line per track (path, seconds, sample_rate, channels, content_hash, tags, decoder), and
     beside it a report of refused files with the reason for each (tracks.refused.jsonl). Files that are not
-    audio by their name are passed over, and counted by their kinds. Running it again writes both anew.
+    audio by their name are passed over, and counted by their kinds. Running it again writes both anew. A
+    track whose file is damaged is in both, with where and how much is missing, if --take-damaged is given.
 
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
@@ -109,8 +114,9 @@ def prepare(
     found = find_audio(music)
     with progress("decoding", len(found.paths)) as tell:
         prepared = prepare_found(
-            found, min_seconds=min_seconds, n_workers=workers, progress=lambda n_done, _: tell(n_done, "")
-        )
+            found, min_seconds=min_seconds, n_workers=workers, take_damaged=take_damaged,
+            progress=lambda n_done, _: tell(n_done, ""),
+        )  # fmt: skip
     report = out.with_suffix(".refused.jsonl")
     write_prepared(prepared, out, report)
     if as_json:
@@ -119,12 +125,14 @@ def prepare(
                 "manifest": str(out), "n_tracks": len(prepared.tracks),
                 "seconds": sum(track.seconds for track in prepared.tracks), "report": str(report),
                 "refused": refused_values(prepared.refused),
+                "damaged": damaged_json(track for track in prepared.tracks if track.damage),
                 "passed_over": passed_over_values(prepared.passed_over),
             }
         )  # fmt: skip
     else:
         _show_hours({out: prepared.tracks})
         show_passed_over(prepared.passed_over)
+        show_damaged([track for track in prepared.tracks if track.damage])
         _show_refused(prepared.refused, report)
     raise typer.Exit(exit_code(len(prepared.refused), strict))
 

@@ -12,11 +12,14 @@ from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     AgainOption,
+    DamagedOption,
     JsonOption,
     StrictOption,
+    damaged_json,
     exit_code,
     passed_over_values,
     refused_values,
+    show_damaged,
     show_json,
     show_passed_over,
     show_refused,
@@ -89,6 +92,7 @@ def embed(
     workers: WorkersOption = None,
     threads: ThreadsOption = 0,
     again: AgainOption = False,
+    take_damaged: DamagedOption = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -101,7 +105,8 @@ def embed(
     30 s with 5 s of context.
 
     Files that are not audio by their name are passed over, and counted by their kinds. A file that was
-    refused is tried again when it has changed, or with --again.
+    refused is tried again when it has changed, with --again, or when --take-damaged is given for the first
+    time: that leaves out what is damaged of a file, and marks its line by "damage".
 
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
@@ -118,8 +123,9 @@ def embed(
     work = Work(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
         done = store.extend(
-            found.paths, encoder, work=work, progress=tell, again=again, refused=found.refused
-        )
+            found.paths, encoder, work=work, progress=tell, again=again, take_damaged=take_damaged,
+            refused=found.refused,
+        )  # fmt: skip
     _report(done, found, out, as_json)
     raise typer.Exit(exit_code(len(done.refused) + len(done.refused_before), strict))
 
@@ -162,6 +168,7 @@ def _report(done: Extraction, found: Found, out: Path, as_json: bool) -> None:
                 "store": str(out), "n_embedded": done.n_embedded, "n_known": done.n_known,
                 "refused": refused_values(done.refused),
                 "refused_before": refused_values(done.refused_before),
+                "damaged": damaged_json(done.damaged),
                 "report": str(out / REFUSED) if n_refused else None,
                 "passed_over": passed_over_values(found.passed_over),
             }
@@ -169,6 +176,7 @@ def _report(done: Extraction, found: Found, out: Path, as_json: bool) -> None:
         return
     show_passed_over(found.passed_over)
     show_refused(done.refused)
+    show_damaged(done.damaged)
     typer.echo(f"{done.n_embedded} tracks embedded, {done.n_known} were there already: {out}")
     if n_refused:
         typer.echo(f"{n_refused} files refused; all of them with reasons: {out / REFUSED}")

@@ -19,11 +19,14 @@ from solfa.cli.examples import examples
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     AgainOption,
+    DamagedOption,
     JsonOption,
     StrictOption,
+    damaged_json,
     exit_code,
     passed_over_values,
     refused_values,
+    show_damaged,
     show_json,
     show_passed_over,
     show_refused,
@@ -71,18 +74,20 @@ def index(
         bool, typer.Option("--prune", help="Remove all tracks that are gone, however many there are.")
     ] = False,
     again: AgainOption = False,
+    take_damaged: DamagedOption = False,
     strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a library of tracks that can be searched, or bring one up to date.
 
-    Only files that are new or changed are read, and a file that was refused only when it has changed, or with
-    --again. A track that is gone from one of the folders is removed; tracks of folders that are not named
-    stay. So do those below a folder that cannot be read; and without --prune also those of a folder that is
-    empty now, and all if more than a fifth of the library is gone: a disk may not be mounted. Files that are
-    not audio by their name are passed over, and counted by their kinds. All files that were refused stand in
-    LIBRARY.refused.jsonl, with reasons. Several commands may work on one library at once, and after an
-    interruption the same command goes on. --model, --layer and --pool are for a new library.
+    Only files that are new or changed are read, and a file that was refused only when it has changed, with
+    --again, or when --take-damaged is given for the first time. A track that is gone from one of the folders
+    is removed; tracks of folders that are not named stay. So do those below a folder that cannot be read; and
+    without --prune also those of a folder that is empty now, and all if more than a fifth of the library is
+    gone: a disk may not be mounted. Files that are not audio by their name are passed over, and counted by
+    their kinds. All files that were refused stand in LIBRARY.refused.jsonl, with reasons. Several commands
+    may work on one library at once, and after an interruption the same command goes on. --model, --layer and
+    --pool are for a new library.
 
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
@@ -96,8 +101,9 @@ def index(
         progress("indexing", n_files) as tell,
     ):
         changes = opened.update(
-            music, encoder, found=found, work=work, progress=tell, again=again, prune=prune
-        )
+            music, encoder, found=found, work=work, progress=tell, again=again, prune=prune,
+            take_damaged=take_damaged,
+        )  # fmt: skip
         n_tracks, report = len(opened), opened.write_report(changes.refused)
     (_report_json if as_json else _report)(changes, n_tracks, library, report)
     raise typer.Exit(exit_code(len(changes.refused) + len(changes.refused_before), strict))
@@ -178,6 +184,7 @@ def _model_of_a_new_one() -> str:
 def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None) -> None:
     show_passed_over(changes.passed_over)
     show_refused(changes.refused)
+    show_damaged(changes.damaged)
     for kept in changes.kept:
         typer.echo(f"kept {kept.n} tracks of {shown(kept.folder)}, {kept.reason}")
     n_refused = len(changes.refused) + len(changes.refused_before)
@@ -187,7 +194,7 @@ def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None)
         f"{n_refused} refused)"
     )
     if report:
-        typer.echo(f"all files that were refused, with reasons: {report}")
+        typer.echo(f"all files that were refused or are damaged, with reasons: {report}")
     if changes.refused_before:
         typer.echo(f"{len(changes.refused_before)} of them are as they were before; --again tries them.")
 
@@ -200,6 +207,7 @@ def _report_json(changes: Changes, n_tracks: int, library: Path, report: Path | 
             "changed": changes.n_changed, "moved": changes.n_moved, "removed": changes.n_removed,
             "unchanged": changes.n_unchanged, "kept": kept, "refused": refused_values(changes.refused),
             "refused_before": refused_values(changes.refused_before),
+            "damaged": damaged_json(changes.damaged),
             "report": str(report) if report else None,
             "passed_over": passed_over_values(changes.passed_over),
         }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from solfa.data.folders import PassedOver
+from solfa.data.manifest import Track, damage_values
 from solfa.data.refused import Refused
 
 SHOWN = 20  # refused files, and kinds of files passed over, on the screen; the report holds all
@@ -16,6 +17,13 @@ EXAMPLES = 3  # of each kind of files passed over
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if something was refused, instead of 0.")
+]
+DamagedOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-damaged",
+        help="Take what is whole of a damaged file; the track is marked, with what is missing.",
+    ),
 ]
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Try files again that were refused before and have not changed.")
@@ -28,6 +36,19 @@ def show_refused(refused: Sequence[Refused]) -> None:
         typer.echo(f"refused {shown(bad.path)}: {bad.reason}")
     if len(refused) > SHOWN:
         typer.echo(f"... and {len(refused) - SHOWN} more")
+
+
+def show_damaged(tracks: Sequence[Track]) -> None:
+    """The first of the files that were taken without what is damaged of them."""
+    for track in tracks[:SHOWN]:
+        typer.echo(f"damaged {shown(track.path)}: taken without {', '.join(map(str, track.damage))}")
+    if len(tracks) > SHOWN:
+        typer.echo(f"... and {len(tracks) - SHOWN} more")
+
+
+def damaged_json(tracks: Iterable[Track]) -> list[dict[str, Any]]:
+    """Files that were taken without what is damaged of them, as JSON."""
+    return [{"path": str(track.path), "damage": damage_values(track.damage)} for track in tracks]
 
 
 def show_passed_over(passed_over: Sequence[PassedOver]) -> None:

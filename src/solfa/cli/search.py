@@ -11,6 +11,7 @@ from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
 from solfa.cli.examples import examples
 from solfa.cli.library import LibraryOption, OptionalModelOption
 from solfa.cli.reports import JsonOption, shown
+from solfa.data.manifest import damage_values
 from solfa.retrieval import ExactIndex, Filters, Index, Library, Match, Searcher, parse_query
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.filters import FORMS
@@ -145,7 +146,7 @@ def _values(match: Match) -> dict[str, Any]:
     track = match.track
     return {
         "id": track.id, "path": str(track.path), "score": match.score, "start": match.start, "end": match.end,
-        "seconds": track.seconds, "tags": track.tags,
+        "seconds": track.seconds, "tags": track.tags, "damage": damage_values(track.damage),
     }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ A crop equals the same slice of the whole file: to the bit at the file's own rat
 exceptions), and to 1e-5 after resampling.
 """
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
@@ -125,8 +126,11 @@ class AudioReader:
         self._decoder.close()
 
     def _read_own(self, start: int, n_samples: int | None) -> Float[np.ndarray, "sample"]:
-        blocks = [mix(block, self.channel) for block in self._decoder.blocks(start, n_samples)]
+        blocks = [mix(block, self.channel) for block in self._blocks(start, n_samples)]
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+    def _blocks(self, start: int, n_samples: int | None) -> Iterator[Float[np.ndarray, "sample channel"]]:
+        return self._decoder.blocks(start, n_samples)
 
     def _read_resampled(self, start: int, n_samples: int | None) -> Float[np.ndarray, "sample"]:
         """A crop at another rate, with the resampler's phase of the whole file.

@@ -11,7 +11,10 @@ BLOCK_SAMPLES = 2**20  # decoded at once, of a file with one or two channels
 PREROLL_SAMPLES = 2**14  # after these, a codec has forgotten what came before; measured in docs/data.md
 MISSING_SECONDS = 0.5  # what a file may lack of its promised length: encoders pad and round
 LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000  # Hz; beyond them a header is wrong, or it is no music
-AGAIN = "copy or download it again"
+AGAIN = (
+    "copy or download it again; what is whole of it is taken by solfa index, embed and data prepare with "
+    "--take-damaged"
+)
 
 
 class AudioError(ValueError):
@@ -30,7 +33,12 @@ class Damage(NamedTuple):
     """A stretch of a file that cannot be decoded."""
 
     start: float  # s, in the file as it was before
-    seconds: float
+    seconds: float  # 0 where nobody knows
+
+    def __str__(self) -> str:
+        """Where, and how much is missing."""
+        much = f"{self.seconds:.2g} s" if self.seconds else "an unknown length"
+        return f"{much} at {self.start:.1f} s"
 
 
 class DamagedError(AudioError):

@@ -244,6 +244,7 @@ class RandomClips(Dataset[Clip]):
             n_samples=self.n_samples + 2 * context,
             end=begin + seconds_to_samples(track.seconds, self.sample_rate),
             channel=None if channel is None else channel % track.n_channels,
+            take_damaged=bool(track.damage),
         )  # fmt: skip
         clip = clip._replace(waveform=torch.from_numpy(wave))
         if not self.codes:

@@ -1,16 +1,16 @@
-"""Decode a file to its end, and say what is wrong with it."""
+"""Decode a file to its end, and say what is wrong with it: by itself, or while somebody else reads it."""
 
 import logging
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from solfa.data.audio import AudioError, AudioInfo, check_loudness, mix
+from solfa.data.audio import AudioError, AudioInfo, AudioReader, check_loudness, mix
 from solfa.data.base import AGAIN, MISSING_SECONDS, Damage, DamagedError, Decoder, damaged
 from solfa.data.containers import Contents, Part, count_mpeg_samples, look_into
-from solfa.data.decoders import open_decoder
 from solfa.data.ffmpeg import AVDecoder
 from solfa.data.ogg import ends_inside_page, find_damage
 from solfa.data.promises import CLUSTERED, bytes_behind, second_beginning, share_there
@@ -48,12 +48,43 @@ def check_audio(path: Path, *, min_seconds: float = 0.0, take_damaged: bool = Fa
 
 def _listen(path: Path, min_seconds: float, known: DamagedError | None = None) -> AudioInfo:
     """What a file holds; of one whose damage is known, what is left."""
-    with closing(open_decoder(path, take_damaged=known is not None)) as decoder:
-        heard = _Heard(path)
-        for block in decoder.blocks(0, None):
-            heard.add(block)
+    with JudgingReader(path, known=known) as reader:
+        reader.listen()
+        return reader.judge(min_seconds=min_seconds)
+
+
+class JudgingReader(AudioReader):
+    """An open file that is judged by what is read of it, from its beginning to its end and without gaps.
+
+    Args:
+        path: the file.
+        sample_rate: of what is read, in Hz; the file's own if None. The file is judged at its own.
+        known: its damage, if that is known: what cannot be decoded is left out.
+
+    Raises:
+        AudioError: as ``check_audio``; here, while it is read, or by ``judge``.
+    """
+
+    def __init__(
+        self, path: Path, *, sample_rate: int | None = None, known: DamagedError | None = None
+    ) -> None:
+        super().__init__(path, sample_rate=sample_rate, take_damaged=known is not None)
+        self.known = known
+        self._heard = _Heard(path)
+
+    def __enter__(self) -> "JudgingReader":
+        return self
+
+    def listen(self) -> None:
+        """Read the file to its end, only to judge it."""
+        for _ in self._blocks(0, None):
+            pass
+
+    def judge(self, *, min_seconds: float = 0.0) -> AudioInfo:
+        """What the file holds, when all of it has been read. Raises AudioError."""
+        decoder, heard, known = self._decoder, self._heard, self.known
         info = AudioInfo(
-            path=path,
+            path=self.path,
             n_samples=heard.n_samples,
             sample_rate=decoder.sample_rate,
             n_channels=decoder.n_channels,
@@ -61,15 +92,21 @@ def _listen(path: Path, min_seconds: float, known: DamagedError | None = None) -
             damage=() if known is None else tuple(getattr(decoder, "damage", ())) or (known.damage,),
         )
         if known is None:
-            _check_whole(info, decoder, look_into(path))
+            _check_whole(info, decoder, look_into(self.path))
         if not info.n_samples or info.seconds < min_seconds:
             raise AudioError(
                 f"too short: {info.n_samples} samples, {info.seconds:.3g} s; remove it, or allow tracks "
                 f"shorter than {min_seconds:g} s with --min-seconds",
-                path,
+                self.path,
             )
         heard.judge(holds_floats=getattr(decoder, "holds_floats", False))
-    return info
+        return info
+
+    def _blocks(self, start: int, n_samples: int | None) -> Iterator[Float[np.ndarray, "sample channel"]]:
+        for block in super()._blocks(start, n_samples):
+            self._heard.add(block[max(0, self._heard.n_samples - start) :])  # once, though read twice
+            start += len(block)
+            yield block
 
 
 class _Heard:
@@ -122,15 +159,15 @@ class _Heard:
 
 def _check_whole(info: AudioInfo, decoder: Decoder, contents: Contents) -> None:
     """Refuse a file that holds less than it promises, or more than is read. Raises AudioError."""
-    path = info.path
+    path, end = info.path, Damage(info.seconds, 0.0)  # nobody knows how much is missing there
     promised = max(decoder.n_samples / decoder.sample_rate, _stated_seconds(decoder, contents))
     share = share_there(path, contents)
     if share < 1.0 and contents.kind not in CLUSTERED:
         promised = max(promised, info.seconds / max(share, 1e-9))
     if contents.kind == "ogg":
-        _check_pages(path, promised - info.seconds)
+        _check_pages(path, promised - info.seconds, end)
     if isinstance(decoder, AVDecoder) and decoder.is_lossless and decoder.ends_broken and share == 1.0:
-        raise DamagedError(f"truncated: the file ends inside a block of its codec; {AGAIN}", path)
+        raise DamagedError(f"truncated: the file ends inside a block of its codec; {AGAIN}", path, end)
     if promised - info.seconds > MISSING_SECONDS or (share < 1.0 and contents.kind not in CLUSTERED):
         raise DamagedError(
             f"truncated: {info.seconds:.1f} of {promised:.1f} s can be decoded; {AGAIN}",
@@ -138,7 +175,7 @@ def _check_whole(info: AudioInfo, decoder: Decoder, contents: Contents) -> None:
             Damage(info.seconds, promised - info.seconds),
         )
     if share < 1.0:
-        raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path)
+        raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path, end)
     _check_nothing_is_left(info, contents)
 
 
@@ -176,7 +213,7 @@ def _stated_seconds(decoder: Decoder, contents: Contents) -> float:
     return 0.0
 
 
-def _check_pages(path: Path, missing_seconds: float) -> None:
+def _check_pages(path: Path, missing_seconds: float, end: Damage) -> None:
     """Refuse an Ogg file with damaged or missing pages, or cut inside one. Raises AudioError."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -184,4 +221,4 @@ def _check_pages(path: Path, missing_seconds: float) -> None:
         if damage and (missing_seconds > SHORTFALL_SECONDS or not damage.is_gap):
             raise damaged(path, damage.start, max(0.0, missing_seconds), damage.what)
         if ends_inside_page(file, size):
-            raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path)
+            raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path, end)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from solfa.data.base import Damage
 from solfa.json_files import write_json_lines
 
 FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
@@ -47,6 +48,7 @@ class Track:
     decoder: str = ""  # library and version that decoded it
     start_seconds: float = 0.0  # where it begins in its file, if it is a stretch of one
     captions: tuple[str, ...] = ()  # texts about the music, any of which fits
+    damage: tuple[Damage, ...] = ()  # of its file; what is whole was taken, and moved up
 
 
 def read_manifest(path: Path) -> list[Track]:
@@ -171,7 +173,24 @@ def track_values(track: Track) -> dict[str, Any]:
         "decoder": track.decoder,
         **({"start_seconds": track.start_seconds} if track.start_seconds else {}),
         **({"captions": list(track.captions)} if track.captions else {}),
+        **({"damage": damage_values(track.damage)} if track.damage else {}),
     }
+
+
+def damage_values(damage: Iterable[Damage]) -> list[dict[str, float]]:
+    """Damage as JSON: where each stretch was, and how long."""
+    return [{"start": round(one.start, 3), "seconds": round(one.seconds, 3)} for one in damage]
+
+
+def damage_of(values: Any) -> tuple[Damage, ...]:
+    """What ``damage_values`` gave. Raises ValueError if it is something else."""
+    try:
+        damage = tuple(Damage(float(one["start"]), float(one["seconds"])) for one in values)
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError):
+        raise ValueError(f"has a 'damage' that is no list of stretches: {values!r:.50}") from None
+    if not all(0 <= number < LONGEST for one in damage for number in one):
+        raise ValueError(f"has a 'damage' that is at no time: {values!r:.50}")
+    return damage
 
 
 def _values(track: Track, folder: Path) -> dict[str, Any]:
@@ -216,7 +235,15 @@ def _read_line(line: str, path: Path, number: int) -> Track:
         decoder=values["decoder"],
         start_seconds=float(start),
         captions=_captions(values, path, number),
+        damage=_damage(values, path, number),
     )
+
+
+def _damage(values: dict[str, Any], path: Path, number: int) -> tuple[Damage, ...]:
+    try:
+        return damage_of(values.get("damage", []))
+    except ValueError as error:
+        raise _broken(path, number, str(error)) from None
 
 
 def _captions(values: dict[str, Any], path: Path, number: int) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """A folder of music -> manifest, with a report of what was refused and why."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from solfa.data.audio import AudioInfo
 from solfa.data.damage import check_audio
 from solfa.data.folders import AUDIO_SUFFIXES, Found, NoAudioError, PassedOver, find_audio
-from solfa.data.manifest import Track, manifest_lines
+from solfa.data.manifest import Track, damage_values, manifest_lines
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.data.tags import read_tags
 from solfa.files import sha256, whole_file
@@ -20,6 +22,7 @@ __all__ = [
     "NoAudioError",
     "Prepared",
     "Refused",
+    "as_track",
     "hash_content",
     "prepare_file",
     "prepare_files",
@@ -54,6 +57,7 @@ def prepare_folder(
     min_seconds: float = MIN_SECONDS,
     n_workers: int | None = None,
     tags: Tags | None = None,
+    take_damaged: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Decode each audio file below ``folder`` to its end, and list those that can be learned from.
@@ -66,8 +70,9 @@ def prepare_folder(
         NoAudioError: the folder is empty, cannot be read, or holds no audio.
     """
     return prepare_found(
-        find_audio(folder), min_seconds=min_seconds, n_workers=n_workers, tags=tags, progress=progress
-    )
+        find_audio(folder), min_seconds=min_seconds, n_workers=n_workers, tags=tags,
+        take_damaged=take_damaged, progress=progress,
+    )  # fmt: skip
 
 
 def prepare_found(
@@ -76,12 +81,14 @@ def prepare_found(
     min_seconds: float = MIN_SECONDS,
     n_workers: int | None = None,
     tags: Tags | None = None,
+    take_damaged: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """As ``prepare_folder``, of what was found in one."""
     prepared = prepare_files(
-        found.paths, min_seconds=min_seconds, n_workers=n_workers, tags=tags, progress=progress
-    )
+        found.paths, min_seconds=min_seconds, n_workers=n_workers, tags=tags, take_damaged=take_damaged,
+        progress=progress,
+    )  # fmt: skip
     refused = [*found.refused, *prepared.refused]
     return replace(prepared, refused=refused, passed_over=tuple(found.passed_over))
 
@@ -92,6 +99,7 @@ def prepare_files(
     min_seconds: float = MIN_SECONDS,
     n_workers: int | None = None,
     tags: Tags | None = None,
+    take_damaged: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Decode each of ``paths`` to its end, and list those that can be learned from, in their order.
@@ -101,9 +109,10 @@ def prepare_files(
         min_seconds: shorter files are refused.
         n_workers: files that are decoded at once; as many as there are processors if None.
         tags: further tags of a file, over those that it carries itself.
+        take_damaged: leave out what is damaged of a file and list the rest, which is marked so.
         progress: called with the number of files done and the number of all.
     """
-    check = partial(prepare_file, min_seconds=min_seconds, tags=tags)
+    check = partial(prepare_file, min_seconds=min_seconds, tags=tags, take_damaged=take_damaged)
     found: list[Track | Refused] = []
     # Threads serve: the decoders, the digest and NumPy all let go of the interpreter while they work.
     with ThreadPoolExecutor(n_workers or os.cpu_count()) as pool:
@@ -122,7 +131,7 @@ def prepare_file(
     *,
     min_seconds: float = MIN_SECONDS,
     tags: Tags | None = None,
-    content_hash: str | None = None,
+    take_damaged: bool = False,
 ) -> Track | Refused:
     """What a file holds, or why it is left out: whatever goes wrong with it is a refusal, and never an error.
 
@@ -130,23 +139,33 @@ def prepare_file(
         path: the file.
         min_seconds: shorter files are refused.
         tags: further tags of a file, over those that it carries itself.
-        content_hash: if it is known already.
+        take_damaged: as for ``prepare_files``.
     """
     try:
         check_is_file(path)
-        info = check_audio(path, min_seconds=min_seconds)
-        content_hash = content_hash or hash_content(path)
-        known = read_tags(path) | dict(tags(path) if tags else {})
+        info = check_audio(path, min_seconds=min_seconds, take_damaged=take_damaged)
+        return as_track(info, hash_content(path), tags)
     except Exception as error:
         return refusal(path, error)
+
+
+def as_track(info: AudioInfo, content_hash: str, tags: Tags | None = None) -> Track:
+    """What is known of a file that was judged to be good, and the tags that it carries.
+
+    Args:
+        info: what the judgement was.
+        content_hash: SHA-256 of its bytes.
+        tags: further tags, over its own.
+    """
     return Track(
-        path=path,
+        path=info.path,
         seconds=info.seconds,
         sample_rate=info.sample_rate,
         n_channels=info.n_channels,
         content_hash=content_hash,
-        tags=known,
+        tags=read_tags(info.path) | dict(tags(info.path) if tags else {}),
         decoder=info.decoder,
+        damage=info.damage,
     )
 
 
@@ -163,14 +182,26 @@ def write_prepared(prepared: Prepared, out: Path, report: Path) -> None:
         WriteError: the disk is full or does not take the files; what was there is as it was.
     """
     with whole_file(report) as new_report, whole_file(out) as new_manifest:
-        write_json_lines(_report_lines(prepared.refused), new_report)
+        write_json_lines(report_lines(prepared.refused, prepared.tracks), new_report)
         write_json_lines(manifest_lines(prepared.tracks, out), new_manifest)
 
 
-def write_refused(refused: list[Refused], path: Path) -> None:
-    """Write the report of refused files as JSON lines of ``path`` and ``reason``."""
-    write_json_lines(_report_lines(refused), path)
+def write_refused(refused: Iterable[Refused], path: Path, tracks: Iterable[Track] = ()) -> None:
+    """Write the report of refused files as JSON lines of ``path`` and ``reason``.
+
+    Args:
+        refused: the files.
+        path: the report.
+        tracks: those of them whose files are damaged come behind, with ``damage``: they were taken.
+    """
+    write_json_lines(report_lines(refused, tracks), path)
 
 
-def _report_lines(refused: list[Refused]) -> Iterator[dict[str, str]]:
-    return ({"path": str(item.path), "reason": item.reason} for item in refused)
+def report_lines(refused: Iterable[Refused], tracks: Iterable[Track]) -> Iterator[dict[str, Any]]:
+    """The lines of a report; see ``write_refused``."""
+    for item in refused:
+        yield {"path": str(item.path), "reason": item.reason}
+    for track in tracks:
+        if track.damage:
+            reason = f"damaged, and taken without {', '.join(map(str, track.damage))}"
+            yield {"path": str(track.path), "reason": reason, "damage": damage_values(track.damage)}

@@ -5,19 +5,21 @@ from collections.abc import Callable, Container, Generator, Iterator, Mapping, S
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.data.base import DamagedError
 from solfa.data.manifest import Track
-from solfa.data.prepare import hash_content, prepare_file
+from solfa.data.prepare import as_track, hash_content
 from solfa.data.refused import Refused, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.options import checked_count
 from solfa.embedding.segments import Segment, SegmentMoments
 from solfa.embedding.space import Pool, Space
 from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
-from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder
 
@@ -36,19 +38,33 @@ class Stamp:
         return cls(status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Source:
-    """A file that is being embedded."""
+    """A file that is being embedded, while it is read."""
 
-    track: Track
+    path: Path
     stamp: Stamp
+    content_hash: str
+    track: Track | None = None  # what it holds, which is known when its last window is
+
+
+@runtime_checkable
+class FrameKeeper(Protocol):
+    """What takes the hidden states of files, bit by bit."""
+
+    def add(self, path: Path, content_hash: str, states: Float[Tensor, "layer frame dim"]) -> None:
+        """Some more of a file."""
+
+    def discard(self, path: Path) -> None:
+        """Forget what there was of a file: it is refused, or begins anew."""
 
 
 @dataclass(frozen=True, eq=False)
 class Embedded:
     """A track, its vector and those of its segments."""
 
-    source: Source
+    track: Track
+    stamp: Stamp
     vector: Float[Tensor, " dim"]
     segments: tuple[Segment, ...]
     n_frames: int
@@ -84,12 +100,14 @@ def embed_files(
     known: Container[str] = (),
     work: Work | None = None,
     tags: Callable[[Path], Mapping[str, str]] | None = None,
+    take_damaged: bool = False,
     frame_layers: Sequence[int] = (),
-    keep_frames: Callable[[Track, Float[Tensor, "layer frame dim"]], None] | None = None,
+    keep_frames: FrameKeeper | None = None,
 ) -> Generator[Embedded | Copy | Refused, None, None]:
     """What becomes of each file: one outcome for each, in any order.
 
-    A file is first decoded to its end and checked, as by ``solfa data prepare``.
+    A file is judged as by ``solfa data prepare`` while it is read; it is decoded once, but for one that is
+    damaged and taken.
 
     Args:
         paths: audio files.
@@ -98,8 +116,9 @@ def embed_files(
         known: content hashes that have a vector already.
         work: how many at once.
         tags: further tags of a file, over those that it carries itself.
+        take_damaged: leave out what is damaged of a file, and embed the rest; its track says so.
         frame_layers: layers whose hidden states are handed to ``keep_frames``.
-        keep_frames: gets the hidden states of a file bit by bit, before its outcome is given.
+        keep_frames: gets the hidden states of a file before its outcome is given.
 
     Raises:
         NotFiniteError: the encoder answers with NaN, and no file is to blame.
@@ -109,7 +128,9 @@ def embed_files(
     work = work or Work()
     n_windows = work.windows_at_once or default_windows_at_once(encoder)
     n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
-    read = partial(_examine, known=known, grid=encoder.grid, windows=space.windows, tags=tags)
+    read = partial(
+        _examine, known=known, grid=encoder.grid, windows=space.windows, tags=tags, take_damaged=take_damaged
+    )
     with read_ahead(read, paths, n_workers=n_workers, n_ahead=2 * n_windows) as items:
         tracks = _Tracks(encoder, space.pool, keep_frames)
         layers = (space.layer, *frame_layers)
@@ -119,6 +140,10 @@ def embed_files(
                 yield outcome
 
 
+class _BeginsAnew:
+    """In place of a window: the file is damaged, and what is whole of it comes as another source."""
+
+
 class _Tracks:
     """Tracks whose pieces are coming, each to one outcome."""
 
@@ -126,14 +151,14 @@ class _Tracks:
         self,
         encoder: AudioEncoder,
         pool: Pool,
-        keep_frames: Callable[[Track, Float[Tensor, "layer frame dim"]], None] | None,
+        keep_frames: FrameKeeper | None,
     ) -> None:
         self.encoder, self.pool, self.keep_frames = encoder, pool, keep_frames
         self._begun: dict[Source, tuple[Moments, SegmentMoments]] = {}
         self._refused: set[Source] = set()  # more of them may come, and is of no use
 
     def take(
-        self, source: Source | None, item: Piece | Copy | Refused | Exception
+        self, source: Source | None, item: Piece | Copy | Refused | _BeginsAnew | Exception
     ) -> Embedded | Copy | Refused | None:
         """What has become of a track by its next piece, or by what came instead; None if more will come."""
         if source is None or source in self._refused:
@@ -141,14 +166,22 @@ class _Tracks:
         try:
             if isinstance(item, Piece):
                 return self._add(source, item)
-            outcome = item if isinstance(item, Copy | Refused) else refusal(source.track.path, item)
+            if isinstance(item, _BeginsAnew):
+                self._forget(source)
+                return None
+            outcome = item if isinstance(item, Copy | Refused) else refusal(source.path, item)
         except _FramesError as error:
             raise error.cause from None
         except Exception as error:
-            outcome = refusal(source.track.path, error)
+            outcome = refusal(source.path, error)
+        self._forget(source)
+        return outcome
+
+    def _forget(self, source: Source) -> None:
         self._refused.add(source)
         self._begun.pop(source, None)
-        return outcome
+        if self.keep_frames:
+            self.keep_frames.discard(source.path)
 
     def _add(self, source: Source, piece: Piece) -> Embedded | None:
         whole, parts = self._begun.setdefault(source, (Moments(), SegmentMoments(self.encoder)))
@@ -156,14 +189,14 @@ class _Tracks:
         parts.add(piece.states[0], piece.peaks)
         if self.keep_frames:
             try:
-                self.keep_frames(source.track, piece.states[1:])
+                self.keep_frames.add(source.path, source.content_hash, piece.states[1:])
             except OSError as error:  # of the disk that they are kept on, and of no file
                 raise _FramesError(error) from error
-        if not piece.is_last:
+        if not piece.is_last or source.track is None:
             return None
         del self._begun[source]
         segments = parts.pooled(self.pool, source.track.seconds)
-        return Embedded(source, whole.pooled(self.pool), segments, whole.n_frames)
+        return Embedded(source.track, source.stamp, whole.pooled(self.pool), segments, whole.n_frames)
 
 
 class _FramesError(Exception):
@@ -180,7 +213,8 @@ def _examine(
     grid: FrameGrid,
     windows: WindowConfig,
     tags: Callable[[Path], Mapping[str, str]] | None,
-) -> Iterator[tuple[Source | None, Window | Copy | Refused]]:
+    take_damaged: bool,
+) -> Iterator[tuple[Source | None, Window | Copy | Refused | _BeginsAnew]]:
     """The windows of a file, or why there are none."""
     source = None
     try:
@@ -189,12 +223,27 @@ def _examine(
         if content_hash in known:
             yield None, Copy(path, stamp, content_hash)
             return
-        track = prepare_file(path, min_seconds=0.0, tags=tags, content_hash=content_hash)
-        if isinstance(track, Refused):
-            yield None, track
-            return
-        source = Source(track, stamp)
-        for window in cut_windows(path, grid, windows):
-            yield source, window
+        source = Source(path, stamp, content_hash)
+        try:
+            yield from _windows_of(source, None, grid, windows, tags)
+        except DamagedError as damage:
+            if not take_damaged:
+                raise
+            yield source, _BeginsAnew()
+            source = Source(path, stamp, content_hash)
+            yield from _windows_of(source, damage, grid, windows, tags)
     except Exception as error:
         yield source, refusal(path, error)
+
+
+def _windows_of(
+    source: Source,
+    damage: DamagedError | None,
+    grid: FrameGrid,
+    windows: WindowConfig,
+    tags: Callable[[Path], Mapping[str, str]] | None,
+) -> Iterator[tuple[Source, Window]]:
+    for window, info in cut_judged(source.path, grid, windows, known=damage):
+        if info:
+            source.track = as_track(info, source.content_hash, tags)
+        yield source, window

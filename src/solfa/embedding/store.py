@@ -26,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.audio import RESAMPLER
-from solfa.data.manifest import FIELDS, Track, track_values
+from solfa.data.manifest import FIELDS, Track, damage_of, track_values
 from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import FRAMES, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
@@ -71,6 +71,7 @@ class Extraction:
     n_known: int = 0  # were there already
     refused: list[Refused] = field(default_factory=list)  # and not known to be
     refused_before: list[Refused] = field(default_factory=list)  # by an earlier run, for the same reason
+    damaged: list[Track] = field(default_factory=list)  # of those that were embedded: what is whole of them
 
 
 class EmbeddingStore:
@@ -128,6 +129,7 @@ class EmbeddingStore:
         work: Work | None = None,
         progress: Callable[[int, str], None] | None = None,
         again: bool = False,
+        take_damaged: bool = False,
         refused: Sequence[Refused] = (),
     ) -> Extraction:
         """Add the vectors of ``paths`` that are not there; bad files are reported and left out.
@@ -142,24 +144,26 @@ class EmbeddingStore:
             work: how many at once.
             progress: told how many files are done, and the name of the last.
             again: try what was refused before, too.
+            take_damaged: leave out what is damaged of a file, and embed the rest; its line says so. Files
+                that were refused with another choice are tried again.
             refused: what could not be read where ``paths`` were looked for.
         """
         missing = [path.absolute() for path in paths if not self._has(path.absolute())]
         known = self._refused_before()
-        fresh, before = still_refused(missing, known, again=again)
+        fresh, before = still_refused(missing, known, again=again, take_damaged=take_damaged)
         done = Extraction(n_known=len(paths) - len(missing), refused=[*refused], refused_before=before)
         self._spoken_of = {} if again else known
         self._begin_report(refused, (known[path] for path in known.keys() - set(fresh)))
         outcomes = embed_files(
-            fresh, encoder, self.space, known=self._of_content, work=work,
-            frame_layers=self.frame_layers, keep_frames=self._frames.add if self._frames else None,
+            fresh, encoder, self.space, known=self._of_content, work=work, take_damaged=take_damaged,
+            frame_layers=self.frame_layers, keep_frames=self._frames,
         )  # fmt: skip
         with (
             self._explained(),
             closing(outcomes),
         ):  # errors of files are outcomes; what is left is of the store
             for n_done, outcome in enumerate(outcomes, start=len(paths) - len(fresh) + 1):
-                path = self._take(outcome, done)
+                path = self._take(outcome, done, take_damaged)
                 if time.monotonic() - self._last_commit > SECONDS_BETWEEN_COMMITS:
                     self._commit()
                 if progress:
@@ -167,13 +171,14 @@ class EmbeddingStore:
         self._commit()
         return done
 
-    def _take(self, outcome: Embedded | Copy | Refused, done: Extraction) -> Path:
+    def _take(self, outcome: Embedded | Copy | Refused, done: Extraction, take_damaged: bool) -> Path:
         try:
             match outcome:
                 case Embedded():
                     self._add_vector(outcome)
                     done.n_embedded += 1
-                    return outcome.source.track.path
+                    done.damaged += [outcome.track] if outcome.track.damage else []
+                    return outcome.track.path
                 case Copy():
                     line = self._of_content[outcome.content_hash]
                     self._add(line | {"path": str(outcome.path)} | asdict(outcome.stamp))
@@ -182,16 +187,16 @@ class EmbeddingStore:
         except OSError:
             raise  # of the disk, and of no file
         except Exception as error:
-            path = outcome.source.track.path if isinstance(outcome, Embedded) else outcome.path
+            path = outcome.track.path if isinstance(outcome, Embedded) else outcome.path
             outcome = refusal(path, error)
-        self._refuse(outcome, done)
+        self._refuse(outcome, done, take_damaged)
         return outcome.path
 
-    def _refuse(self, refused: Refused, done: Extraction) -> None:
+    def _refuse(self, refused: Refused, done: Extraction, take_damaged: bool) -> None:
         (done.refused if is_news(refused, self._spoken_of) else done.refused_before).append(refused)
         if self._frames:
             self._frames.discard(refused.path)
-        append_lines(self.folder / REFUSED, [_refused_line(Refusal.of(refused))])
+        append_lines(self.folder / REFUSED, [_refused_line(Refusal.of(refused, take_damaged))])
 
     def _refused_before(self) -> dict[Path, Refusal]:
         """Files that earlier runs refused, and that are still there; none if nobody can read the report."""
@@ -214,7 +219,7 @@ class EmbeddingStore:
 
     def _add_vector(self, embedded: Embedded) -> None:
         if self._frames:
-            self._frames.finish(embedded.source.track)
+            self._frames.finish(embedded.track)
         self._add(_line(embedded, self._vectors.append(embedded.vector.numpy()[None])))
 
     def _add(self, line: dict[str, Any]) -> None:
@@ -345,12 +350,12 @@ class _FrameFiles:
             leftover.unlink()
         self._open: dict[Path, GrowingArray] = {}
 
-    def add(self, track: Track, states: Float[Tensor, "layer frame dim"]) -> None:
-        if track.path not in self._open:
+    def add(self, path: Path, content_hash: str, states: Float[Tensor, "layer frame dim"]) -> None:
+        if path not in self._open:
             n_layers, _, dim = states.shape
-            path = self.folder / f"{track.content_hash}.{time.monotonic_ns()}{PARTIAL}"
-            self._open[track.path] = GrowingArray(path, (n_layers, dim))
-        self._open[track.path].append(states.transpose(0, 1).numpy())
+            partial = self.folder / f"{content_hash}.{time.monotonic_ns()}{PARTIAL}"
+            self._open[path] = GrowingArray(partial, (n_layers, dim))
+        self._open[path].append(states.transpose(0, 1).numpy())
 
     def finish(self, track: Track) -> None:
         array = self._open[track.path]
@@ -375,13 +380,16 @@ def _refused_line(refusal: Refusal) -> dict[str, str]:
 
 def _line(embedded: Embedded, row: int) -> dict[str, Any]:
     """What tracks.jsonl says about a track: a line of a manifest, and where its vector is."""
-    values = track_values(embedded.source.track)
-    return values | {"row": row, "n_frames": embedded.n_frames} | asdict(embedded.source.stamp)
+    values = track_values(embedded.track)
+    return values | {"row": row, "n_frames": embedded.n_frames} | asdict(embedded.stamp)
 
 
 def _track(line: dict[str, Any]) -> Track:
     names = ("seconds", "sample_rate", "content_hash", "tags", "decoder")
-    return Track(path=Path(line["path"]), n_channels=line["channels"], **{name: line[name] for name in names})
+    return Track(
+        path=Path(line["path"]), n_channels=line["channels"], damage=damage_of(line.get("damage", [])),
+        **{name: line[name] for name in names},
+    )  # fmt: skip
 
 
 def _layers(layers: Sequence[int]) -> str:

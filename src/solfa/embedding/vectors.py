@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.audio import AudioError
-from solfa.data.damage import check_audio
 from solfa.data.folders import find_music
 from solfa.data.manifest import absolute
 from solfa.data.refused import check_is_file, refusal
@@ -33,7 +32,7 @@ from solfa.embedding.options import (
     encoder_of,
 )  # fmt: skip
 from solfa.embedding.space import POOLS, Pool, check_pool
-from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.models import AudioEncoder, ClipEncoder
 from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
@@ -267,8 +266,7 @@ def _encode_files(
         row, path = numbered
         try:
             check_is_file(path)
-            check_audio(path, min_seconds=0.0)  # the judgement of solfa embed, and of data prepare
-            for window in cut_windows(path, encoder.grid, cut):
+            for window, _ in cut_judged(path, encoder.grid, cut):  # as solfa embed, and data prepare
                 yield row, window
         except Exception as error:
             yield row, error

@@ -13,15 +13,16 @@ long as the others; a track no longer than one window is one window, and its fra
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from solfa.data.audio import AudioError, AudioReader
-from solfa.data.damage import MISSING_SECONDS
+from solfa.data.audio import AudioError, AudioInfo, AudioReader
+from solfa.data.base import DamagedError
+from solfa.data.damage import MISSING_SECONDS, JudgingReader
 from solfa.frames import FrameGrid, samples_to_seconds
 
 SECONDS_AT_ONCE = 120.0  # decoded in one go: finding a place in a file takes time
@@ -79,6 +80,30 @@ def cut_windows(
         yield from _cut(_Stretch(path, grid.sample_rate, promised_seconds, reader), grid, config)
 
 
+def cut_judged(
+    path: Path, grid: FrameGrid, config: WindowConfig, *, known: DamagedError | None = None
+) -> Iterator[tuple[Window, AudioInfo | None]]:
+    """As ``cut_windows``, of a file that is judged while it is read: decoded once, not once for each.
+
+    Args:
+        path: the file.
+        grid: the encoder's.
+        config: how long windows are.
+        known: its damage, if that is known: what cannot be decoded is left out.
+
+    Returns:
+        The windows; with the last one, what the file holds.
+
+    Raises:
+        AudioError: as by ``check_audio``, before the last window.
+        FileNotFoundError: the file is gone.
+    """
+    with JudgingReader(path, sample_rate=grid.sample_rate, known=known) as reader:
+        audio = _Stretch(path, grid.sample_rate, 0.0, reader, judge=reader.judge)
+        for window in _cut(audio, grid, config):
+            yield window, audio.info
+
+
 def cut_waveform(
     waveform: Float[np.ndarray, "sample"], grid: FrameGrid, config: WindowConfig
 ) -> Iterator[Window]:
@@ -124,10 +149,16 @@ class _Stretch:
     """The part of a file that is in memory: decoded when asked for, forgotten when used."""
 
     def __init__(
-        self, path: Path, sample_rate: int, promised_seconds: float, reader: AudioReader | None = None
+        self,
+        path: Path,
+        sample_rate: int,
+        promised_seconds: float,
+        reader: AudioReader | None = None,
+        judge: Callable[[], AudioInfo] | None = None,
     ) -> None:
         self.path, self.sample_rate, self.reader = path, sample_rate, reader
-        self.promised_seconds = promised_seconds
+        self.promised_seconds, self.judge = promised_seconds, judge
+        self.info: AudioInfo | None = None  # of a file that was judged
         self.samples = np.zeros(0, np.float32)
         self.start, self.is_complete = 0, False
 
@@ -155,7 +186,9 @@ class _Stretch:
         self.start = before
 
     def check_end(self) -> None:
-        """Refuse a track that has no samples, or fewer than its file promises."""
+        """Refuse a track without samples, or with fewer than promised; judge its file if that is wanted."""
+        if self.judge:
+            self.info = self.judge()
         seconds = samples_to_seconds(self.end, self.sample_rate)
         if not self.end:
             raise AudioError("holds no samples; copy or download it again", self.path)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from solfa.data.manifest import Track, absolute
+from solfa.data.manifest import Track, absolute, damage_of
 from solfa.data.tags import SEPARATOR
 from solfa.embedding import Stamp
 from solfa.embedding.refusals import Refusal
@@ -19,7 +19,7 @@ from solfa.retrieval.file import LibraryError, LibraryFile, UnknownTrackError
 from solfa.retrieval.filters import FilterError, Filters
 
 COLUMNS = (
-    "id, path, content_hash, seconds, sample_rate, n_channels, decoder, "
+    "id, path, content_hash, seconds, sample_rate, n_channels, decoder, damage, "
     "(SELECT json_group_array(json_array(name, number, value)) FROM tags WHERE track = id)"
 )
 MOST = 2**63 - 1  # that SQLite can count
@@ -97,6 +97,11 @@ class LibraryContents(LibraryFile):
         """Those of the tracks of some numbers that are there, in any order."""
         possible = [id for id in ids if 0 < id <= MOST]
         return [to_track(row) for row in self._among(f"SELECT {COLUMNS} FROM tracks WHERE id IN", possible)]
+
+    def damaged(self) -> list[LibraryTrack]:
+        """Tracks whose files are damaged, by path; what is whole of them was taken."""
+        query = f"SELECT {COLUMNS} FROM tracks WHERE damage != '[]' ORDER BY path"
+        return [to_track(row) for row in self._rows(query)]
 
     def ids(self, filters: Filters) -> list[int]:
         """The numbers of the tracks that pass the filters, ascending."""
@@ -247,13 +252,13 @@ class LibraryContents(LibraryFile):
 
 def to_track(row: Sequence[Any]) -> LibraryTrack:
     """A row of ``COLUMNS``."""
-    id, path, content_hash, seconds, sample_rate, n_channels, decoder, tags = row
+    id, path, content_hash, seconds, sample_rate, n_channels, decoder, damage, tags = row
     values: dict[str, list[str]] = {}
     for name, _, value in sorted(json.loads(tags)):
         values.setdefault(name, []).append(value)
     return LibraryTrack(
         id=id, path=to_path(path), seconds=seconds, sample_rate=sample_rate, n_channels=n_channels,
-        content_hash=content_hash, decoder=decoder,
+        content_hash=content_hash, decoder=decoder, damage=damage_of(json.loads(damage)),
         tags={name: SEPARATOR.join(parts) for name, parts in values.items()},
     )  # fmt: skip
 

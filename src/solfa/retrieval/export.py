@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from solfa.data.manifest import damage_values
 from solfa.files import whole_file, write_text
 from solfa.json_files import write_json_lines
 from solfa.retrieval.contents import LibraryTrack
@@ -42,6 +43,7 @@ def export_parquet(library: Library, out: Path) -> int:
             "id": arrow.int64(), "path": arrow.string(), "path_bytes": arrow.binary(),
             "seconds": arrow.float64(), "sample_rate": arrow.int32(), "channels": arrow.int32(),
             "content_hash": arrow.string(), "tags": arrow.map_(arrow.string(), arrow.string()),
+            "damage": arrow.list_(arrow.struct({"start": arrow.float64(), "seconds": arrow.float64()})),
             "space": arrow.string(), "vector": arrow.list_(arrow.float32(), library.space.dim),
         },
         metadata={"solfa_space": json.dumps(asdict(library.space))},
@@ -80,8 +82,8 @@ def _rows(library: Library, tracks: Sequence[LibraryTrack]) -> Iterator[dict[str
             yield {
                 "id": track.id, "path": str(track.path), "seconds": track.seconds,
                 "sample_rate": track.sample_rate, "channels": track.n_channels,
-                "content_hash": track.content_hash, "tags": track.tags, "space": library.space.id,
-                "vector": vector.tolist(),
+                "content_hash": track.content_hash, "tags": track.tags,
+                "damage": damage_values(track.damage), "space": library.space.id, "vector": vector.tolist(),
             }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from solfa.data.tags import values_of
 from solfa.embedding import Space, made_with
 
-APPLICATION, SCHEMA_VERSION = 0x736F6C66, 3  # both stand in the header of the file
+APPLICATION, SCHEMA_VERSION = 0x736F6C66, 4  # both stand in the header of the file
 SPACE = """
 CREATE TABLE space (
     number INTEGER PRIMARY KEY CHECK (number = 1),
@@ -33,6 +33,7 @@ CREATE TABLE tracks (
     sample_rate INTEGER NOT NULL,
     n_channels INTEGER NOT NULL,
     decoder TEXT NOT NULL,
+    damage TEXT NOT NULL DEFAULT '[]', -- JSON: stretches of the file that were left out
     place BLOB NOT NULL DEFAULT x'', -- in the order of lists: folder, album, disc, number, name
     tag_reader INTEGER NOT NULL DEFAULT 0  -- which one read the tags, as earlier ones left some out
 );
@@ -87,12 +88,14 @@ def renew(database: sqlite3.Connection, version: int) -> None:
     """Turn an earlier layout into this one; inside a transaction.
 
     The first layout has no segments: until the next update gives them, a track is its own only segment. Both
-    have the first value of a tag only: the next update reads the others.
+    have the first value of a tag only: the next update reads the others. The third took no damaged files.
     """
     if version == 1:
         _from_first(database)
     else:
-        _from_second(database)
+        if version == 2:
+            _from_second(database)
+        database.execute("ALTER TABLE tracks ADD COLUMN damage TEXT NOT NULL DEFAULT '[]'")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

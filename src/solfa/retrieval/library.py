@@ -5,6 +5,7 @@ number and its vectors, and two copies share them. Every change is a transaction
 whatever kills the program, and several programs may read and write it at once. It must lie on a local disk.
 """
 
+import json
 from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from solfa.data.folders import Found, PassedOver, find_music, merged
-from solfa.data.manifest import Track, absolute, read_manifest
+from solfa.data.manifest import Track, absolute, damage_values, read_manifest
 from solfa.data.prepare import write_refused
 from solfa.data.refused import Refused, refusal
 from solfa.data.tags import read_tags
@@ -48,6 +49,7 @@ class Changes:
     refused_before: list[Refused] = field(default_factory=list)  # by an earlier update, for the same reason
     kept: list[Kept] = field(default_factory=list)  # tracks that were not found and stay
     passed_over: list[PassedOver] = field(default_factory=list)  # files, by their names
+    damaged: list[LibraryTrack] = field(default_factory=list)  # of those that were put in, with what is whole
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class _Earlier:
     missing: Missing
     renewed: Mapping[str, LibraryTrack]  # by their contents: tracks whose files have changed
     refused: Mapping[Path, Refusal]  # that have been spoken of
+    take_damaged: bool  # now
 
 
 class Library(LibraryContents):
@@ -75,6 +78,7 @@ class Library(LibraryContents):
         progress: Callable[[int, str], None] | None = None,
         again: bool = False,
         prune: bool = False,
+        take_damaged: bool = False,
     ) -> Changes:
         """Make the library agree with folders or files: add, renew, follow and remove tracks.
 
@@ -91,6 +95,8 @@ class Library(LibraryContents):
             progress: told how many files are done, and the name of the last.
             again: try what was refused before, too.
             prune: remove all tracks that were not found, but for those below a folder that cannot be read.
+            take_damaged: leave out what is damaged of a file, and take the rest as a track that is marked
+                so. Files that were refused with another choice are tried again.
 
         Raises:
             FileNotFoundError, NoAudioError: a folder is missing or holds no audio; nothing is removed then.
@@ -103,13 +109,13 @@ class Library(LibraryContents):
         self._forget_refused(folders, found)
         fresh = [path for path in found.paths if _is_fresh(path, before)]
         known = {item.path: item for item in self.refused()}
-        tried, refused_before = still_refused(fresh, known, again=again)
+        tried, refused_before = still_refused(fresh, known, again=again, take_damaged=take_damaged)
         changes = Changes(
             n_unchanged=len(found.paths) - len(fresh), refused=[*found.refused],
             refused_before=refused_before, passed_over=found.passed_over)  # fmt: skip
         tags = _listed_tags(music)
-        outcomes = self._embed(tried, encoder, whole, tags, work)
-        earlier = _Earlier(missing, self._renewed(before, tried), {} if again else known)
+        outcomes = self._embed(tried, encoder, whole, tags, work, take_damaged)
+        earlier = _Earlier(missing, self._renewed(before, tried), {} if again else known, take_damaged)
         added = self._take_all(outcomes, earlier, changes, progress)
         self._renew_tags(found, tags)
         removed, changes.kept = missing.to_remove(len(self), prune=prune)
@@ -125,19 +131,20 @@ class Library(LibraryContents):
         return find_music(music)
 
     def write_report(self, refused: Sequence[Refused] = ()) -> Path | None:
-        """Write beside the library which files are refused, and why; gives where, if there are any.
+        """Write beside the library which files are refused or damaged; gives where, if there are any.
 
         Args:
             refused: what else was, such as folders that could not be read.
         """
-        report = self.path.with_name(f"{self.path.name}.refused.jsonl")
+        report, damaged = self.path.with_name(f"{self.path.name}.refused.jsonl"), self.damaged()
         reasons = {item.path: item.reason for item in refused} | {
             item.path: item.reason for item in self.refused()
         }
-        if not reasons:
+        if not reasons and not damaged:
             report.unlink(missing_ok=True)
             return None
-        write_refused([Refused(path=path, reason=reasons[path]) for path in sorted(reasons)], report)
+        refused = [Refused(path=path, reason=reasons[path]) for path in sorted(reasons)]
+        write_refused(refused, report, damaged)
         return report
 
     def _embed(
@@ -147,11 +154,13 @@ class Library(LibraryContents):
         whole: AbstractSet[str],
         tags: Mapping[Path, Mapping[str, str]],
         work: Work | None,
+        take_damaged: bool,
     ) -> Generator[Embedded | Copy | Refused, None, None]:
         known = whole & {content_hash for _, content_hash in self.contents()}
         return embed_files(
-            paths, encoder, self.space, known=known, work=work, tags=lambda path: tags.get(path, {})
-        )
+            paths, encoder, self.space, known=known, work=work, tags=lambda path: tags.get(path, {}),
+            take_damaged=take_damaged,
+        )  # fmt: skip
 
     def _renewed(
         self, before: Mapping[Path, tuple[int, Stamp | None]], paths: Iterable[Path]
@@ -178,6 +187,7 @@ class Library(LibraryContents):
                     (changes.refused if is_new else changes.refused_before).append(taken)
                 else:
                     added.append(taken)
+                    changes.damaged += [taken] if taken.damage else []
                 if progress:
                     progress(n_done, taken.path.name)
         return added
@@ -198,11 +208,11 @@ class Library(LibraryContents):
         except Exception as error:
             outcome = refusal(_path_of(outcome), error)
         if isinstance(outcome, Refused):
-            self._refuse(outcome)
+            self._refuse(outcome, earlier.take_damaged)
         return outcome
 
     def _add(self, embedded: Embedded) -> LibraryTrack:
-        track = embedded.source.track
+        track = embedded.track
         rows = []
         for number, segment in enumerate(embedded.segments):
             vector = segment.vector.numpy()
@@ -216,7 +226,7 @@ class Library(LibraryContents):
             self._database.execute("DELETE FROM segments WHERE content_hash = ?", (track.content_hash,))
             self._database.execute("INSERT OR REPLACE INTO vectors VALUES (?, ?)", (track.content_hash, blob))
             self._database.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
-            return self._put(track, embedded.source.stamp)
+            return self._put(track, embedded.stamp)
 
     def _add_copy(self, copy: Copy, earlier: "_Earlier") -> LibraryTrack | Refused:
         """A further track of a known content; or, if the file of one has gone, that one at its new place."""
@@ -242,6 +252,7 @@ class Library(LibraryContents):
             "path": to_bytes(track.path), "content_hash": track.content_hash, "n_bytes": stamp.n_bytes,
             "modified_ns": stamp.modified_ns, "seconds": track.seconds, "sample_rate": track.sample_rate,
             "n_channels": track.n_channels, "decoder": track.decoder,
+            "damage": json.dumps(damage_values(track.damage)),
             "place": place_of(track.path, track.tags), "tag_reader": TAG_READER,
         }  # fmt: skip
         path, content_hash = values["path"], values["content_hash"]
@@ -259,8 +270,8 @@ class Library(LibraryContents):
         self._database.execute("DELETE FROM refused WHERE path = ?", (path,))
         return LibraryTrack(**(vars(track) | {"id": id}))
 
-    def _refuse(self, refused: Refused) -> None:
-        item = Refusal.of(refused)
+    def _refuse(self, refused: Refused, take_damaged: bool) -> None:
+        item = Refusal.of(refused, take_damaged)
         with self._transaction():
             query = "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)"
             self._database.execute(query, (to_bytes(item.path), item.reason, item.mark))
@@ -315,7 +326,7 @@ def _is_fresh(path: Path, before: Mapping[Path, tuple[int, Stamp | None]]) -> bo
 
 
 def _path_of(outcome: Embedded | Copy | Refused) -> Path:
-    return outcome.source.track.path if isinstance(outcome, Embedded) else outcome.path
+    return outcome.track.path if isinstance(outcome, Embedded) else outcome.path
 
 
 def _counted(

@@ -57,8 +57,10 @@ class Missing:
         reason = f"which is empty now; perhaps its disk is not mounted. {PRUNE}"
         kept += [Kept(folder, n, reason) for folder, n in _counted(emptied.values())]
         removed = sorted(self.gone - emptied.keys())
-        if len(removed) > 1 and MOST_GONE * len(removed) > n_tracks:
-            share = f"{len(removed)} of {n_tracks} tracks, more than a fifth of the library"
+        is_all = len(removed) == n_tracks
+        if removed and (is_all or (len(removed) > 1 and MOST_GONE * len(removed) > n_tracks)):
+            share = "all tracks" if is_all else f"{len(removed)} of {n_tracks} tracks"
+            share += ", more than a fifth of the library"
             reason = f"where they are not found any more: {share}. {PRUNE}"
             tops = (_top(path, self.folders) or path.parent for path in removed)
             return [], kept + [Kept(folder, n, reason) for folder, n in _counted(tops)]

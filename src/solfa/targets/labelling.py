@@ -92,6 +92,7 @@ class AudioSource:
                     track.path, sample_rate=self.grid.sample_rate, start=first * hop - context,
                     n_samples=window * hop + 2 * context,
                     end=seconds_to_samples(track.seconds, self.grid.sample_rate),
+                    take_damaged=bool(track.damage),
                 )
                 for first in starts[number : number + self.windows_at_once]
             ]  # fmt: skip
