@@ -39,6 +39,7 @@ from solfa.data.folders import find_audio
 from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
 from solfa.data.prepare import (
     MIN_SECONDS,
+    Prepared,
     Refused,
     prepare_files,
     prepare_found,
@@ -119,21 +120,7 @@ def prepare(
         )  # fmt: skip
     report = out.with_suffix(".refused.jsonl")
     write_prepared(prepared, out, report)
-    if as_json:
-        show_json(
-            {
-                "manifest": str(out), "n_tracks": len(prepared.tracks),
-                "seconds": sum(track.seconds for track in prepared.tracks), "report": str(report),
-                "refused": refused_values(prepared.refused),
-                "damaged": damaged_json(track for track in prepared.tracks if track.damage),
-                "passed_over": passed_over_values(prepared.passed_over),
-            }
-        )  # fmt: skip
-    else:
-        _show_hours({out: prepared.tracks})
-        show_passed_over(prepared.passed_over)
-        show_damaged([track for track in prepared.tracks if track.damage])
-        _show_refused(prepared.refused, report)
+    (_show_prepared_json if as_json else _show_prepared)(prepared, out, report)
     raise typer.Exit(exit_code(len(prepared.refused), strict))
 
 
@@ -314,6 +301,25 @@ def _show_hours(parts: dict[Path, list[Track]]) -> None:
         seconds = sum(track.seconds for track in tracks)
         table.add_row(escape(path.name), str(len(tracks)), f"{seconds / 3600:.2f}")
     results.print(table)
+
+
+def _show_prepared(prepared: Prepared, out: Path, report: Path) -> None:
+    _show_hours({out: prepared.tracks})
+    show_passed_over(prepared.passed_over)
+    show_damaged([track for track in prepared.tracks if track.damage])
+    _show_refused(prepared.refused, report)
+
+
+def _show_prepared_json(prepared: Prepared, out: Path, report: Path) -> None:
+    show_json(
+        {
+            "manifest": str(out), "n_tracks": len(prepared.tracks),
+            "seconds": sum(track.seconds for track in prepared.tracks), "report": str(report),
+            "refused": refused_values(prepared.refused),
+            "damaged": damaged_json(track for track in prepared.tracks if track.damage),
+            "passed_over": passed_over_values(prepared.passed_over),
+        }
+    )  # fmt: skip
 
 
 def _show_rendered(done: Rendered) -> None:

@@ -111,14 +111,11 @@ def embed(
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
     """
-    _refuse_useless(precision, device, has_layers=bool(frame_layer), frames=frames)
-    if task and layer is not None:
-        raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
+    _refuse_useless(precision, device, task, layer, needs_frames=bool(frame_layer) and not frames)
     found = find_music(paths)
     encoder = load_encoder(model, device, threads)
-    if task:
-        layer = _layer_for(task, encoder, model)
-    space = space_of(encoder, model, layer, pool, precision)
+    number = _layer_for(task, encoder, model, as_json) if task else layer
+    space = space_of(encoder, model, number, pool, precision)
     layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
     work = Work(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
@@ -145,14 +142,18 @@ def space_of(
     return describe_space(encoder, model, layer=number, pool=pool, windows=windows, precision=precision)
 
 
-def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str) -> int:
+def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str, as_json: bool) -> int:
     found = guided_layer(encoder, model, task)
-    typer.echo(f"layer {found.number} for {task} ({found.reason})")
+    typer.echo(f"layer {found.number} for {task} ({found.reason})", err=as_json)
     return found.number
 
 
-def _refuse_useless(precision: Precision, device: str, *, has_layers: bool, frames: bool) -> None:
-    if has_layers and not frames:
+def _refuse_useless(
+    precision: Precision, device: str, task: GuidedTask | None, layer: int | None, *, needs_frames: bool
+) -> None:
+    if task and layer is not None:
+        raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
+    if needs_frames:
         raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
     try:
         check_precision(precision, chosen_device(device))

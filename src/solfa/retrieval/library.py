@@ -95,14 +95,12 @@ class Library(LibraryContents):
             progress: told how many files are done, and the name of the last.
             again: try what was refused before, too.
             prune: remove all tracks that were not found, but for those below a folder that cannot be read.
-            take_damaged: leave out what is damaged of a file, and take the rest as a track that is marked
-                so. Files that were refused with another choice are tried again.
+            take_damaged: leave out what is damaged of a file, and mark its track; try again what was refused.
 
         Raises:
             FileNotFoundError, NoAudioError: a folder is missing or holds no audio; nothing is removed then.
         """
-        whole = self._whole_contents()
-        before = self._known(whole)
+        before = self._known(whole := self._whole_contents())
         found = found or self._found(music, before, prune)
         folders = [absolute(path) for path in music if path.is_dir() or not path.exists()]
         missing = Missing(before, folders, found)
@@ -113,13 +111,12 @@ class Library(LibraryContents):
         changes = Changes(
             n_unchanged=len(found.paths) - len(fresh), refused=[*found.refused],
             refused_before=refused_before, passed_over=found.passed_over)  # fmt: skip
-        tags = _listed_tags(music)
-        outcomes = self._embed(tried, encoder, whole, tags, work, take_damaged)
+        outcomes = self._embed(tried, encoder, whole, tags := _listed_tags(music), work, take_damaged)
         earlier = _Earlier(missing, self._renewed(before, tried), {} if again else known, take_damaged)
         added = self._take_all(outcomes, earlier, changes, progress)
         self._renew_tags(found, tags)
-        removed, changes.kept = missing.to_remove(len(self), prune=prune)
-        changes.n_removed = self._remove(removed)
+        gone, changes.kept = missing.to_remove(len(self), prune=prune)
+        changes.n_removed = self._remove(gone)
         return _counted(changes, added, before)
 
     def _found(self, music: Sequence[Path], before: Iterable[Path], prune: bool) -> Found:
