@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from solfa import checkpoint
 from solfa.config import override, save_config
 from solfa.data.clips import numbers_of_step
 from solfa.objectives import TrackAgreementConfig
@@ -133,3 +135,33 @@ def test_ranks_share_a_step_without_gap_or_repetition() -> None:
         shares = [numbers_of_step(3, 8, rank, world) for rank in range(world)]
         assert sorted(number for share in shares for number in share) == list(range(24, 32))
         assert torch.tensor([len(share) for share in shares]).unique().tolist() == [8 // world]
+
+
+def n_unreadable(config: RunConfig, folder: Path, n_processes: int) -> int:
+    """How many clips could not be read, as the checkpoint of a short training says."""
+    folder.mkdir()
+    save_config(config, folder / "config.json")
+    port = str(free_port())
+    words = ["train", folder / "config.json", "--out", folder / "run", "--device", "cpu", "--workers", "0"]
+    processes = []
+    for rank in range(n_processes):
+        group = {"RANK": str(rank), "WORLD_SIZE": str(n_processes), "MASTER_PORT": port}
+        environment = os.environ | (group | {"MASTER_ADDR": "127.0.0.1"} if n_processes > 1 else {})
+        command = [sys.executable, "-m", "solfa", *map(str, words)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    complaints = [process.communicate(timeout=120)[1] for process in processes]
+    assert all(process.returncode == 0 for process in processes), "\n".join(complaints)
+    newest = checkpoint.step_folder(folder / "run", config.n_steps)
+    return int(checkpoint.load_training(newest, torch.device("cpu"))["n_unreadable"])
+
+
+def test_clips_that_cannot_be_read_are_counted_over_all_processes(
+    small_run: RunConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(small_run.data.manifest).parent, tmp_path / "music")
+    for number in (1, 3):
+        (tmp_path / "music" / f"track {number}.wav").unlink()
+    changes = {"data.manifest": str(tmp_path / "music" / "tracks.jsonl"), "data.valid_manifest": ""}
+    config = override(small_run, changes | {"n_steps": 3})
+    counts = [n_unreadable(config, tmp_path / str(n), n) for n in (1, 2)]
+    assert counts[0] == counts[1] > 0

@@ -53,7 +53,7 @@ class Trainer:
         self.totals, self.worries, self.step = Totals(place.device), Worries(), 0
         self.checkpoints = Checkpointing(config, place, self.objective, self.optimizers)
         self.best = self.checkpoints.best
-        self.n_unreadable = 0
+        self.n_unreadable = 0  # clips of all ranks
         self.stop_requested = False  # of this rank
         self.n_stopping = torch.zeros((), device=place.device)  # ranks, of whom that was so in the last step
 
@@ -122,9 +122,10 @@ class Trainer:
         """Accumulate gradients over the step's batches and follow them."""
         self.objective.train()
         lr = set_learning_rates(self.optimizers, self.config.optim, self.step, self.config.n_steps)
-        parts, tracks = [], []
+        parts, tracks, n_unreadable = [], [], 0
         for batch in range(self._n_accumulated):
             clips = self._next(stream, clock)
+            n_unreadable += clips.n_unreadable
             torch.manual_seed(derived_seed(self.config.seed, self.step, batch, distributed.rank()))
             with self.parallel.accumulating(is_last=batch == self._n_accumulated - 1):
                 part = self.parallel.forward(clips)
@@ -132,18 +133,18 @@ class Trainer:
                     self.scale.scaled(part.loss).backward()
             parts.append(part)
             tracks.append(clips.tracks)
-        return {"lr": lr, **self._follow(parts, tracks)}
+        return {"lr": lr, **self._follow(parts, tracks, n_unreadable)}
 
-    def _follow(self, parts: list[Step], tracks: list[torch.Tensor]) -> Figures:
+    def _follow(self, parts: list[Step], tracks: list[torch.Tensor], n_unreadable: int) -> Figures:
         """Take the step with all optimisers, or, where half precision overflowed, with none."""
         self.scale.unscale(self.optimizers)
         counted = torch.stack([part.count for part in parts]).sum()
-        counted, self.n_stopping = distributed.total(
-            torch.stack([counted, torch.full_like(counted, self.stop_requested)])
-        )
+        mine = (torch.full_like(counted, number) for number in (self.stop_requested, n_unreadable))
+        counted, self.n_stopping, unreadable = distributed.total(torch.stack([counted, *mine]))
         norm = float(self.parallel.divide_and_clip(counted, self.config.max_gradient_norm))
         if not math.isfinite(norm) and not self.scale.is_used:
             raise TrainingError(self._not_finite(tracks_of(parts, tracks)))
+        self._count_unreadable(int(unreadable))
         for optimizer in self.optimizers:
             if math.isfinite(norm):
                 optimizer.step()
@@ -161,14 +162,17 @@ class Trainer:
         clips = next(stream)
         clock.waited += time.perf_counter() - begun
         clock.audio_seconds += len(clips) * self.config.data.clip_seconds * distributed.world_size()
-        self.n_unreadable += clips.n_unreadable
+        return clips
+
+    def _count_unreadable(self, n_more: int) -> None:
+        """Take note of clips that had to be replaced; TrainingError if they are too many."""
+        self.n_unreadable += n_more
         n_seen = (self.step + 1) * self.config.data.clips_per_step
         if self.n_unreadable > max(20, 0.1 * n_seen):
             raise TrainingError(
                 f"{self.n_unreadable} of about {n_seen} clips could not be read. See the warnings above, "
                 "repair or remove those tracks, run 'solfa data prepare' again, and continue with --resume."
             )
-        return clips
 
     # --- looking ------------------------------------------------------------------------------------------
 
