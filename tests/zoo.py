@@ -113,9 +113,13 @@ def _write_aac(path: Path, samples: np.ndarray, sample_rate: int) -> None:
 
 def _without_length_header(data: bytes, sample_rate: int) -> bytes:
     """An MP3 without its first frame, which says how many follow."""
-    bit_rates = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)  # MPEG 1, layer III
-    start = data.index(b"\xff\xfb")
-    n_bytes = 144_000 * bit_rates[data[start + 2] >> 4] // sample_rate + (data[start + 2] >> 1 & 1)
+    bit_rates: tuple[int, ...] = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+    bytes_per_bit, sync = 144_000, b"\xff\xfb"  # MPEG 1, layer III
+    if sample_rate < 32_000:  # MPEG 2, and below it 2.5: half as many samples in a frame
+        bit_rates = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+        bytes_per_bit, sync = 72_000, b"\xff\xf3" if sample_rate >= 16_000 else b"\xff\xe3"
+    start = data.index(sync)
+    n_bytes = bytes_per_bit * bit_rates[data[start + 2] >> 4] // sample_rate + (data[start + 2] >> 1 & 1)
     return data[start + n_bytes :]
 
 

@@ -269,7 +269,8 @@ class AVDecoder:
                 shift += next_tick - begins
                 begins = next_tick
             next_tick = begins + (packet.duration or 0)
-            if next_tick > wanted or not packet.size or not self._skips:
+            # The first packet says how much of the beginning is no music, also of packets after it.
+            if not begin or next_tick > wanted or not packet.size or not self._skips:
                 yield packet, begins
 
     def _padding(self, packet: Any) -> int:
