@@ -115,7 +115,7 @@ def test_similar_prints_json(tiny_run: Path, music: Path, tmp_path: Path) -> Non
     result = solfa("similar", music / "tune.wav", "--library", tmp_path / "library", "--json", "--centred")
     found = json.loads(result.stdout)
     assert {Path(match["path"]).name for match in found} == {"chord 48.wav", "chord 60.wav", "chord 72.wav"}
-    assert found[0].keys() == {"id", "path", "score", "start", "end", "seconds", "tags"}
+    assert found[0].keys() == {"id", "path", "score", "start", "end", "seconds", "tags", "damage"}
     assert found == sorted(found, key=lambda match: -match["score"])
 
 
