@@ -63,7 +63,20 @@ def test_any_words_tag_a_track_by_a_music_text_model(tmp_path: Path) -> None:
 
 
 def test_a_music_text_model_without_words_takes_common_ones(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.zeros(24_000), 24_000)
+    soundfile.write(tmp_path / "a.wav", np.sin(0.1 * np.arange(24_000)) / 4, 24_000)
     result = solfa("tag", tmp_path / "a.wav", "--model", GOLDEN / "muq_mulan", "--top", 30)
     assert result.exit_code == 0, result.output
     assert all(tag in result.output for tag in COMMON_TAGS)
+
+
+def test_what_tag_says_can_be_read_by_programs(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.sin(0.1 * np.arange(24_000)) / 4, 24_000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(24_000), 24_000)
+    (tmp_path / "notes.txt").write_text("no music")
+    result = solfa("tag", tmp_path, "--model", GOLDEN / "muq_mulan", "--tags", "piano,drums", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert [Path(row["path"]).name for row in said["tracks"]] == ["a.wav"]
+    assert said["tracks"][0]["labels"].keys() == {"piano", "drums"}
+    assert "silent from start to end" in said["refused"][0]["reason"]  # as solfa embed and index judge it
+    assert said["passed_over"][0]["n"] == 1

@@ -9,7 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import typer
 from typer.testing import CliRunner, Result
 
@@ -136,3 +138,18 @@ def test_doctor_names_the_command_for_what_an_extra_lacks(monkeypatch: pytest.Mo
     lacking = next(model for model in said["models"] if model["name"] == "solfa-mulan-small")
     assert lacking["verdict"] == "not tried" and 'pip install "solfa[text]"' in lacking["said"]
     assert said["is_well"]
+
+
+@pytest.mark.parametrize(
+    "options", [("--threads", "9" * 30), ("--threads", -1), ("--device", ""), ("--device", "toaster")]
+)
+@pytest.mark.parametrize("command", ["embed", "tag", "index"])
+def test_threads_and_devices_that_cannot_be_are_usage_errors(
+    command: str, options: tuple[str, object], tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.sin(0.1 * np.arange(24_000)) / 4, 24_000)
+    place = () if command == "tag" else ("--library" if command == "index" else "--out", tmp_path / "out")
+    result = CliRunner().invoke(app, [command, str(tmp_path), *map(str, place), *map(str, options)])
+    assert result.exit_code == 2, result.output
+    assert options[0] in result.output or "no device" in result.output
+    assert not (tmp_path / "out").exists()

@@ -96,6 +96,15 @@ def test_a_layer_that_is_not_there_is_refused(data: Path, tiny_run: Path, tmp_pa
     assert "layers 0 to 2" in probe("toy", "--model", tiny_run, *options, exit_code=2).output
 
 
+def test_layers_of_all_models_are_looked_at_before_any_work(
+    data: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    models = ("--model", tiny_run, "--model", "log-mel")
+    options = ("--data", data, "--out", tmp_path / "out", "--layer", 1, *FAST)
+    assert "log-mel has the layers 0 to 0" in probe("toy", *models, *options, exit_code=2).output
+    assert not (tmp_path / "out").exists()
+
+
 def test_scores_are_better_than_chance_where_layers_differ(
     data: Path, tiny_run: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from solfa.embedding import WindowConfig
 from solfa.embedding.windows import cut_waveform, cut_windows
 from solfa.models import AudioEncoder
 from solfa.probing import features as module
-from solfa.probing import load_baseline
+from solfa.probing import load_baseline, rows
 from solfa.probing.features import extract
 from solfa.probing.rows import clip_starts
 from solfa.tasks.base import Classes, ClipRule, FrameClasses, Item, Task
@@ -116,6 +117,24 @@ def test_bad_files_are_refused_with_reasons_and_the_rest_goes_on(
     assert [kept.path for kept, _ in found.kept] == [good]
     assert {refused.path.name for refused in found.refused} == {"broken.wav", "gone.wav", "good.wav"}
     assert any("no samples from 7 s on" in refused.reason for refused in found.refused)
+
+
+def test_no_error_of_one_file_ends_a_probe(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = write_wav(tmp_path / "good.wav", melody(1.0))
+    bad = write_wav(tmp_path / "bad.wav", melody(1.0, seed=5))
+    read = rows.read_audio
+
+    def fails_at_one(path: Path, **options: Any) -> Any:
+        if path == bad:
+            raise AttributeError("nobody foresaw this")
+        return read(path, **options)
+
+    monkeypatch.setattr(rows, "read_audio", fails_at_one)
+    found = extract(TASK, [item(bad), item(good)], tiny_encoder, tmp_path / "f")
+    assert [kept.path for kept, _ in found.kept] == [good]
+    assert "nobody foresaw this (AttributeError in " in found.refused[0].reason
 
 
 def test_an_encoder_in_training_mode_is_put_into_eval_mode(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,22 @@ def test_bad_files_are_refused_with_reasons_and_the_rest_goes_on(
     assert "samples early; prepare the manifest again" in said[2]
     assert "shorter than a frame" in said[3]
     assert len(list((tmp_path / "out" / "frames").iterdir())) == 1
+
+
+def test_no_error_of_one_file_ends_the_labelling(
+    tmp_path: Path, rvq: Path, tracks: list[Track], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = labelling.read_padded
+
+    def fails_at_one(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == tracks[0].path:
+            raise AttributeError("nobody foresaw this")
+        return read(path, *arguments, **options)
+
+    monkeypatch.setattr(labelling, "read_padded", fails_at_one)
+    done = label_tracks(tracks, load_target(rvq), tmp_path / "out")
+    assert done.n_labelled == len(tracks) - 1
+    assert "nobody foresaw this (AttributeError in " in done.refused[0].reason
 
 
 def test_what_is_there_is_not_computed_again(

@@ -13,13 +13,16 @@ from solfa.cli.caption import caption
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
 from solfa.cli.free import render_free
-from solfa.cli.options import finite
-from solfa.cli.progress import progress
-from solfa.cli.reports import (
-    SHOWN,
+from solfa.cli.options import (
     DamagedOption,
     JsonOption,
     StrictOption,
+    ThreadsOption,
+    finite,
+)
+from solfa.cli.progress import progress
+from solfa.cli.reports import (
+    SHOWN,
     damaged_json,
     exit_code,
     passed_over_values,
@@ -190,7 +193,7 @@ def label(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Windows of 30 s in one pass.")] = 4,
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")] = 0,
+    threads: ThreadsOption = 0,
     strict: StrictOption = False,
 ) -> None:
     """Store a target's codes for every track, to be learned from later.

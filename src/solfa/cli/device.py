@@ -13,7 +13,12 @@ def chosen_device(name: str) -> torch.device:
         name = "cuda" if has_cuda else "cpu"
     if name.startswith("cuda") and not has_cuda:
         raise typer.BadParameter("This machine has no CUDA device that PyTorch can use. Try --device cpu.")
-    device = torch.device("cuda", distributed.local_rank()) if name == "cuda" else torch.device(name)
+    try:
+        device = torch.device("cuda", distributed.local_rank()) if name == "cuda" else torch.device(name)
+    except RuntimeError:
+        raise typer.BadParameter(
+            f"There is no device {name!r:.60}. Name cpu, cuda, cuda:1 and so on, or auto."
+        ) from None
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device

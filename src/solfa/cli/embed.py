@@ -9,12 +9,23 @@ import typer
 from solfa import models
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
+from solfa.cli.options import (
+    AgainOption,
+    BatchOption,
+    DamagedOption,
+    DeviceOption,
+    JsonOption,
+    LayerOption,
+    ModelOption,
+    PoolOption,
+    PrecisionOption,
+    StrictOption,
+    TaskOption,
+    ThreadsOption,
+    WorkersOption,
+)
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
-    AgainOption,
-    DamagedOption,
-    JsonOption,
-    StrictOption,
     damaged_json,
     exit_code,
     passed_over_values,
@@ -41,31 +52,6 @@ from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
 from solfa.models.layer_guide import GuidedTask, guided_layer
 from solfa.models.registry import ENCODER
-
-ModelOption = Annotated[
-    str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")
-]
-LayerOption = Annotated[
-    int | None,
-    typer.Option(
-        help="Number of the layer, negative from the end. Default: the model's own, mostly the last."
-    ),
-]
-TaskOption = Annotated[
-    GuidedTask | None, typer.Option(help="In place of --layer: the one that published probes of MODEL took.")
-]
-PrecisionOption = Annotated[
-    Precision, typer.Option(help="Of products; the others are for CUDA: faster, and rounded.")
-]
-PoolOption = Annotated[Pool, typer.Option(help="How the frames of a track become one vector.")]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]
-BatchOption = Annotated[
-    int | None, typer.Option(min=1, help="Windows of 30 s in one pass. Default: 1 on a CPU, 8 on a GPU.")
-]
-WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Threads that read audio. Default: 1 on a CPU, 8 for a GPU.")
-]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")]
 
 
 @examples(

@@ -7,21 +7,23 @@ from typing import Annotated
 import typer
 
 from solfa.cli.embed import (
-    BatchOption,
-    DeviceOption,
-    LayerOption,
-    ThreadsOption,
-    WorkersOption,
     load_encoder,
     space_of,
 )
 from solfa.cli.examples import examples
+from solfa.cli.options import (
+    AgainOption,
+    BatchOption,
+    DamagedOption,
+    DeviceOption,
+    JsonOption,
+    LayerOption,
+    StrictOption,
+    ThreadsOption,
+    WorkersOption,
+)
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
-    AgainOption,
-    DamagedOption,
-    JsonOption,
-    StrictOption,
     damaged_json,
     exit_code,
     passed_over_values,

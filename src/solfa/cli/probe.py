@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from solfa.cli.device import chosen_device
-from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
+from solfa.cli.embed import load_encoder
 from solfa.cli.examples import examples
+from solfa.cli.options import DeviceOption, StrictOption, ThreadsOption
 from solfa.cli.progress import progress
-from solfa.cli.reports import StrictOption, exit_code
+from solfa.cli.reports import exit_code
 from solfa.config import override, parse_assignment
 from solfa.data.prepare import Refused, write_refused
 from solfa.models import AudioEncoder
@@ -49,7 +50,7 @@ TaskNames = Annotated[
     list[str] | None,
     typer.Argument(metavar="TASK...", help="Tasks; free: the free benchmark; or all: those present."),
 ]
-ModelOption = Annotated[
+ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
@@ -69,7 +70,7 @@ ModelOption = Annotated[
 )
 def probe(
     names: TaskNames = None,
-    model: ModelOption = None,
+    model: ModelsOption = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="A folder of data sets; may be repeated. Default: SOLFA_DATA, and data."),
@@ -106,10 +107,9 @@ def probe(
     if not names or not model:
         raise typer.BadParameter("Name at least one task and a --model. solfa probe --list shows the tasks.")
     assigned = {"seeds": list(range(seeds))} | dict(parse_assignment(text) for text in changes or [])
-    wanted = [
-        _Wanted(task, _items(task, data), tasks.data_version(task, data), override(protocol(task), assigned))
-        for task in _named(names, data)
-    ]
+    wanted = [_wanted(task, data, assigned) for task in _named(names, data)]
+    for name in model[1:]:  # now, and not after hours with the models before them
+        _checked(name, layer, device, threads)
     out.mkdir(parents=True, exist_ok=True)
     refused = [one for name in model for one in _probe(name, wanted, out, layer, device, threads)]
     write_refused(refused, out / REFUSED)
@@ -129,6 +129,11 @@ class _Wanted:
     config: ProbeConfig
 
 
+def _wanted(task: Task, data: Sequence[Path] | None, assigned: dict[str, Any]) -> _Wanted:
+    config = override(protocol(task), assigned)
+    return _Wanted(task, _items(task, data), tasks.data_version(task, data), config)
+
+
 def _probe(
     model: str,
     wanted: Sequence[_Wanted],
@@ -141,9 +146,7 @@ def _probe(
 
     Tasks that need frames come first in line for the encoder, since these give others their means over clips.
     """
-    encoder = _load(model, device, threads)
-    if layers and max(layers) > encoder.n_layers:
-        raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")
+    encoder = _checked(model, layers, device, threads)
     features: dict[str, Features] = {}
     for one in sorted(wanted, key=lambda one: not has_frames(one.task)):
         with progress(f"{one.task.name}: features", len(one.items)) as tell:
@@ -163,6 +166,14 @@ def _probe(
         save_result(replace(result, data_version=one.data_version), out)
         typer.echo(_said(one.task, of_task))
     return [refused for of_task in features.values() for refused in of_task.refused]
+
+
+def _checked(model: str, layers: Sequence[int] | None, device: str, threads: int) -> AudioEncoder | Baseline:
+    """What is probed; BadParameter if it lacks a layer that is asked for."""
+    encoder = _load(model, device, threads)
+    if layers and max(layers) > encoder.n_layers:
+        raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")
+    return encoder
 
 
 def _load(model: str, device: str, threads: int) -> AudioEncoder | Baseline:

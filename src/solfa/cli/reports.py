@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -13,21 +13,6 @@ from solfa.data.refused import Refused
 
 SHOWN = 20  # refused files, and kinds of files passed over, on the screen; the report holds all
 EXAMPLES = 3  # of each kind of files passed over
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Exit code 1 if something was refused, instead of 0.")
-]
-DamagedOption = Annotated[
-    bool,
-    typer.Option(
-        "--take-damaged",
-        help="Take what is whole of a damaged file; the track is marked, with what is missing.",
-    ),
-]
-AgainOption = Annotated[
-    bool, typer.Option("--again", help="Try files again that were refused before and have not changed.")
-]
 
 
 def show_refused(refused: Sequence[Refused]) -> None:

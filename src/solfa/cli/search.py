@@ -7,10 +7,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from solfa.cli.embed import DeviceOption, ThreadsOption, load_encoder
+from solfa.cli.embed import (
+    load_encoder,
+)
 from solfa.cli.examples import examples
-from solfa.cli.library import LibraryOption, OptionalModelOption
-from solfa.cli.reports import JsonOption, shown
+from solfa.cli.library import (
+    LibraryOption,
+    OptionalModelOption,
+)
+from solfa.cli.options import DeviceOption, JsonOption, ThreadsOption
+from solfa.cli.reports import (
+    shown,
+)
 from solfa.data.manifest import damage_values
 from solfa.retrieval import ExactIndex, Filters, Index, Library, Match, Searcher, parse_query
 from solfa.retrieval.export import write_playlist

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from solfa.cli.embed import DeviceOption, ThreadsOption
 from solfa.cli.examples import examples
-from solfa.cli.library import OptionalModelOption
+from solfa.cli.library import (
+    OptionalModelOption,
+)
+from solfa.cli.options import DeviceOption, ThreadsOption
 from solfa.cli.search import open_searcher
 from solfa.retrieval import ExactIndex
 

@@ -12,12 +12,26 @@ from rich.table import Table
 
 from solfa import models
 from solfa.cli.device import chosen_device
-from solfa.cli.embed import DeviceOption, ModelOption, ThreadsOption
 from solfa.cli.examples import examples
-from solfa.cli.options import finite
+from solfa.cli.options import (
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    StrictOption,
+    ThreadsOption,
+    finite,
+)
 from solfa.cli.progress import progress
-from solfa.cli.reports import StrictOption, exit_code, show_passed_over, show_refused, shown
-from solfa.data.folders import find_music
+from solfa.cli.reports import (
+    exit_code,
+    passed_over_values,
+    refused_values,
+    show_json,
+    show_passed_over,
+    show_refused,
+    shown,
+)
+from solfa.data.folders import PassedOver, find_music
 from solfa.data.prepare import Refused
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.files import whole_file
@@ -34,6 +48,7 @@ COLUMNS = ("path", "start", "end", "label", "value")
     "solfa tag song.mp3 --tags 'piano,guitar,choir'",
     "solfa tag ~/Music --model runs/mine",
     "solfa tag ~/Music --model runs/mine --top 3 --out tags.csv",
+    "solfa tag ~/Music --json",
     "solfa tag song.mp3 --model runs/mine --over-time 10 --out tags.jsonl",
 )
 def tag(
@@ -60,6 +75,7 @@ def tag(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
     strict: StrictOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.
 
@@ -81,9 +97,7 @@ def tag(
     rows = [row for one in tagged for row in _rows(one, tagger, top, over_time is not None)]
     if out:
         _write(rows, out)
-    _show(rows, over_time is not None)
-    show_passed_over(found.passed_over)
-    show_refused(refused)
+    _report(rows, refused, found.passed_over, over_time is not None, as_json)
     raise typer.Exit(exit_code(len(refused), strict))
 
 
@@ -168,6 +182,22 @@ def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:
         for row in rows:
             for label, value in row["labels"].items():
                 table.writerow([row["path"], row.get("start", ""), row.get("end", ""), label, value])
+
+
+def _report(
+    rows: Sequence[dict[str, Any]],
+    refused: Sequence[Refused],
+    passed_over: Sequence[PassedOver],
+    is_over_time: bool,
+    as_json: bool,
+) -> None:
+    if as_json:
+        values = {"refused": refused_values(refused), "passed_over": passed_over_values(passed_over)}
+        show_json({"tracks": rows} | values)
+        return
+    _show(rows, is_over_time)
+    show_passed_over(passed_over)
+    show_refused(refused)
 
 
 def _show(rows: Sequence[dict[str, Any]], is_over_time: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 from solfa import checkpoint, distributed
 from solfa.cli.device import chosen_device
 from solfa.cli.examples import examples
+from solfa.cli.options import ThreadsOption
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe
@@ -51,7 +52,7 @@ def train(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     clips_per_device: Annotated[int, typer.Option(min=1, help="Clips in one forward pass.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read audio, for each device.")] = 1,
-    threads: Annotated[int, typer.Option(min=0, help="Processor threads; 0 leaves it to PyTorch.")] = 0,
+    threads: ThreadsOption = 0,
 ) -> None:
     """Train a quantizer or an encoder.
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from solfa.data.refused import Refused, check_is_file, refusal
-from solfa.embedding.windows import Window, WindowConfig, cut_windows
+from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.frames import samples_to_seconds
 from solfa.models.finite import NotFiniteError
 from solfa.models.tagger import Tagger
@@ -61,7 +61,8 @@ def tag_files(
 
 
 def _tag(path: Path, tagger: Tagger, clip_seconds: float) -> Tagged:
-    windows = cut_windows(path, tagger.grid, WindowConfig(window_seconds=clip_seconds, context_seconds=0.0))
+    cut = WindowConfig(window_seconds=clip_seconds, context_seconds=0.0)
+    windows = (window for window, _ in cut_judged(path, tagger.grid, cut))
     stretches: list[Stretch] = []
     while batch := list(islice(windows, CLIPS_AT_ONCE)):
         for window, answers in zip(batch, _answers(batch, tagger), strict=True):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from solfa.config import Config, to_dict
 from solfa.data.audio import AudioError, read_audio
-from solfa.data.prepare import Refused
+from solfa.data.refused import Refused, refusal
 from solfa.embedding import Precision, WindowConfig
 from solfa.embedding.encoding import Piece, encode, read_ahead
 from solfa.embedding.space import Pool
@@ -157,7 +157,7 @@ def compute_rows(
             if not isinstance(item, Piece):
                 spoilt.add(clip.key)
                 growing.pop(clip.key, None)
-                yield clip.key, Refused(path=wanted[clip.key].path, reason=_reason(item))
+                yield clip.key, refusal(wanted[clip.key].path, item)
                 continue
             so_far = growing.setdefault(clip.key, ItemRows(n_in_one, n_most))
             so_far.add(item, config.rows, config.pool)
@@ -167,12 +167,12 @@ def compute_rows(
 
 def _examine(
     wanted: tuple[str, Item], *, config: FeaturesConfig, grid: FrameGrid
-) -> Iterator[tuple[_Clip, Window | AudioError | OSError]]:
+) -> Iterator[tuple[_Clip, Window | Exception]]:
     """The windows of an item's clips, or why there are none."""
     key, item = wanted
     try:
         waveform = _read(item, config)
-    except (AudioError, OSError) as error:
+    except Exception as error:  # of whatever class: no file ends a probe
         yield _Clip(key, is_last=True), error
         return
     n_samples = len(waveform)
@@ -197,11 +197,3 @@ def _read(item: Item, config: FeaturesConfig) -> Float[np.ndarray, "sample"]:
     if not len(waveform):
         raise AudioError(f"has no samples from {item.start:g} s on; copy or download it again", item.path)
     return waveform
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, AudioError):
-        return error.reason
-    if isinstance(error, OSError):
-        return f"cannot be read ({error.strerror}); check the file and its permissions"
-    return str(error)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.data.audio import read_audio
+from solfa.data.damage import check_audio
 from solfa.data.manifest import Track
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.embedding.tagging import Stretch, Tagged
@@ -90,6 +91,7 @@ class ZeroShotTagger:
         for path in paths:
             try:
                 check_is_file(path)
+                check_audio(path)
                 yield self.tag(path, clip_seconds)
             except NotFiniteError:
                 raise

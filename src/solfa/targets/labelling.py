@@ -18,10 +18,11 @@ from torch import Tensor
 
 from solfa import checkpoint
 from solfa.config import Config, from_dict, to_dict
-from solfa.data.audio import AudioError, read_padded
+from solfa.data.audio import read_padded
 from solfa.data.clips import Clips
 from solfa.data.manifest import Track
-from solfa.data.prepare import Refused, write_refused
+from solfa.data.prepare import write_refused
+from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import (
     ClipStates,
     CodesDescription,
@@ -255,15 +256,10 @@ def _codes(track: Track, target: Target, source: Source) -> Int[np.ndarray, "fra
         if not n_frames:
             return Refused(path=track.path, reason="shorter than a frame; take it out of the manifest")
         parts = [_rows(target.of(clips)) for clips in source.pieces(track)]
-    except AudioError as error:
-        return Refused(path=track.path, reason=error.reason)
     except StoredFramesError as error:
         return Refused(path=track.path, reason=str(error))
-    except OSError as error:
-        reason = error.strerror or "it is gone"
-        return Refused(
-            path=track.path, reason=f"cannot be read ({reason}); check the file and its permissions"
-        )
+    except Exception as error:  # of whatever class: no file ends the labelling of the others
+        return refusal(track.path, error)
     return torch.cat(parts)[:n_frames].numpy()
 
 
