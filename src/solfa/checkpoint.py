@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from solfa.config import Config, ConfigError, numbers
+from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole_file, write_text
 from solfa.json_files import ContentError, read_json_object
 
@@ -31,7 +32,7 @@ BEST = "best.safetensors"
 Shape = tuple[int, ...]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SolfaError, ValueError):
     """A run folder that cannot be used; the message names the cure."""
 
 
@@ -126,7 +127,7 @@ def keep_newest(run: Path, n: int) -> None:
         ValueError: none would be kept.
     """
     if n < 1:
-        raise ValueError(f"{n} checkpoints cannot be kept. Set n_checkpoints_kept to 1 or more.")
+        raise ArgumentError(f"{n} checkpoints cannot be kept. Set n_checkpoints_kept to 1 or more.")
     for step in steps(run)[:-n]:
         _hide(step_folder(run, step))
     for leftover in run.glob(f"step-*{PARTIAL}"):

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from solfa.errors import SolfaError
 from solfa.json_files import ContentError, read_json_object, write_json
 
 C = TypeVar("C", bound="Config")
@@ -61,7 +62,7 @@ NotNegative = Annotated[float, Between(0, sys.float_info.max)]
 Finite = Annotated[float, Between(-sys.float_info.max, sys.float_info.max)]
 
 
-class ConfigError(ValueError):
+class ConfigError(SolfaError, ValueError):
     """A configuration that cannot be used; the message names the key and the cure."""
 
 

@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from solfa.errors import SolfaError
+
 SECONDS_BETWEEN_LOOKS = 0.5  # for a failure of another process
 SECONDS_TO_END = 5.0  # that a process has to end by itself after another has failed
 FAILED = 3  # exit code of what could not be done
@@ -30,7 +32,7 @@ GONE = (
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")  # by a process that is gone
 
 
-class EndedByAnother(RuntimeError):  # noqa: N818
+class EndedByAnother(SolfaError, RuntimeError):  # noqa: N818
     """Another process has failed, and says itself why: this one ends with it."""
 
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
+from solfa.errors import SolfaError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -28,7 +30,7 @@ LONGEST_NAME = 40  # letters of a name that its unfinished copy repeats: names e
 _numbers = itertools.count()
 
 
-class WriteError(OSError):
+class WriteError(SolfaError, OSError):
     """A file or folder that cannot be written; the message names it, what is left of it, and the cure."""
 
 

@@ -10,13 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from solfa.errors import SolfaError
 from solfa.files import append_text, whole_file, write_text
 
 LARGEST = 2**28  # bytes: what is larger describes nothing, and would only fill the memory
 DEEPEST = 100  # lists and objects in each other
 
 
-class ContentError(ValueError):
+class ContentError(SolfaError, ValueError):
     """A file that does not hold what it should; the message names it and says what is wrong."""
 
 

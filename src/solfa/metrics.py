@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from solfa.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Retrieval:
@@ -33,7 +35,7 @@ def retrieval(reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray,
     np.fill_diagonal(equal, False)
     asking = np.flatnonzero(equal.any(1))
     if not len(asking):
-        raise ValueError("No two vectors share a label: retrieval needs at least two of the same track.")
+        raise ArgumentError("No two vectors share a label: retrieval needs at least two of the same track.")
     others = ~np.eye(n, dtype=bool)
     nearest = np.where(others, estimated, -np.inf)[asking].argmax(1)
     precisions = [average_precision_score(equal[q, others[q]], estimated[q, others[q]]) for q in asking]
@@ -64,7 +66,7 @@ def tag_areas(
     """
     scored = np.flatnonzero(reference.any(0) & ~reference.all(0))
     if not len(scored):
-        raise ValueError("No tag tells the tracks apart: all of them have it, or none has.")
+        raise ArgumentError("No tag tells the tracks apart: all of them have it, or none has.")
     return TagAreas(
         roc_auc=float(np.mean([roc_auc_score(reference[:, n], estimated[:, n]) for n in scored])),
         pr_auc=float(np.mean([average_precision_score(reference[:, n], estimated[:, n]) for n in scored])),

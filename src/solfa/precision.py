@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import torch
 
+from solfa.errors import ArgumentError
+
 Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -32,7 +34,7 @@ DTYPES: dict[Precision, torch.dtype] = {
 def check_precision(precision: Precision, device: torch.device) -> None:
     """Refuse half precision where it gains nothing."""
     if precision != "float32" and device.type != "cuda":
-        raise ValueError(
+        raise ArgumentError(
             f"{precision} is for CUDA devices; on this device ({device.type}) it would round the vectors and "
             "gain nothing. Use float32, or name a CUDA device."
         )

@@ -8,6 +8,7 @@ import typer
 from solfa.cli.examples import examples
 from solfa.data.captioning import FACTS, caption_tracks, read_labels
 from solfa.data.manifest import read_manifest, write_manifest
+from solfa.errors import ArgumentError
 
 LABELS = "labels.jsonl"  # beside the tracks of a rendering
 
@@ -42,7 +43,7 @@ def caption(
         root=manifest.parent.absolute(),
     )  # fmt: skip
     if not done.tracks:
-        raise ValueError(
+        raise ArgumentError(
             f"Nothing is known of any track in {manifest}. Give their files tags, or their lines in it a "
             "list 'captions'."
         )

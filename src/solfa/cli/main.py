@@ -5,6 +5,7 @@ A command's rooms are imported when it is called: help and version need none of 
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
@@ -14,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from solfa.cli.runtime import keep_freed_memory, wait_without_spinning
+from solfa.errors import SolfaError
 
 COMMANDS = {  # name -> where it is, and what help says of it before it is imported
     "data": (
@@ -53,10 +55,6 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
     ),
 }
 NOT_DONE = 3  # the exit code of what could not be done; 1 is that of --strict and of doctor, 2 of wrong usage
-EXPECTED = (  # whose message is for people; besides them ImportError, OSError and ValueError
-    "solfa.training.trainer.TrainingError",
-    "solfa.training.trainer.Interrupted",
-)
 
 
 class Commands(Mapping[str, Any]):
@@ -143,15 +141,12 @@ def run() -> None:
     try:
         app()
     except Exception as error:
-        if "--verbose" in sys.argv or not _is_expected(error):
-            raise
+        # A fault of the program shows where it is; so does an error of another library that nobody foresaw.
+        if "--verbose" in sys.argv or not isinstance(error, SolfaError | OSError | ImportError):
+            traceback.print_exc()
+            sys.exit(NOT_DONE)
         from solfa.cli.progress import console
 
         console.print(f"[bold red]solfa:[/] {type(error).__name__}", highlight=False)
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(NOT_DONE)
-
-
-def _is_expected(error: Exception) -> bool:
-    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    return isinstance(error, ImportError | OSError | ValueError) or not names.isdisjoint(EXPECTED)

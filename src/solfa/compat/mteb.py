@@ -20,6 +20,7 @@ from torch import Tensor
 
 from solfa import models
 from solfa.embedding.vectors import Moments
+from solfa.errors import ArgumentError
 from solfa.models.input import Layer
 from solfa.models.registry import MUSIC_TEXT
 
@@ -66,7 +67,7 @@ class SolfaEncoder(AbsEncoder):
                 self._batch(name, batch[name], n_before) for name in ("audio", "text") if name in batch
             ]
             if not of_batch:
-                raise ValueError(f"Rows hold {', '.join(batch)}; solfa hears 'audio' and reads 'text'.")
+                raise ArgumentError(f"Rows hold {', '.join(batch)}; solfa hears 'audio' and reads 'text'.")
             vectors.append(np.sum(of_batch, axis=0))
             n_before += len(vectors[-1])
         return np.concatenate(vectors)
@@ -84,7 +85,7 @@ class SolfaEncoder(AbsEncoder):
 
     def _read(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         if not isinstance(self.model, models.MuLan):
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self.model).__name__} knows no words. Take tasks of sound alone, or a music-text "
                 f"model, such as {MUSIC_TEXT}."
             )
@@ -100,7 +101,7 @@ class SolfaEncoder(AbsEncoder):
                 moments.add(self.model(window, layers=[self.layer or 0]).last[0])
             return moments.pooled("mean")
         except ValueError as error:
-            raise ValueError(f"Recording {number} of the task: {error}") from None
+            raise ArgumentError(f"Recording {number} of the task: {error}") from None
 
     def _waveform(self, row: Mapping[str, Any]) -> Float[Tensor, "1 sample"]:
         """Mono at the model's rate."""

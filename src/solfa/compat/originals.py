@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint, models
 from solfa.config import from_dict
+from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST
 from solfa.models.folders import fetch
 from solfa.models.input import Layers, Waveform, as_waveform, check_samples
@@ -182,7 +183,7 @@ class MuQMuLan(Original[models.MuLan]):
             return self.extract_audio_latents(wavs)
         if texts is not None and wavs is None:
             return self.extract_text_latents(texts)
-        raise ValueError(
+        raise ArgumentError(
             f"Give either wavs= or texts=, not {'neither' if wavs is None else 'both'}. For both, call twice."
         )
 
@@ -256,7 +257,7 @@ class MERTModel(Original[models.MERT]):
             ValueError: attention weights are asked for; otherwise as for ``MuQ``.
         """
         if output_attentions:
-            raise ValueError("Attention weights are never formed here. Leave output_attentions out.")
+            raise ArgumentError("Attention weights are never formed here. Leave output_attentions out.")
         hidden = self.model(input_values, lengths_of(attention_mask, input_values), layers)
         output = BaseModelOutput(hidden.last, hidden.states if output_hidden_states else None)
         return output if return_dict else output.to_tuple()
@@ -309,19 +310,19 @@ class Wav2Vec2FeatureExtractor:
             ValueError: another sampling rate, different lengths without padding, or samples of no meaning.
         """
         if sampling_rate not in (None, self.sampling_rate):
-            raise ValueError(
+            raise ArgumentError(
                 f"This MERT takes audio at {self.sampling_rate} Hz, not at {sampling_rate} Hz. Resample it "
                 f"first: soxr.resample(audio, {sampling_rate}, {self.sampling_rate})."
             )
         if padding not in (True, False, "longest") or return_tensors != "pt":
-            raise ValueError(
+            raise ArgumentError(
                 f"padding={padding!r} and return_tensors={return_tensors!r} is not known here. Known are "
                 'padding=True (to the longest clip) or False, and return_tensors="pt".'
             )
         clips = _clips(raw_speech, math.inf if self.do_normalize else LOUDEST)
         lengths = torch.tensor([len(clip) for clip in clips], device=clips[0].device)
         if not padding and len(lengths.unique()) > 1:
-            raise ValueError(f"Clips of {lengths.tolist()} samples make no batch. Give padding=True.")
+            raise ArgumentError(f"Clips of {lengths.tolist()} samples make no batch. Give padding=True.")
         waveform = nn.utils.rnn.pad_sequence(clips, batch_first=True)
         if self.do_normalize:
             waveform = standardize(waveform, lengths)
@@ -335,7 +336,7 @@ def _clips(raw_speech: Any, loudest: float) -> list[Float[Tensor, " sample"]]:
         array = row if isinstance(row, Tensor | np.ndarray) else np.asarray(row)
         clip = as_waveform(array[None], dtype=torch.float32)
         if not clip.shape[1]:
-            raise ValueError("A clip without samples has no features. Leave it out.")
+            raise ArgumentError("A clip without samples has no features. Leave it out.")
         check_samples(clip, loudest=loudest)
         clips.append(clip[0])
     return clips
@@ -347,7 +348,7 @@ def lengths_of(attention_mask: Any, waveform: Waveform) -> Int[Tensor, " clip"] 
         return None
     attention_mask, waveform = torch.as_tensor(attention_mask), as_waveform(waveform)
     if attention_mask.shape != waveform.shape:
-        raise ValueError(
+        raise ArgumentError(
             f"attention_mask says of each sample whether it is audio, so it has the shape of the waveform, "
             f"{tuple(waveform.shape)}, not {tuple(attention_mask.shape)}."
         )
@@ -355,7 +356,7 @@ def lengths_of(attention_mask: Any, waveform: Waveform) -> Int[Tensor, " clip"] 
     lengths = is_audio.sum(1)
     broken = (is_audio != _audio_mask(lengths, waveform)).any(1)
     if bool(broken.any()):
-        raise ValueError(
+        raise ArgumentError(
             f"The attention_mask of clips {broken.nonzero().flatten().tolist()} has a 0 before a 1. Audio "
             "comes first, and padding after it: pad on the right, and give clips with gaps without a mask."
         )

@@ -11,10 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from solfa.errors import SolfaError
+
 ZIPPED = re.compile(r"(.*\.(?:zip|pk3))\.d/(.*)")
 
 
-class PackageError(ValueError):
+class PackageError(SolfaError, ValueError):
     """A package that cannot be fetched or opened; the message says the cure."""
 
 

@@ -25,6 +25,7 @@ from solfa.corpora.rendered import render_pieces
 from solfa.corpora.rendering import RenderingConfig
 from solfa.corpora.score import ScoreError
 from solfa.corpora.soundfonts import fetch_soundfont
+from solfa.errors import SolfaError
 
 SOUNDFONTS = {  # in which splits each one plays
     "musescore-lite": ("train", "valid"),
@@ -34,7 +35,7 @@ SOUNDFONTS = {  # in which splits each one plays
 Progress = Callable[[str, int, int], None]  # name of a folder, how much of it is done, out of how much
 
 
-class MissingSourceError(ValueError):
+class MissingSourceError(SolfaError, ValueError):
     """Something that only the user can give; the message says how to get it."""
 
 

@@ -22,6 +22,7 @@ from jaxtyping import Float
 
 from solfa.corpora.debian import PackageError, download_package, find_package, list_files, unpack_files
 from solfa.corpora.rendered import AUDIO, LABELS
+from solfa.errors import ArgumentError
 from solfa.files import sha256
 from solfa.json_files import write_json, write_json_lines
 
@@ -206,14 +207,14 @@ def _read(one: Recording, source: Path, config: CutConfig) -> Float[np.ndarray, 
         rate = file.samplerate
         n_wanted = min(file.frames, round(one.seconds * rate))
         if file.frames < one.min_seconds * rate:
-            raise ValueError(f"shorter than {one.min_seconds:g} s")
+            raise ArgumentError(f"shorter than {one.min_seconds:g} s")
         if one.is_from_middle:
             file.seek((file.frames - n_wanted) // 2)
         stereo = file.read(n_wanted, dtype="float32", always_2d=True)
         is_cut = n_wanted < file.frames
     waveform = np.clip(soxr.resample(stereo.mean(1), rate, config.sample_rate), -1.0, 1.0)
     if not len(waveform) or float(np.abs(waveform).max()) < SILENT:
-        raise ValueError("silent")
+        raise ArgumentError("silent")
     if is_cut:
         n_fade = min(len(waveform), round(config.fade_seconds * config.sample_rate))
         waveform[len(waveform) - n_fade :] *= np.linspace(1, 0, n_fade, dtype=np.float32)

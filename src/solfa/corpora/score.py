@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from solfa.errors import SolfaError
+
 DRUM_CHANNEL = 9  # counted from zero, as General MIDI has it
 SUSTAIN_PEDAL = 64
 FAMILIES = (
@@ -15,7 +17,7 @@ FAMILIES = (
 )
 
 
-class ScoreError(ValueError):
+class ScoreError(SolfaError, ValueError):
     """Symbolic music that cannot be read; the message says the cure."""
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from solfa.data.base import AudioError, Damage
 from solfa.data.decoders import open_decoder
+from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST, samples_to_seconds
 
 __all__ = [
@@ -113,7 +114,9 @@ class AudioReader:
             AudioError: they cannot be decoded, are not numbers, or in the scale of integers.
         """
         if start < 0 or (n_samples is not None and n_samples < 0):
-            raise ValueError(f"A crop starts and ends inside the file: start={start}, n_samples={n_samples}.")
+            raise ArgumentError(
+                f"A crop starts and ends inside the file: start={start}, n_samples={n_samples}."
+            )
         if self.sample_rate == self._decoder.sample_rate:
             waveform = self._read_own(start, n_samples)
         else:

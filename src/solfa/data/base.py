@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from solfa.errors import SolfaError
+
 BLOCK_SAMPLES = 2**20  # decoded at once, of a file with one or two channels
 PREROLL_SAMPLES = 2**14  # after these, a codec has forgotten what came before; measured in docs/data.md
 MISSING_SECONDS = 0.5  # what a file may lack of its promised length: encoders pad and round
@@ -17,7 +19,7 @@ AGAIN = (
 )
 
 
-class AudioError(ValueError):
+class AudioError(SolfaError, ValueError):
     """Why a file cannot be used, and the cure where there is one."""
 
     def __init__(self, reason: str, path: Path | None = None):

@@ -16,6 +16,7 @@ import numpy as np
 from solfa.data.captions import tag_words
 from solfa.data.clips import derived_seed
 from solfa.data.manifest import ManifestError, Track
+from solfa.errors import ArgumentError
 from solfa.scenes import scenes_in
 
 FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode")
@@ -76,7 +77,7 @@ def caption_tracks(
         ValueError: a fact of another name than ``FACTS``.
     """
     if unknown := set(without) - set(FACTS):
-        raise ValueError(
+        raise ArgumentError(
             f"There are no facts named {', '.join(sorted(unknown))}. Known are {', '.join(FACTS)}."
         )
     done = Captioned([], [])

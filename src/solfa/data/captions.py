@@ -10,6 +10,7 @@ import numpy as np
 from solfa.config import Config, Share
 from solfa.data.manifest import Track
 from solfa.data.templates import AND, CHINESE_WORDS, COMMA, TEMPLATES
+from solfa.errors import ArgumentError
 
 Language = Literal["en", "zh"]
 BETWEEN_WORDS = re.compile(r"[;|,]")  # in a tag that holds several
@@ -29,9 +30,9 @@ class CaptionsConfig(Config):
     def __post_init__(self) -> None:
         for name in ("caption_probability", "list_probability", "tag_dropout"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"data.captions.{name} is a probability: choose it from 0 to 1.")
+                raise ArgumentError(f"data.captions.{name} is a probability: choose it from 0 to 1.")
         if not self.languages:
-            raise ValueError("data.captions.languages is empty. Name one of en and zh, or both.")
+            raise ArgumentError("data.captions.languages is empty. Name one of en and zh, or both.")
         super().__post_init__()
 
 
@@ -43,7 +44,7 @@ def draw_caption(track: Track, config: CaptionsConfig, rng: np.random.Generator)
     """
     words = tag_words(track, config.fields)
     if not words and not track.captions:
-        raise ValueError(f"{track.path} has neither captions nor tags. {cure(config.fields)}")
+        raise ArgumentError(f"{track.path} has neither captions nor tags. {cure(config.fields)}")
     wants_caption = rng.random() < config.caption_probability
     if track.captions and (wants_caption or not words):
         return track.captions[int(rng.integers(len(track.captions)))]
@@ -75,7 +76,7 @@ def check_captions(tracks: Sequence[Track], config: CaptionsConfig) -> None:
     """Refuse tracks that nothing can be said of, before the first step."""
     silent = [track for track in tracks if not track.captions and not tag_words(track, config.fields)]
     if silent:
-        raise ValueError(
+        raise ArgumentError(
             f"{len(silent)} of {len(tracks)} tracks have neither captions nor tags, as {silent[0].path}. "
             + cure(config.fields)
         )

@@ -32,6 +32,7 @@ from solfa.data.stored_frames import (
     StoredFramesError,
     StoredHiddenStates,
 )
+from solfa.errors import ArgumentError
 from solfa.frames import samples_to_seconds, seconds_to_samples
 
 log = logging.getLogger(__name__)
@@ -110,11 +111,13 @@ class ClipsConfig(Config):
 
     def __post_init__(self) -> None:
         if self.context_seconds < 0 or self.start_samples < 1:
-            raise ValueError("data.context_seconds must be at least 0, and data.start_samples at least 1.")
+            raise ArgumentError("data.context_seconds must be at least 0, and data.start_samples at least 1.")
         if self.codes and self.channel != "mean":
-            raise ValueError("Stored codes are those of all channels together. Set data.channel to mean.")
+            raise ArgumentError("Stored codes are those of all channels together. Set data.channel to mean.")
         if self.codes and self.frames:
-            raise ValueError("data.frames stand in place of audio, and codes are for audio: set one of them.")
+            raise ArgumentError(
+                "data.frames stand in place of audio, and codes are for audio: set one of them."
+            )
         super().__post_init__()
 
 
@@ -148,7 +151,7 @@ class RandomClips(Dataset[Clip]):
             shares = shares.clip(max=1)
         self.turns = np.repeat(np.arange(len(tracks)), shares)  # the tracks of an epoch, before shuffling
         if not len(self.turns):
-            raise ValueError(
+            raise ArgumentError(
                 f"None of the {len(tracks)} tracks lasts {config.clip_seconds:g} s, the length of a clip. "
                 "Lower data.clip_seconds or add longer tracks."
             )

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from solfa.data.base import MISSING_SECONDS, PREROLL_SAMPLES, AudioError, Damage, damaged
 from solfa.data.containers import Part, name_codec
 from solfa.data.forward import ForwardReader, Leveller, Placed
+from solfa.errors import ArgumentError
 
 # By name, so that no text file is taken for a playlist and no playlist leads out of the folder.
 AV_CONTAINERS = (
@@ -83,7 +84,7 @@ class AVDecoder:
                 )
             self.sample_rate, self.n_channels = codec.sample_rate, codec.channels
             if not self.sample_rate or not self.n_channels:
-                raise ValueError("no audio stream")
+                raise ArgumentError("no audio stream")
             self.is_lossless = codec.name.startswith(LOSSLESS)
             self.holds_floats = codec.name.startswith("pcm_f")
             kinds = self.container.format.name.split(",")
@@ -161,7 +162,7 @@ class AVDecoder:
             av.open(file, options=options, metadata_errors="replace")
         )
         if not self.container.streams.audio:
-            raise ValueError("no audio stream")
+            raise ArgumentError("no audio stream")
         self.stream = self.container.streams.audio[0]
         self._is_at_beginning = True
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from solfa.data.manifest import absolute, read_manifest
 from solfa.data.refused import Refused
+from solfa.errors import SolfaError
 
 # What the decoders read. Content decides the format, so that a wrong one costs nothing but a look.
 AUDIO_SUFFIXES = (
@@ -47,7 +48,7 @@ IN_FOLDERS_OF_SYSTEMS = "files in bins and folders of operating systems"
 WALKED = "links to folders that were entered already"
 
 
-class NoAudioError(ValueError):
+class NoAudioError(SolfaError, ValueError):
     """A folder in which there is nothing to prepare; the message says the cure."""
 
 

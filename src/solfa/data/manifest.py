@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from solfa.data.base import Damage
+from solfa.errors import ArgumentError, SolfaError
 from solfa.json_files import write_json_lines
 
 FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
@@ -29,7 +30,7 @@ LABEL = "label"  # the tag of a track that fine-tuning learns
 CURE = "Correct or delete this line, or write the manifest again with: solfa data prepare MUSIC --out {path}"
 
 
-class ManifestError(ValueError):
+class ManifestError(SolfaError, ValueError):
     """A manifest that cannot be used; the message names file, line and cure."""
 
 
@@ -187,9 +188,9 @@ def damage_of(values: Any) -> tuple[Damage, ...]:
     try:
         damage = tuple(Damage(float(one["start"]), float(one["seconds"])) for one in values)
     except (TypeError, KeyError, IndexError, ValueError, OverflowError):
-        raise ValueError(f"has a 'damage' that is no list of stretches: {values!r:.50}") from None
+        raise ArgumentError(f"has a 'damage' that is no list of stretches: {values!r:.50}") from None
     if not all(0 <= number < LONGEST for one in damage for number in one):
-        raise ValueError(f"has a 'damage' that is at no time: {values!r:.50}")
+        raise ArgumentError(f"has a 'damage' that is at no time: {values!r:.50}")
     return damage
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from solfa.config import Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
+from solfa.errors import SolfaError
 from solfa.files import PARTIAL, SUMS, append_text, read_sums, sha256, sum_line, write_array
 from solfa.frames import FrameGrid
 from solfa.json_files import ContentError, mend_lines, read_json_object, write_json
@@ -30,7 +31,7 @@ LABEL = "solfa data label {manifest} --target RUN --out {folder}"
 EMBED = "solfa embed {manifest} --model RUN --layer LAYER --frames --out {folder}"
 
 
-class StoredFramesError(ValueError):
+class StoredFramesError(SolfaError, ValueError):
     """Stored frames that cannot be used; the message names the cure."""
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.lib import format as npy
 
+from solfa.errors import ArgumentError
+
 
 class GrowingArray:
     """A float32 ``.npy`` file to which rows are added; they count once they have been flushed.
@@ -27,7 +29,7 @@ class GrowingArray:
         row_bytes = 4 * int(np.prod(row_shape))
         if self._file.seek(0, os.SEEK_END) < self._first_byte + n_rows * row_bytes:
             self.close()
-            raise ValueError(
+            raise ArgumentError(
                 f"{path} is shorter than its {n_rows} rows. Remove its folder and make it again."
             )
         self._file.truncate(self._first_byte + n_rows * row_bytes)

@@ -10,6 +10,7 @@ import torch
 
 from solfa.embedding.space import Pool, check_pool
 from solfa.embedding.windows import WindowConfig
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, ClipEncoder, MuLan, load_encoder
 from solfa.models.input import checked_device
 from solfa.models.layer_guide import check_task
@@ -40,11 +41,13 @@ def check_options(
     if task is not None:
         check_task(task)
         if layer is not None:
-            raise ValueError(
+            raise ArgumentError(
                 "A layer and a task are named, and the task would choose the layer. Leave one out."
             )
     if layer is not None and (isinstance(layer, bool) or not hasattr(layer, "__index__")):
-        raise ValueError(f"A layer is a whole number, not {layer!r:.80}. Negative ones count from the last.")
+        raise ArgumentError(
+            f"A layer is a whole number, not {layer!r:.80}. Negative ones count from the last."
+        )
     check_reading(precision, windows, windows_at_once)
 
 
@@ -52,9 +55,9 @@ def check_reading(precision: Any, windows: Any, windows_at_once: Any) -> None:
     """Refuse options of how files are read and computed that no model can follow."""
     if precision not in (known := get_args(Precision)):
         names = f"{', '.join(known[:-1])} and {known[-1]}"
-        raise ValueError(f"There is no precision {precision!r:.80}. Known are {names}.")
+        raise ArgumentError(f"There is no precision {precision!r:.80}. Known are {names}.")
     if windows is not None and not isinstance(windows, WindowConfig):
-        raise ValueError(
+        raise ArgumentError(
             f"windows is a WindowConfig, not {windows!r:.80}. Write "
             "solfa.embedding.WindowConfig(window_seconds=30.0, context_seconds=5.0)."
         )
@@ -65,7 +68,7 @@ def check_reading(precision: Any, windows: Any, windows_at_once: Any) -> None:
 def checked_count(number: Any, name: str) -> int:
     """A whole number of at least one; ValueError with the option's name if it is none."""
     if isinstance(number, bool) or not hasattr(number, "__index__") or operator.index(number) < 1:
-        raise ValueError(f"{name} is a whole number of at least 1, not {number!r:.80}.")
+        raise ArgumentError(f"{name} is a whole number of at least 1, not {number!r:.80}.")
     return operator.index(number)
 
 
@@ -89,7 +92,7 @@ def encoder_of(model: Model, device: Device) -> AudioEncoder:
     inner = getattr(model, "model", None)
     if isinstance(inner, AudioEncoder | MuLan):  # behind the call style of an original
         return encoder_of(inner, device)
-    raise ValueError(
+    raise ArgumentError(
         f"A model is a name, a folder, or what solfa.load gave, not a {type(model).__name__}. "
         "'solfa models' lists what can be loaded."
     )
@@ -98,5 +101,7 @@ def encoder_of(model: Model, device: Device) -> AudioEncoder:
 def check_is_ready(encoder: AudioEncoder, precision: PrecisionName) -> None:
     """Refuse an encoder that would answer at random, or whose device has no use for a precision."""
     if encoder.training:
-        raise ValueError("The encoder is in training mode, where it answers at random. Call encoder.eval().")
+        raise ArgumentError(
+            "The encoder is in training mode, where it answers at random. Call encoder.eval()."
+        )
     check_precision(precision, encoder.device)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from solfa.config import Config, to_dict
 from solfa.embedding.windows import WindowConfig
+from solfa.errors import ArgumentError, SolfaError
 from solfa.models import AudioEncoder
 from solfa.precision import Precision
 
@@ -23,10 +24,10 @@ POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}
 def check_pool(pool: Any) -> None:
     """Refuse a way of pooling that nobody knows."""
     if not isinstance(pool, str) or pool not in POOLS:
-        raise ValueError(f"There is no pool {pool!r:.80}. Known are {' and '.join(map(repr, POOLS))}.")
+        raise ArgumentError(f"There is no pool {pool!r:.80}. Known are {' and '.join(map(repr, POOLS))}.")
 
 
-class SpaceError(ValueError):
+class SpaceError(SolfaError, ValueError):
     """Vectors of different spaces would be mixed; the message names the difference and the cure."""
 
 

@@ -33,6 +33,7 @@ from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.growing import GrowingArray
 from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.embedding.space import POOLS, Space, space_from_values
+from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, FolderLock, WriteError
 from solfa.json_files import (
     ContentError,
@@ -59,7 +60,7 @@ LINE: dict[str, type | tuple[type, ...]] = {  # of tracks.jsonl: what is asked o
 CURE = "Make them with: solfa embed MUSIC --model MODEL --out {}"
 
 
-class StoreError(ValueError):
+class StoreError(SolfaError, ValueError):
     """A store that cannot be used; the message names the cure."""
 
 
@@ -316,7 +317,7 @@ def _array(path: Path, row_shape: tuple[int, ...]) -> Float[np.ndarray, "row ...
     try:
         array = np.load(path, mmap_mode="r")
         if array.shape[1:] != row_shape or array.dtype != np.float32:
-            raise ValueError(f"it holds {array.dtype} {array.shape}")
+            raise ArgumentError(f"it holds {array.dtype} {array.shape}")
     except (ValueError, EOFError) as error:
         raise StoreError(f"{path} is damaged ({error}). Remove {path.parent} and make it again.") from None
     return array

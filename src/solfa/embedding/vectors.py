@@ -33,6 +33,7 @@ from solfa.embedding.options import (
 )  # fmt: skip
 from solfa.embedding.space import POOLS, Pool, check_pool
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, ClipEncoder
 from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
@@ -242,7 +243,7 @@ def _given(paths: Paths) -> list[str | PathLike[str]]:
     given = list(paths) if isinstance(paths, Iterable) else [paths]
     for path in given:
         if not isinstance(path, str | PathLike):
-            raise ValueError(
+            raise ArgumentError(
                 f"Paths are files, folders or manifests, one or a list of them, not {path!r:.80}. Of a "
                 "waveform: encoder(waveform)."
             )

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from solfa.data.audio import AudioError, AudioInfo, AudioReader
 from solfa.data.base import DamagedError
 from solfa.data.damage import MISSING_SECONDS, JudgingReader
+from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid, samples_to_seconds
 
 SECONDS_AT_ONCE = 120.0  # decoded in one go: finding a place in a file takes time
@@ -40,14 +41,14 @@ class WindowConfig:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.window_seconds):
-            raise ValueError(f"Windows last some seconds, not {self.window_seconds:g}. The default is 30.")
+            raise ArgumentError(f"Windows last some seconds, not {self.window_seconds:g}. The default is 30.")
         if not 0 <= 2 * self.context_seconds < self.window_seconds:
-            raise ValueError(
+            raise ArgumentError(
                 f"Windows of {self.window_seconds:g} s have no centre between two contexts of "
                 f"{self.context_seconds:g} s. Make window_seconds more than twice context_seconds."
             )
         if self.wraps and self.context_seconds:
-            raise ValueError("Windows that wrap have no context. Set context_seconds to 0.")
+            raise ArgumentError("Windows that wrap have no context. Set context_seconds to 0.")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Bins, Config, Hertz, Hop, NotNegative, Positive, Window
+from solfa.errors import ArgumentError
 from solfa.features.filtered_power import FilteredPower
 from solfa.frames import FrameGrid
 
@@ -32,7 +33,7 @@ class ChromaConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.n_bins < 12 or self.n_bins % 12:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.n_bins} bins cannot be shared by 12 pitch classes. Set n_bins to a multiple of 12."
             )
 

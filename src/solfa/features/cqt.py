@@ -9,6 +9,7 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Bins, Config, Hertz, Hop, Pitch
+from solfa.errors import ArgumentError
 from solfa.features.exact import Fixed, exact, unrounded
 from solfa.frames import FrameGrid
 
@@ -33,12 +34,12 @@ class ConstantQConfig(Config):
         super().__post_init__()
         is_wide = self.n_bins > MOST_OCTAVES * self.bins_per_octave
         if is_wide or self.n_bins * self.kernel_samples(0) > MOST_NUMBERS:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.n_bins} bins, {self.bins_per_octave} to an octave from {self.f_min:g} Hz on, have "
                 "kernels that fit into no memory. Raise f_min, or lower n_bins."
             )
         if 2 * self.frequency(self.n_bins - 1) >= self.sample_rate:
-            raise ValueError(
+            raise ArgumentError(
                 f"The last bin would lie at {self.frequency(self.n_bins - 1):.0f} Hz, which "
                 f"{self.sample_rate} Hz of sample rate cannot hold. Lower n_bins or f_min."
             )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from solfa.errors import ArgumentError
 from solfa.features.exact import Fixed, exact, unrounded
 from solfa.frames import FrameGrid
 
@@ -87,7 +88,7 @@ def refuse_short(
     """
     shortest = waveform.shape[1] if lengths is None else _smallest(lengths)
     if shortest is not None and shortest < needed:
-        raise ValueError(
+        raise ArgumentError(
             f"A clip of {shortest} samples is too short: at least {needed} samples "
             f"({1000 * needed / sample_rate:.0f} ms) are needed. Pad it with zeros, or leave it out."
         )

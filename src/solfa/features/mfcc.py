@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from solfa.config import Bins, Config, Count
+from solfa.errors import ArgumentError
 from solfa.features.exact import Fixed
 from solfa.features.mel import LogMel, LogMelConfig
 from solfa.features.neighbours import slopes
@@ -29,7 +30,7 @@ class MFCCConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.n_coefficients <= self.mel.n_mels:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.mel.n_mels} mel bands have at most as many cosines, and at least one is wanted, not "
                 f"{self.n_coefficients}. Change n_coefficients or mel.n_mels."
             )

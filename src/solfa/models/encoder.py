@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST, FrameGrid
 from solfa.models.finite import check_finite
 from solfa.models.input import (
@@ -174,9 +175,9 @@ class AudioEncoder(Shareable):
         except TypeError:
             number = None
         if number is None or isinstance(layer, bool):
-            raise ValueError(f"A layer is a whole number, not {layer!r:.80}. {self._known_layers}")
+            raise ArgumentError(f"A layer is a whole number, not {layer!r:.80}. {self._known_layers}")
         if not -self.n_layers - 1 <= number <= self.n_layers:
-            raise ValueError(f"There is no layer {number}: {self._known_layers}")
+            raise ArgumentError(f"There is no layer {number}: {self._known_layers}")
         return number % (self.n_layers + 1)
 
     @property
@@ -195,10 +196,10 @@ class AudioEncoder(Shareable):
             ValueError: also for one number instead of several.
         """
         if isinstance(layers, str) or not hasattr(layers, "__iter__"):
-            raise ValueError(f"Layers are a list of numbers, not {layers!r:.80}. Of one layer write [4].")
+            raise ArgumentError(f"Layers are a list of numbers, not {layers!r:.80}. Of one layer write [4].")
         numbers = tuple(self.layer_number(layer) for layer in layers)
         if not numbers:
-            raise ValueError(f"No layer is named. Leave layers out for all of them: {self._known_layers}")
+            raise ArgumentError(f"No layer is named. Leave layers out for all of them: {self._known_layers}")
         return numbers
 
     def describe(self) -> dict[str, str]:

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from solfa.checkpoint import not_finite
+from solfa.errors import ArgumentError, SolfaError
 from solfa.frames import LOUDEST
 
 NAMES_SHOWN = 3
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(SolfaError, ValueError):
     """A model that answers with NaN or infinity; the message names the layer and the cure."""
 
 
@@ -52,7 +53,7 @@ def check_finite(
         raise NotFiniteError(f"{where}: {_listed(broken)}. The weights are damaged; fetch them again.")
     loudest = float(waveform.abs().max())
     if loudest > LOUDEST:
-        raise ValueError(
+        raise ArgumentError(
             f"{where}: the waveform reaches {loudest:.3g} and should stay in [-1, 1]. Divide integers by "
             "full scale, and repair or leave out other such clips."
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from solfa import checkpoint
+from solfa.errors import SolfaError
 from solfa.json_files import ContentError, read_json_object
 from solfa.models.mulan import TEXT
 from solfa.models.registry import bundled_folder
@@ -18,7 +19,7 @@ PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
 LANGUAGE_SIZES = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 
 
-class ModelError(ValueError):
+class ModelError(SolfaError, ValueError):
     """A model that cannot be loaded; the message names the cure."""
 
 

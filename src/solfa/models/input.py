@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.frames import LOUD, LOUDEST
 from solfa.models.finite import values_of
@@ -50,7 +51,7 @@ def as_waveform(
     waveform = _as_tensor(given)
     _refuse_axes(tuple(waveform.shape))
     if not waveform.is_floating_point():
-        raise ValueError(_no_floats(waveform.dtype))
+        raise ArgumentError(_no_floats(waveform.dtype))
     waveform = waveform if device is None else waveform.to(device)
     return exact(waveform) if dtype is None else waveform.to(dtype)
 
@@ -69,13 +70,13 @@ def as_lengths(given: Lengths, waveform: Float[Tensor, "clip sample"]) -> Int[Te
         return None
     lengths = _whole_numbers(given, waveform)
     if lengths.shape != waveform.shape[:1]:
-        raise ValueError(f"{_wanted(waveform)}, not numbers of the shape {tuple(lengths.shape)}.")
+        raise ArgumentError(f"{_wanted(waveform)}, not numbers of the shape {tuple(lengths.shape)}.")
     numbers = values_of(lengths)
     if numbers is None:
         return lengths.to(waveform.device)
     if any(not 1 <= number <= waveform.shape[1] for number in numbers):
         empty = "" if min(numbers) > 0 else " A recording without samples has no vector. Leave it out."
-        raise ValueError(f"{_wanted(waveform)}, not {numbers}.{empty}")
+        raise ArgumentError(f"{_wanted(waveform)}, not {numbers}.{empty}")
     if all(number == waveform.shape[1] for number in numbers):
         return None
     return lengths.to(waveform.device)
@@ -103,9 +104,11 @@ def check_samples(
     if peak is None:
         return
     if not np.isfinite(peak):
-        raise ValueError("The waveform holds NaN or infinite samples. Leave such clips out or repair them.")
+        raise ArgumentError(
+            "The waveform holds NaN or infinite samples. Leave such clips out or repair them."
+        )
     if peak > loudest:
-        raise ValueError(
+        raise ArgumentError(
             f"These cannot be samples of audio: the waveform reaches {peak:.4g} and should stay in [-1, 1]. "
             f"Divide integers by full scale: {FULL_SCALES}. Repair or leave out other such clips."
         )
@@ -118,14 +121,16 @@ def checked_device(device: Any) -> torch.device:
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"There is no device {device!r}. Name cpu, or cuda or cuda:1 and so on.") from None
+        raise ArgumentError(
+            f"There is no device {device!r}. Name cpu, or cuda or cuda:1 and so on."
+        ) from None
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
+        raise ArgumentError(
             f"There is no device {str(found)!r}: this machine has {torch.cuda.device_count()} CUDA devices "
             "that PyTorch can use. Name another, or cpu."
         )
     if found.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("This machine has no MPS device that PyTorch can use. Name cpu.")
+        raise ArgumentError("This machine has no MPS device that PyTorch can use. Name cpu.")
     return found
 
 
@@ -133,7 +138,7 @@ def check_waveform(waveform: Tensor, lengths: Tensor | None, *, is_training: boo
     """Refuse a waveform that would give features of no meaning; the message names the cure."""
     _refuse_axes(tuple(waveform.shape))
     if not waveform.is_floating_point():
-        raise ValueError(_no_floats(waveform.dtype))
+        raise ArgumentError(_no_floats(waveform.dtype))
     check_samples(waveform, is_training=is_training)
     as_lengths(lengths, waveform)
 
@@ -145,12 +150,12 @@ def _as_tensor(given: Any) -> Tensor:
         return _of_numpy(given)
     kind = type(given).__name__
     if isinstance(given, list | tuple):
-        raise ValueError(
+        raise ArgumentError(
             f"A waveform is a tensor or a NumPy array of the shape (clip, sample), not a {kind}. Stack clips "
             "of one length: torch.stack(clips). Pad others, and give lengths=[len(clip) for clip in clips]: "
             "torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)."
         )
-    raise ValueError(
+    raise ArgumentError(
         f"A waveform is a tensor or a NumPy array of the shape (clip, sample), not a {kind}. Files are for "
         "solfa.embed(path, model); other arrays go through torch.as_tensor or numpy.asarray."
     )
@@ -161,7 +166,7 @@ def _of_numpy(array: np.ndarray) -> Tensor:
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
     if array.dtype.kind not in "fiubc":
-        raise ValueError(f"A waveform is float in [-1, 1], not an array of {array.dtype}.")
+        raise ArgumentError(f"A waveform is float in [-1, 1], not an array of {array.dtype}.")
     shared = np.asarray(array, array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(shared if shared.flags.writeable else shared.copy())
 
@@ -173,7 +178,7 @@ def _refuse_axes(shape: tuple[int, ...]) -> None:
         2: "this looks like (sample, channel), as files are read: waveform.mean(1)[None]",
         3: "of (clip, channel, sample) that is waveform.mean(1)",
     }.get(len(shape), "of (channel, sample) that is waveform.mean(0)[None]")
-    raise ValueError(
+    raise ArgumentError(
         f"A waveform has the shape (clip, sample), not {shape}. For one mono clip use waveform[None]; for "
         f"stereo take the mean of the channels first: {example}."
     )
@@ -197,15 +202,15 @@ def _whole_numbers(given: Any, waveform: Tensor) -> Int[Tensor, "*axis"]:
     try:
         lengths = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
     except (TypeError, ValueError):
-        raise ValueError(f"{_wanted(waveform)}, not {given!r:.80}.") from None
+        raise ArgumentError(f"{_wanted(waveform)}, not {given!r:.80}.") from None
     if lengths.dtype == torch.bool:
-        raise ValueError(f"{_wanted(waveform)}, not a mask. Of a mask of samples give mask.sum(1).")
+        raise ArgumentError(f"{_wanted(waveform)}, not a mask. Of a mask of samples give mask.sum(1).")
     if lengths.is_complex():
-        raise ValueError(f"{_wanted(waveform)}, not {lengths.tolist()!r:.80}.")
+        raise ArgumentError(f"{_wanted(waveform)}, not {lengths.tolist()!r:.80}.")
     if lengths.is_floating_point():
         numbers = values_of(lengths.double())
         if numbers is not None and not np.equal(numbers, np.round(numbers)).all():  # of NaN, too
-            raise ValueError(
+            raise ArgumentError(
                 f"{_wanted(waveform)}: whole numbers, not {numbers!r:.80}. Shares of the longest clip are "
                 "multiplied by its samples and rounded first."
             )

@@ -7,12 +7,13 @@ from typing import Any, get_args
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.errors import SolfaError
 from solfa.models.encoder import AudioEncoder
 from solfa.models.published import CHECKPOINTS
 from solfa.models.published.format import Checkpoint, GuidedTask, ProbedLayer
 
 
-class LayerGuideError(ValueError):
+class LayerGuideError(SolfaError, ValueError):
     """No single layer is known to serve a task; the message says what is known, and the cure."""
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Config, Hertz, LayerNumber, Share
+from solfa.errors import ArgumentError
 from solfa.features import ConstantQ, ConstantQConfig
 from solfa.features.filtered_power import refuse_short
 from solfa.frames import FrameGrid
@@ -35,7 +36,7 @@ class MERTConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.constant_q is not None and self.constant_q.grid != self.grid:
-            raise ValueError(
+            raise ArgumentError(
                 f"The constant-Q frames ({self.constant_q.grid}) must lie where those of the convolutions do "
                 f"({self.grid}): give both the same sample_rate and hop_length."
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, LayerNumber, Seconds, Width
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
@@ -39,7 +40,7 @@ class MuLanClipsConfig(Config):
 
     def __post_init__(self) -> None:
         if self.seconds <= 0:
-            raise ValueError(f"A clip lasts more than {self.seconds:g} s. The published ones last 10.")
+            raise ArgumentError(f"A clip lasts more than {self.seconds:g} s. The published ones last 10.")
         super().__post_init__()
 
 
@@ -118,7 +119,7 @@ class MuLan(Shareable):
         """
         waveform = as_waveform(waveform)
         if not waveform.shape[1]:
-            raise ValueError("A recording without samples has no vector. Leave it out.")
+            raise ArgumentError("A recording without samples has no vector. Leave it out.")
         check_samples(waveform, is_training=self.training)
         n_heard = as_lengths(lengths, waveform)
         n_samples = [waveform.shape[1]] * len(waveform) if n_heard is None else n_heard.tolist()
@@ -142,7 +143,7 @@ class MuLan(Shareable):
             ValueError: a string instead of a list of strings, or something that is no string.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(
+            raise ArgumentError(
                 f"embed_text takes a list of strings, not {texts!r:.80}. Write embed_text([text])."
             )
         parts = [self.text(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)]
@@ -258,7 +259,7 @@ class TextTower(nn.Module):
     def __init__(self, config: TextTowerConfig, dim: int, language: TextModel) -> None:
         super().__init__()
         if language.dim != config.model_dim:
-            raise ValueError(
+            raise ArgumentError(
                 f"The language model in {language.folder} has {language.dim} dimensions, and the "
                 f"configuration says {config.model_dim}. Set model_dim of the text tower to {language.dim}."
             )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.errors import ArgumentError
 from solfa.files import PARTIAL, sha256, whole_folder, write_text
 from solfa.json_files import write_json
 from solfa.models.finite import broken_weights
@@ -107,7 +108,7 @@ class Shareable(nn.Module):
         weights = {name: _halved(tensor).to(tensor.dtype) for name, tensor in self.state_dict().items()}
         model.load_state_dict(weights)
         if broken := broken_weights(model):
-            raise ValueError(f"Too large for half precision: {', '.join(broken[:3])}. Save it without.")
+            raise ArgumentError(f"Too large for half precision: {', '.join(broken[:3])}. Save it without.")
         return model
 
     def push_to_hub(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, LayerNumber, Positive, Seconds, Share, Width
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models.encoder import AudioEncoder, HiddenStates
 from solfa.models.input import Lengths, Waveform
@@ -34,7 +35,9 @@ class LabelsConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind == "numbers" and not len(self.names) == len(self.means) == len(self.deviations):
-            raise ValueError("Numbers need a mean and a deviation for each name: labels.means, .deviations.")
+            raise ArgumentError(
+                "Numbers need a mean and a deviation for each name: labels.means, .deviations."
+            )
 
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "clip label"]:
         """What a head should say of clips whose labels are written in ``texts``.
@@ -51,7 +54,7 @@ class LabelsConfig(Config):
         for row, text in zip(expected, texts, strict=True):
             for label in self.split(text):
                 if label not in self.names:
-                    raise ValueError(
+                    raise ArgumentError(
                         f"A clip has the label {label!r}, and the head knows {', '.join(self.names)}. Begin "
                         "a new run: it takes its labels from its data."
                     )
@@ -81,7 +84,7 @@ class LabelHead(nn.Module):
     def __init__(self, config: LabelHeadConfig, n_layers: int, dim: int, n_labels: int) -> None:
         super().__init__()
         if config.layer is not None and not 0 <= config.layer <= n_layers:
-            raise ValueError(f"There is no layer {config.layer}. This encoder has 0 to {n_layers}.")
+            raise ArgumentError(f"There is no layer {config.layer}. This encoder has 0 to {n_layers}.")
         self.layers = range(n_layers + 1) if config.layer is None else [config.layer]
         self.mix = nn.Parameter(torch.zeros(n_layers + 1)) if config.layer is None else None
         self.hidden = nn.Linear(dim, config.hidden_dim)

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from solfa.errors import SolfaError
+
 FOOTER_BYTES, MAGIC = 48, bytes.fromhex("57fb808b247547db")
 BLOCK_TRAILER_BYTES = 5  # kind of compression, checksum
 # Types by the numbers of TensorFlow's types.proto; others are not needed to read weights.
@@ -26,7 +28,7 @@ VARINT, FIXED_BYTES = 0, {1: 8, 5: 4}  # wire types of protocol buffers; the one
 Message = dict[int, list[int | bytes]]
 
 
-class TensorFlowCheckpointError(ValueError):
+class TensorFlowCheckpointError(SolfaError, ValueError):
     """A checkpoint that cannot be read; the message names the cure."""
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from solfa.errors import ArgumentError
 from solfa.json_files import ContentError, read_json_object
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def language_dim(folder: Path) -> int:
     try:
         return int(read_json_object(folder / SETTINGS)["hidden_size"])
     except (ContentError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"{folder} holds no language model that can be used ({error}). Fetch it again from where it came."
         ) from None
 
@@ -154,7 +155,7 @@ def packaged_folder(name: str) -> Path:
         ValueError: none of that name is known.
     """
     if name not in PACKAGED:
-        raise ValueError(f"No package is known to carry '{name}'. Known are {', '.join(PACKAGED)}.")
+        raise ArgumentError(f"No package is known to carry '{name}'. Known are {', '.join(PACKAGED)}.")
     module, inner = PACKAGED[name]
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
@@ -173,7 +174,7 @@ def _read(folder: Path, has_weights: bool) -> tuple[Any, nn.Module]:
         raise ImportError(f"Text needs the transformers library. Install it with: {INSTALL}") from None
     names = {path.name for path in folder.iterdir()}
     if SETTINGS not in names or names.isdisjoint(VOCABULARIES):
-        raise ValueError(
+        raise ArgumentError(
             f"{folder} holds no language model: it needs {SETTINGS} and one of {', '.join(VOCABULARIES)}. "
             "Fetch them again from where they came."
         )

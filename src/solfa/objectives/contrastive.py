@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from solfa import distributed
 from solfa.config import Config, Count, Finite
+from solfa.errors import ArgumentError
 
 START_SCALE = 10.0  # of similarities, as published
 
@@ -101,7 +102,7 @@ class PairLoss(nn.Module):
                 all_audio, first = distributed.gather_with_gradient(audio)
                 all_text, _ = distributed.gather_with_gradient(text)
             if len(all_audio) < 2:
-                raise ValueError(
+                raise ArgumentError(
                     "A pair alone cannot be told from others. Raise data.clips_per_step, data.n_valid_clips "
                     "and objective.pairs_together to 2 or more."
                 )

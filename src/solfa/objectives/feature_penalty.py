@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Config, Finite, NotNegative
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder
 from solfa.models.mert import WaveformFrontend
 
@@ -30,7 +31,7 @@ class FeaturePenalty:
     def __init__(self, config: FeaturePenaltyConfig, encoder: AudioEncoder) -> None:
         self.config = config
         if not isinstance(encoder.frontend, WaveformFrontend):
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(encoder).__name__} has no convolutions on the waveform to hold back. "
                 "Set objective.feature_penalty to null."
             )

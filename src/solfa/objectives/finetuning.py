@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, LayersFromZero, NotNegative
 from solfa.data.clips import Clips
+from solfa.errors import ArgumentError
 from solfa.models import LoRAConfig, MuLan, Tagger, TaggerConfig, load
 from solfa.models.layers.low_rank import DOWN, UP, add_lora
 from solfa.models.layers.normalization import BatchNorm
@@ -65,7 +66,7 @@ class FineTuning(Objective):
     def __init__(self, config: FineTuningConfig) -> None:
         super().__init__()
         if not config.tagger.labels.names:
-            raise ValueError(
+            raise ArgumentError(
                 "There are no labels to learn. Name them with --set data.labels=labels.csv, a table with the "
                 "columns path and label, or with the name of a task of solfa probe --list."
             )
@@ -86,7 +87,7 @@ class FineTuning(Objective):
         """Take the weights of the encoder to begin with, and scale the head's inputs by the first clips."""
         encoder = load(self.config.start)
         if isinstance(encoder, MuLan):
-            raise ValueError(f"{self.config.start} is a music-text model. Name an encoder: MuQ or MERT.")
+            raise ArgumentError(f"{self.config.start} is a music-text model. Name an encoder: MuQ or MERT.")
         weights = {name: w for name, w in encoder.state_dict().items() if not name.startswith("head.")}
         unfilled, _ = self.tagger.load_state_dict(weights, strict=False)
         assert all(name.startswith("head.") or name.endswith((DOWN, UP)) for name in unfilled)
@@ -139,7 +140,7 @@ class FineTuning(Objective):
                 return []
             case LastLayersConfig():
                 if not 0 < learns.n_layers <= len(layers):
-                    raise ValueError(
+                    raise ArgumentError(
                         f"learns.n_layers is {learns.n_layers}, and the head hears {len(layers)} layers. "
                         "Choose 1 or more, and no more than these."
                     )

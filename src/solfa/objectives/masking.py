@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from solfa import distributed
 from solfa.config import Config, Count, NotNegative, Seconds, Share
 from solfa.data.clips import MASK, NOISE, Clips
+from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 
 
@@ -35,7 +36,7 @@ class SpanMaskingConfig(Config):
 
     def __post_init__(self) -> None:
         if self.span_frames < 1 or self.min_spans < 1:
-            raise ValueError("masking.span_frames and masking.min_spans must be at least 1.")
+            raise ArgumentError("masking.span_frames and masking.min_spans must be at least 1.")
         super().__post_init__()
 
 

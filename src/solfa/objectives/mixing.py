@@ -11,6 +11,7 @@ from torch import Tensor
 from solfa import distributed
 from solfa.config import Config, Count, Seconds, Share
 from solfa.data.clips import MIX, Clips
+from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class BatchMixingConfig(Config):
 
     def __post_init__(self) -> None:
         if not 0 < self.min_seconds <= self.max_seconds:
-            raise ValueError(
+            raise ArgumentError(
                 f"Pieces of {self.min_seconds:g} to {self.max_seconds:g} s cannot be drawn. "
                 "Set mixing.min_seconds above zero and not above mixing.max_seconds."
             )
@@ -73,7 +74,7 @@ class BatchMixing:
         """
         n_samples, device = clips.waveform.shape[1], clips.waveform.device
         if n_samples < self.longest:
-            raise ValueError(
+            raise ArgumentError(
                 f"Clips of {n_samples} samples are shorter than a piece to mix in, {self.longest}. Lower "
                 "objective.mixing.max_seconds or raise data.clip_seconds."
             )

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from solfa.config import Config, Count, NotNegative
 from solfa.data.clips import Clips
 from solfa.data.stored_frames import ClipStates
+from solfa.errors import ArgumentError
 from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load
 from solfa.models.layers.normalization import BatchNorm
 from solfa.objectives.base import Objective, Step
@@ -42,11 +43,11 @@ class MusicTextConfig(Config):
 
     def __post_init__(self) -> None:
         if self.audio_rate < 0 or self.text_rate < 0 or self.pairs_together < 2:
-            raise ValueError(
+            raise ArgumentError(
                 "objective.audio_rate and text_rate are 0 or more, and pairs_together is 2 or more."
             )
         if self.text_rate and self.mulan.text.language:
-            raise ValueError(
+            raise ArgumentError(
                 "A language model of a package stays as it is. Set objective.mulan.text.language to '' for "
                 "one that learns."
             )
@@ -89,13 +90,15 @@ class MusicText(Objective):
     def start(self, clips: Clips) -> None:
         """Take the weights to begin with, and refuse clips without texts."""
         if not clips.texts:
-            raise ValueError(NO_TEXTS)
+            raise ArgumentError(NO_TEXTS)
         if clips.hidden is not None:
             self._check_stored(clips.hidden)
         if self.config.start:
             encoder = load(self.config.start)
             if isinstance(encoder, MuLan):
-                raise ValueError(f"{self.config.start} is a music-text model. Name an encoder: MuQ or MERT.")
+                raise ArgumentError(
+                    f"{self.config.start} is a music-text model. Name an encoder: MuQ or MERT."
+                )
             weights = {n: w for n, w in encoder.state_dict().items() if not n.startswith("head.")}
             self.mulan.audio.encoder.load_state_dict(weights)
         if not self.config.mulan.text.language:
@@ -132,7 +135,7 @@ class MusicText(Objective):
     def forward(self, clips: Clips) -> Step:
         """Loss over pairs, and the share of clips whose own text is the nearest."""
         if not clips.texts:
-            raise ValueError(NO_TEXTS)
+            raise ArgumentError(NO_TEXTS)
         audio, text = self._embed_audio(clips), self._embed_text(clips.texts)
         if len(clips) == 1 and not self.training:  # the last of a validation: nothing to tell it from
             nothing = audio.new_zeros(())
@@ -158,9 +161,9 @@ class MusicText(Objective):
         """Refuse hidden states of another layer than the one in use, and an encoder that should learn."""
         layer = self.mulan.audio.layer % (self.mulan.audio.encoder.n_layers + 1)
         if self.config.audio_rate:
-            raise ValueError("An encoder cannot learn from data.frames. Set objective.audio_rate to 0.")
+            raise ArgumentError("An encoder cannot learn from data.frames. Set objective.audio_rate to 0.")
         if not stored.source.endswith(f" layer {layer}"):
-            raise ValueError(
+            raise ArgumentError(
                 f"data.frames are of {stored.source}, and the tower stands on layer {layer}. Set "
                 "objective.mulan.audio.layer or data.frames_layer to that of the other."
             )

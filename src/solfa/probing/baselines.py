@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.config import Config, Hertz, Hop, Width
+from solfa.errors import ArgumentError
 from solfa.features import (
     MFCC,
     Chroma,
@@ -190,7 +191,7 @@ class RandomFrontend(Frontend):
         lengths = _all_lengths(waveform) if lengths is None else lengths
         n_frames = self.n_frames(lengths)
         if len(n_frames) and int(n_frames.min()) < 1:
-            raise ValueError(f"A clip needs {self.grid.hop_length} samples for a frame. Leave it out.")
+            raise ArgumentError(f"A clip needs {self.grid.hop_length} samples for a frame. Leave it out.")
         noise = torch.zeros(len(waveform), self.n_frames(waveform.shape[1]), self.dim, dtype=torch.float32)
         for row, clip, length, n in zip(noise, waveform, lengths.tolist(), n_frames.tolist(), strict=True):
             row[:n] = self._noise(clip[:length], n)

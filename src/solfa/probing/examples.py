@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from solfa.errors import ArgumentError
 from solfa.probing.context import FramesInContext
 from solfa.probing.features import Features
 from solfa.tasks.base import (
@@ -109,7 +110,7 @@ class Examples:
         self.averages = task.averages
         kept = [(item, key) for item, key in features.kept if item.split == split]
         if not kept:
-            raise ValueError(
+            raise ArgumentError(
                 f"{task.name} has no {split} items with features. Check its folder, and refused.jsonl."
             )
         self.items = [item for item, _ in kept]
@@ -223,7 +224,7 @@ class Examples:
         labels: dict[str, Any] = {}
         for item in self.items:
             if not self.is_timed and labels.setdefault(item.track, item.label) != item.label:
-                raise ValueError(
+                raise ArgumentError(
                     f"The track {item.track} has the labels {labels[item.track]} and {item.label}: its items "
                     "cannot be averaged. Give them tracks of their own."
                 )
@@ -249,7 +250,7 @@ class Examples:
                 return classes_at(item.label, self.times[number])  # type: ignore[arg-type]
             case FrameEvents(names):
                 return _events_at(item.label, self.times[number], len(names))  # type: ignore[arg-type]
-        raise ValueError(f"{type(self.kind).__name__} cannot be probed. Leave the task out.")
+        raise ArgumentError(f"{type(self.kind).__name__} cannot be probed. Leave the task out.")
 
     def _filled(self, pieces: list[np.ndarray]) -> np.ndarray:
         """Pieces one after the other, each filled up to the length of a stretch with what is not counted."""

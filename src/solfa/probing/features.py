@@ -23,6 +23,7 @@ from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
 from solfa.embedding.options import check_is_ready
 from solfa.embedding.space import Pool
+from solfa.errors import ArgumentError
 from solfa.files import PARTIAL, write_array
 from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
@@ -173,7 +174,7 @@ def _begin(place: Path, config: FeaturesConfig) -> None:
     if not (place / DESCRIPTION).exists():
         write_json(place / DESCRIPTION, to_dict(config))
     elif load_config(FeaturesConfig, place / DESCRIPTION) != config:
-        raise ValueError(f"{place / DESCRIPTION} was changed. Remove {place} and run again.")
+        raise ArgumentError(f"{place / DESCRIPTION} was changed. Remove {place} and run again.")
     mend_lines(place / FILES)
     for leftover in (place / ITEMS).glob(f"*{PARTIAL}"):
         leftover.unlink()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from solfa.config import Config, Count, CountFromZero, NotNegative, Seed, Share, Width
 from solfa.embedding.space import Pool
+from solfa.errors import ArgumentError
 from solfa.probing.examples import CPU, Examples
 from solfa.probing.heads import (
     CONCATENATED,
@@ -120,7 +121,7 @@ def list_heads(layers: Sequence[int], config: ProbeConfig) -> list[Head]:
     if len(layers) > 1:
         choices += [WEIGHTED] * config.has_weighted_sum + [CONCATENATED] * config.has_concatenation
     if not choices:
-        raise ValueError("There is no head to fit. Allow single layers, or give several layers to mix.")
+        raise ArgumentError("There is no head to fit. Allow single layers, or give several layers to mix.")
     return [Head(layer, lr, seed) for layer, lr, seed in product(choices, config.lrs, config.seeds)]
 
 

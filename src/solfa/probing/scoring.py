@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from sklearn.metrics import r2_score
 
+from solfa.errors import SolfaError
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks, n_frames_of_peak
 from solfa.probing.examples import Answers, classes_at
 from solfa.tasks.base import LabelKind, Numbers, Stems
@@ -32,7 +33,7 @@ TEMPO_TOLERANCE = 0.04  # of the true tempo
 OCTAVE_ERRORS = (1.0, 2.0, 3.0, 1 / 2, 1 / 3)  # the tempi of half, of all or of a third of the beats
 
 
-class ScoringError(ValueError):
+class ScoringError(SolfaError, ValueError):
     """A score that cannot be computed; the message names the cure."""
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Count, CountFromZero, Hop, Layers, NotNegative, Width, Window
 from solfa.data.audio import read_audio
+from solfa.errors import ArgumentError
 from solfa.precision import full_float32
 from solfa.probing.distortion import separation_ratios
 from solfa.probing.examples import CPU, Answers
@@ -107,7 +108,7 @@ class SeparationData:
             if item.split == split
         ]
         if not found:
-            raise ValueError(f"{self.task.name} has no {split} items with features. Check its folder.")
+            raise ArgumentError(f"{self.task.name} has no {split} items with features. Check its folder.")
         return found
 
     def batch(

@@ -17,6 +17,7 @@ from solfa.config import override
 from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
+from solfa.errors import ArgumentError
 from solfa.models import LabelsConfig, MuLan, Tagger, load
 from solfa.models.tagger import SEPARATOR
 from solfa.objectives import FineTuningConfig
@@ -55,7 +56,7 @@ def with_labels(config: RunConfig, run: Path) -> RunConfig:
     if (run / checkpoint.CONFIG).exists():
         raise TrainingError(f"{run} holds a run already. Continue it with --resume, or choose another --out.")
     if not config.data.labels or not objective.start:
-        raise ValueError(
+        raise ArgumentError(
             "Fine-tuning needs labels and an encoder. Name them with --set data.labels=labels.csv (a table "
             "with the columns path and label, or the name of a task) and --set objective.start=MODEL."
         )
@@ -63,7 +64,7 @@ def with_labels(config: RunConfig, run: Path) -> RunConfig:
     labelled = _readable(kind, items, config.data.clip_seconds, config.data.labels)
     encoder = load(objective.start)
     if isinstance(encoder, MuLan):
-        raise ValueError(f"{objective.start} is a music-text model. Name an encoder: a MuQ or a MERT.")
+        raise ArgumentError(f"{objective.start} is a music-text model. Name an encoder: a MuQ or a MERT.")
     if distributed.is_first():
         write_refused(labelled.refused, _made(run) / REFUSED)
         for split, tracks in labelled.tracks.items():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from solfa import checkpoint
 from solfa.config import override
+from solfa.errors import ArgumentError
 from solfa.models import PACKAGED, MuLan, Tagger, language_dim, language_folder, load
 from solfa.objectives import MusicTextConfig
 from solfa.training import RunConfig
@@ -31,7 +32,7 @@ def with_towers(config: RunConfig, run: Path) -> RunConfig:
     if objective.start:
         encoder = load(objective.start)
         if isinstance(encoder, MuLan):
-            raise ValueError(f"{objective.start} is a music-text model. Name an encoder: MuQ or MERT.")
+            raise ArgumentError(f"{objective.start} is a music-text model. Name an encoder: MuQ or MERT.")
         changes["objective.mulan.audio.encoder"] = (
             encoder.config.encoder if isinstance(encoder, Tagger) else encoder.config
         )

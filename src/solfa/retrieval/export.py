@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from solfa.data.manifest import damage_values
+from solfa.errors import SolfaError
 from solfa.files import whole_file, write_text
 from solfa.json_files import write_json_lines
 from solfa.retrieval.contents import LibraryTrack
@@ -20,7 +21,7 @@ ROWS_AT_ONCE = 10_000
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
-class ExportError(ValueError):
+class ExportError(SolfaError, ValueError):
     """An export that cannot be made; the message names the cure."""
 
 

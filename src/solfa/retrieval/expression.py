@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solfa.data.prepare import AUDIO_SUFFIXES
+from solfa.errors import SolfaError
 from solfa.retrieval.filters import to_seconds
 
 FORMS = (
@@ -25,7 +26,7 @@ MOST_WEIGHT = 1e6
 MOST_TERMS = 100
 
 
-class QueryError(ValueError):
+class QueryError(SolfaError, ValueError):
     """A query that cannot be understood or answered; the message says what can."""
 
 

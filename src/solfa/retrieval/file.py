@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from solfa.embedding import Space, space_from_values
+from solfa.errors import SolfaError
 from solfa.retrieval.layout import APPLICATION, SCHEMA_VERSION, lay_out, renew
 
 SECONDS_TO_WAIT = 60.0  # for another process that writes
@@ -26,7 +27,7 @@ CURES = {
 OF_A_VALUE = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
-class LibraryError(ValueError):
+class LibraryError(SolfaError, ValueError):
     """A library that cannot be used, or a wish that it cannot fulfil; the message names the cure."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from solfa.errors import SolfaError
 from solfa.retrieval.layout import storable
 
 NUMBERED = ("track", "track_total", "disc", "disc_total")  # tags that hold a number: 1 is not in 12
@@ -23,7 +24,7 @@ FORMS = (
 Range = tuple[float, float]  # both ends belong to it
 
 
-class FilterError(ValueError):
+class FilterError(SolfaError, ValueError):
     """A filter that cannot be understood; the message says what can."""
 
 

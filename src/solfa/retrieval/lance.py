@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from solfa.errors import SolfaError
 from solfa.retrieval.index import units
 from solfa.retrieval.library import Library
 
@@ -17,7 +18,7 @@ N_PROBED, N_REFINED = 40, 100  # cells that are looked into, and candidates comp
 IDS_AT_ONCE = 1_000
 
 
-class SearchExtraError(ImportError):
+class SearchExtraError(SolfaError, ImportError):
     """LanceDB is not installed; the message says how to get it."""
 
 

@@ -21,6 +21,7 @@ from solfa.data.refused import Refused, refusal
 from solfa.data.tags import read_tags
 from solfa.embedding import Copy, Embedded, Stamp, Work, embed_files
 from solfa.embedding.refusals import Refusal, is_news, still_refused
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder
 from solfa.retrieval.contents import (
     COLUMNS,
@@ -217,7 +218,7 @@ class Library(LibraryContents):
             direction = (vector / (length or 1.0)).astype("<f2").tobytes()
             rows.append((track.content_hash, number, segment.start, segment.end, length, direction))
         if not np.isfinite([length for *_, length, _ in rows]).all() or not embedded.vector.isfinite().all():
-            raise ValueError("the model answers with what is not a number")
+            raise ArgumentError("the model answers with what is not a number")
         blob = embedded.vector.numpy().astype("<f4").tobytes()
         with self._transaction():
             self._database.execute("DELETE FROM segments WHERE content_hash = ?", (track.content_hash,))

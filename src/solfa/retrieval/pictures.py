@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from solfa.errors import ArgumentError
 from solfa.files import whole_file
 from solfa.retrieval.contents import LibraryTrack
 
@@ -40,7 +41,7 @@ def draw_map(places: Sequence[Place], out: Path) -> Path:
     from matplotlib.figure import Figure
 
     if not places:
-        raise ValueError("There are no tracks to draw. Add some: solfa index MUSIC --library LIBRARY")
+        raise ArgumentError("There are no tracks to draw. Add some: solfa index MUSIC --library LIBRARY")
     figure = Figure(figsize=(9, 7), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -15,6 +15,7 @@ from solfa.data.damage import check_audio
 from solfa.data.manifest import Track
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.embedding.tagging import Stretch, Tagged
+from solfa.errors import ArgumentError
 from solfa.frames import samples_to_seconds, seconds_to_samples
 from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
 from solfa.models import MuLan, NotFiniteError
@@ -45,11 +46,11 @@ class ZeroShotTagger:
     def __init__(self, mulan: MuLan, tags: Sequence[str], prompts: Sequence[str] = PROMPTS) -> None:
         self.labels = tuple(tag.strip() for tag in tags)
         if not self.labels or not all(self.labels):
-            raise ValueError("There are no tags, or empty ones. Name some, such as --tags 'piano,guitar'.")
+            raise ArgumentError("There are no tags, or empty ones. Name some, such as --tags 'piano,guitar'.")
         if not prompts or not all(prompt.count("{}") == 1 for prompt in prompts):
-            raise ValueError("Every prompt has one {} in the place of the tag, as in 'the sound of {}'.")
+            raise ArgumentError("Every prompt has one {} in the place of the tag, as in 'the sound of {}'.")
         if not all(_is_text(text) for text in (*self.labels, *prompts)):
-            raise ValueError("A tag or a prompt is no text: it holds bytes that are not UTF-8.")
+            raise ArgumentError("A tag or a prompt is no text: it holds bytes that are not UTF-8.")
         self.mulan = mulan
         texts = [prompt.replace("{}", tag) for tag in self.labels for prompt in prompts]
         with torch.no_grad():

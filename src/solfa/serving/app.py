@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from solfa.errors import ArgumentError
 from solfa.retrieval import Searcher
 from solfa.serving import finding, tracks
 from solfa.serving.desk import Desk, ServingConfig
@@ -36,7 +37,7 @@ def build_app(searcher: Searcher, config: ServingConfig | None = None) -> FastAP
         ValueError: the searcher would open any file that a query names.
     """
     if searcher.reads_files:
-        raise ValueError("Strangers could open any file. Give a Searcher with reads_files=False.")
+        raise ArgumentError("Strangers could open any file. Give a Searcher with reads_files=False.")
     config = config or ServingConfig()
     app = FastAPI(
         title="solfa", version=version("solfa"), description=DESCRIPTION, openapi_url="/api/openapi.json",

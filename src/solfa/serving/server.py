@@ -6,10 +6,12 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
+from solfa.errors import SolfaError
+
 SECONDS_TO_END = 2  # for those who still listen when the server is told to end
 
 
-class AddressError(OSError):
+class AddressError(SolfaError, OSError):
     """An address that cannot be listened on; the message names the cure."""
 
 

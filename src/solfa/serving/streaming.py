@@ -14,6 +14,7 @@ import numpy as np
 from anyio import CapacityLimiter, to_thread
 
 from solfa.data.decoders import AudioError, open_decoder
+from solfa.errors import SolfaError
 from solfa.serving.guard import CutShortError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ MOST_CHANNELS = 2
 MOST_WAV_BYTES = 2**32 - 1 - WAV_HEADER.size  # what the header can say
 
 
-class RangeError(ValueError):
+class RangeError(SolfaError, ValueError):
     """A range that begins behind the end."""
 
 

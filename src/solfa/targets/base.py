@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from solfa.data.clips import Clips
+from solfa.errors import SolfaError
 from solfa.frames import FrameGrid, samples_to_seconds
 from solfa.precision import full_float32
 
@@ -58,7 +59,7 @@ class ValuesShape:
     n_values: int
 
 
-class TargetError(ValueError):
+class TargetError(SolfaError, ValueError):
     """A target from which nothing could be learned, or that is missing; the message names the cure."""
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from solfa import checkpoint
 from solfa.config import Config, Hertz, Positive, Step, Width, from_dict
 from solfa.data.clips import Clips
+from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
 from solfa.targets.base import Codes, Target, TargetError
@@ -39,7 +40,7 @@ class RVQVAEConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.strides) != len(self.n_channels):
-            raise ValueError(
+            raise ArgumentError(
                 f"{len(self.strides)} strides and {len(self.n_channels)} n_channels: name as many of each."
             )
 

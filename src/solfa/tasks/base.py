@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from solfa.errors import SolfaError
+
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -122,5 +124,5 @@ class Task:
     folders: tuple[str, ...] = ()  # names its folder may have below a root of data; its own name if empty
 
 
-class TaskError(ValueError):
+class TaskError(SolfaError, ValueError):
     """Data that are missing or not as they must be; the message names the cure."""

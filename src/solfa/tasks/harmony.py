@@ -2,6 +2,8 @@
 
 import mir_eval
 
+from solfa.errors import ArgumentError
+
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)
 CHORDS = (*(f"{tonic}:{quality}" for quality in ("maj", "min") for tonic in TONICS), "N")
@@ -16,7 +18,7 @@ def key_number(name: str) -> int:
     semitone = mir_eval.key.KEY_TO_SEMITONE.get(tonic.lower())
     offset = _MODES.get(mode.strip().lower())
     if semitone is None or offset is None:
-        raise ValueError(f"'{name}' is not one of the 24 keys. Write it as 'C# minor' or 'Db major'.")
+        raise ArgumentError(f"'{name}' is not one of the 24 keys. Write it as 'C# minor' or 'Db major'.")
     return int(semitone) + offset
 
 
@@ -35,7 +37,9 @@ def chord_number(name: str) -> int | None:
     try:
         root, semitones, _ = mir_eval.chord.encode(name)
     except mir_eval.chord.InvalidChordException as error:
-        raise ValueError(f"'{name}' is not the name of a chord ({error}). Write it as 'C#:min7'.") from None
+        raise ArgumentError(
+            f"'{name}' is not the name of a chord ({error}). Write it as 'C#:min7'."
+        ) from None
     if name == mir_eval.chord.NO_CHORD:
         return len(CHORDS) - 1
     is_major, is_minor = (all(semitones[[i for i, on in enumerate(t) if on]] > 0) for t in (_MAJOR, _MINOR))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint, distributed
 from solfa.config import ConfigError, save_config
+from solfa.errors import ArgumentError
 from solfa.files import FolderLock
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Figures, Totals
@@ -166,7 +167,7 @@ def _reached(training: dict[str, Any], folder: Path) -> Reached:
     step, n_unreadable = training["step"], training["n_unreadable"]
     totals = {name: value for name, value in training["totals"].items() if isinstance(value, Tensor)}
     if not isinstance(step, int) or folder != checkpoint.step_folder(folder.parent, step):
-        raise ValueError(f"its {checkpoint.TRAINING} is of step {step}")
+        raise ArgumentError(f"its {checkpoint.TRAINING} is of step {step}")
     return Reached(step, int(n_unreadable), totals)
 
 
@@ -175,6 +176,6 @@ def _check_state(optimizer: torch.optim.Optimizer) -> None:
     for parameter, state in optimizer.state.items():
         values = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         if any(value.ndim and value.shape != parameter.shape for value in values.values()):
-            raise ValueError("moments of an optimiser are of another shape than its weights")
+            raise ArgumentError("moments of an optimiser are of another shape than its weights")
         if broken := checkpoint.not_finite(values):
-            raise ValueError(f"{broken[0]} of an optimiser holds NaN or infinity")
+            raise ArgumentError(f"{broken[0]} of an optimiser holds NaN or infinity")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from solfa import checkpoint
+from solfa.errors import SolfaError
 from solfa.files import whole_file
 from solfa.json_files import readable_lines
 
@@ -12,7 +13,7 @@ INK, FAINT, LEARNED, HELD_OUT, BASELINE = "#22303c", "#d5dce2", "#2a6f97", "#d14
 Line = dict[str, Any]
 
 
-class CurvesError(ValueError):
+class CurvesError(SolfaError, ValueError):
     """A run without a log to draw; the message names the cure."""
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from solfa.errors import SolfaError
+
 log = logging.getLogger(__name__)
 
 # A loss is a sum over thousands of frames, so its gradients are large before they are scaled.
@@ -16,7 +18,7 @@ FIRST_SCALE = 2.0**7
 LOWEST_SCALE = 2.0**-14
 
 
-class ScaleError(ValueError):
+class ScaleError(SolfaError, ValueError):
     """A loss scale that fell as far as it can; the message names the cure."""
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from solfa.config import Config, CountFromZero, NotNegative, Positive, Share
+from solfa.errors import ArgumentError
 from solfa.objectives import Objective
 
 
@@ -54,12 +55,12 @@ def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.op
     if isinstance(config, AdamWConfig):
         return [_adamw(groups, config.lr, config)]
     if not hasattr(torch.optim, "Muon"):
-        raise ValueError(
+        raise ArgumentError(
             f"PyTorch {torch.__version__} has no Muon. Install 2.9 or newer, or choose AdamW: "
             '--set optim=\'{"kind": "adamw"}\'.'
         )
     if any(share != 1 for _, share in groups):
-        raise ValueError(
+        raise ArgumentError(
             "Muon knows no rate of its own for a part. Set objective.encoder_rate to 1, or choose AdamW: "
             '--set optim=\'{"kind": "adamw"}\'.'
         )

@@ -14,6 +14,7 @@ import torch
 from solfa import checkpoint, distributed
 from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
+from solfa.errors import SolfaError
 from solfa.objectives import Step, build_objective
 from solfa.training.checkpointing import Checkpointing, check_sizes
 from solfa.training.loss_scale import LossScale
@@ -25,11 +26,11 @@ from solfa.training.run import Place, RunConfig
 log = logging.getLogger(__name__)
 
 
-class TrainingError(RuntimeError):
+class TrainingError(SolfaError, RuntimeError):
     """A training that cannot start or go on; the message names the cure."""
 
 
-class Interrupted(Exception):  # noqa: N818
+class Interrupted(SolfaError):  # noqa: N818
     """A signal asked the run to end; what was learned is saved."""
 
 

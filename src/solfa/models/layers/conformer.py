@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Layers, Positive, Share, Width
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
@@ -40,7 +41,7 @@ class Conformer(Context):
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
         if config.dim % config.n_heads or (config.dim // config.n_heads) % 2:
-            raise ValueError(f"dim {config.dim} does not split into {config.n_heads} heads of even width.")
+            raise ArgumentError(f"dim {config.dim} does not split into {config.n_heads} heads of even width.")
         self.config = config
         self.n_layers, self.dim = config.n_layers, config.dim
         self.dropout = nn.Dropout(config.dropout)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, Width
+from solfa.errors import ArgumentError
 from solfa.models.encoder import Context
 
 DOWN, UP = ".down", ".up"
@@ -25,7 +26,7 @@ class LoRAConfig(Config):
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ValueError(f"learns.rank must be at least 1, not {self.rank}.")
+            raise ArgumentError(f"learns.rank must be at least 1, not {self.rank}.")
         super().__post_init__()
 
     @property
@@ -70,7 +71,7 @@ def add_lora(context: Context, config: LoRAConfig) -> list[nn.Parameter]:
     ]
     known = {name for _, name, _ in linears}
     if not config.matrices or (unknown := sorted(set(config.matrices) - known)):
-        raise ValueError(
+        raise ArgumentError(
             f"learns.matrices names {', '.join(unknown) if config.matrices else 'nothing'}. The linear "
             f"layers of this encoder are {', '.join(sorted(known))}; name some of them."
         )

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
+from solfa.errors import ArgumentError
 from solfa.features.exact import HALVES, exact, unrounded
 
 
@@ -30,7 +31,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
-            raise ValueError(f"expected at least 2 axes, got {input.ndim}")
+            raise ArgumentError(f"expected at least 2 axes, got {input.ndim}")
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalised input, in its own type."""
@@ -38,7 +39,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             if not self.training:
                 return self._normalize_as_known(exact(input)).to(input.dtype)
             if self.weight.dtype in HALVES:
-                raise ValueError(
+                raise ArgumentError(
                     f"The weights are {self.weight.dtype}, in which statistics of batches cannot be learned. "
                     "Train in float32: load the model again, and compute under torch.autocast."
                 )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Finite, Layers, Positive, Share, Width
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.normalization import LayerNorm
@@ -36,12 +37,12 @@ class TransformerConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dim % self.n_heads or self.dim % self.position_groups:
-            raise ValueError(
+            raise ArgumentError(
                 f"dim {self.dim} does not split into {self.n_heads} heads and {self.position_groups} "
                 "position groups. Choose numbers that divide it."
             )
         if self.attention_relax is not None and self.attention_relax <= 0:
-            raise ValueError("attention_relax must be above zero (MERT: 32), or null for none.")
+            raise ArgumentError("attention_relax must be above zero (MERT: 32), or null for none.")
 
 
 class Transformer(Context):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from solfa.errors import ArgumentError
 from solfa.features import ConstantQConfig
 from solfa.models.folders import PREPROCESSOR, read_preprocessor
 from solfa.models.layers.transformer import TransformerConfig
@@ -96,7 +97,7 @@ def mert_config(published: Mapping[str, Any], preprocessor: Mapping[str, Any] | 
     preprocessor = preprocessor or {}
     sample_rate = preprocessor.get("sampling_rate", published.get("sample_rate"))
     if sample_rate is None:
-        raise ValueError(
+        raise ArgumentError(
             "Neither config.json nor preprocessor_config.json states the sample rate. Fetch the latter too."
         )
     n_bins = published.get("feature_extractor_cqt_bins")
@@ -221,7 +222,7 @@ def _present(published: Mapping[str, Any], names: Mapping[str, str]) -> dict[str
 def _refuse_unknown(published: Mapping[str, Any]) -> None:
     missing = [name for name in NEEDED if name not in published]
     if missing:
-        raise ValueError(f"config.json lacks {', '.join(missing)}. Fetch it again from where it came.")
+        raise ArgumentError(f"config.json lacks {', '.join(missing)}. Fetch it again from where it came.")
     expected = {
         "hidden_act": ("gelu",),
         "feat_extract_activation": ("gelu",),
@@ -239,7 +240,7 @@ def _refuse_unknown(published: Mapping[str, Any]) -> None:
     if published["do_stable_layer_norm"] and published.get("deepnorm"):
         problems.append("deepnorm and do_stable_layer_norm are both true, known: one of them")
     if problems:
-        raise ValueError(f"No published MERT has these settings of config.json: {'; '.join(problems)}.")
+        raise ArgumentError(f"No published MERT has these settings of config.json: {'; '.join(problems)}.")
 
 
 MASK_TIME_PROB = 0.05  # of the published files: how much is hidden in fine-tuning, not in pre-training

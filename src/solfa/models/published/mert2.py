@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from solfa.errors import ArgumentError
 from solfa.features import LogMelConfig
 from solfa.models.mert2 import MERT2, MERT2Config
 from solfa.models.published.format import Checkpoint, Format, GuidedTask, ProbedLayer
@@ -83,9 +84,9 @@ def mert2_config(published: Mapping[str, Any]) -> MERT2Config:
     """
     missing = [name for name in NEEDED if name not in published]
     if missing:
-        raise ValueError(f"config.json lacks {', '.join(missing)}. Fetch it again from where it came.")
+        raise ArgumentError(f"config.json lacks {', '.join(missing)}. Fetch it again from where it came.")
     if published.get("win_length", published["n_fft"]) != published["n_fft"]:
-        raise ValueError(
+        raise ArgumentError(
             f"No published MERT-v2 has this setting of config.json: win_length is {published['win_length']}, "
             f"known: {published['n_fft']}, as long as the transform."
         )

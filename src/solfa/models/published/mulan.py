@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from solfa import checkpoint
+from solfa.errors import ArgumentError
 from solfa.models.folders import language_model, part_folder
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.mulan import AudioTowerConfig, MuLan, MuLanClipsConfig, MuLanConfig, TextTowerConfig
@@ -65,7 +66,9 @@ def mulan_config(published: Mapping[str, Any], audio: Mapping[str, Any]) -> MuLa
             f"{encoder.conformer.dim}"
         )
     if problems:
-        raise ValueError(f"No published MuQ-MuLan has these settings of config.json: {'; '.join(problems)}.")
+        raise ArgumentError(
+            f"No published MuQ-MuLan has these settings of config.json: {'; '.join(problems)}."
+        )
     above_text = _transformer(published["text_transformer"])
     return MuLanConfig(
         audio=AudioTowerConfig(

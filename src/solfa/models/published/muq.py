@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from solfa.errors import ArgumentError
 from solfa.features import LogMelConfig
 from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
@@ -82,7 +83,7 @@ def muq_config(published: Mapping[str, Any]) -> MuQConfig:
     sample_rate, hop_length = 24_000, published["hop_length"]
     stride = round(sample_rate / hop_length / published["label_rate"])
     if stride not in (2, 4):
-        raise ValueError(
+        raise ArgumentError(
             f"label_rate {published['label_rate']} does not fit hop_length {hop_length}: 25 or 50 Hz."
         )
     return MuQConfig(
@@ -158,7 +159,7 @@ def _refuse_unknown(published: Mapping[str, Any]) -> None:
         if settings.get(name) != known
     ]
     if problems:
-        raise ValueError(f"No published MuQ has these settings of config.json: {'; '.join(problems)}.")
+        raise ArgumentError(f"No published MuQ has these settings of config.json: {'; '.join(problems)}.")
 
 
 def muq_weights(published: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from solfa.errors import ArgumentError
+
 # Published name -> ours. One that ends in a dot stands for all that begin with it, and a star for a part of a
 # name, such as a number, that is the same on both sides.
 Names = tuple[tuple[str, str], ...]
@@ -41,7 +43,7 @@ def renamed(
         else:
             found[other] = tensor
     if unknown:
-        raise ValueError(f"These names are not of a {kind} model: {', '.join(sorted(unknown))}.")
+        raise ArgumentError(f"These names are not of a {kind} model: {', '.join(sorted(unknown))}.")
     return found
 
 

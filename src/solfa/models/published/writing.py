@@ -13,6 +13,7 @@ from typing import Any
 
 from solfa import checkpoint
 from solfa.config import Config, to_dict
+from solfa.errors import SolfaError
 from solfa.files import whole_folder, write_text
 from solfa.json_files import write_json
 from solfa.models.folders import model_folder, read_weights
@@ -24,7 +25,7 @@ from solfa.models.sharing import CARD, ModelCard, Shareable, card_text, is_new, 
 READ_BY = ("model_type", "architectures", "auto_map")  # which program reads a folder: said anew
 
 
-class LayoutError(ValueError):
+class LayoutError(SolfaError, ValueError):
     """A model that the official layout cannot hold; the message says what and why."""
 
 
