@@ -117,44 +117,54 @@ def count_mpeg_samples(contents: Contents) -> tuple[int, int] | None:
     return n_frames * (1152 if version == 3 else 576), sample_rate
 
 
-def parts_of(path: Path, kind: str) -> tuple[Part, ...]:
+def parts_of(path: Path, kind: str, end: int) -> tuple[Part, ...]:
     """The files that ``path`` is joined of, one behind the other; mostly one.
 
     Kinds whose decoders read on by themselves (MPEG, ADTS and the like) are left to them.
+
+    Args:
+        path: the file.
+        kind: what it is.
+        end: the byte after the last that counts.
     """
-    if kind not in ("ogg", "riff", "aiff", "mp4"):
-        return (Part(path),)
     status = path.stat()
-    return _parts_of(path, kind, (status.st_size, status.st_mtime_ns, status.st_ino))
+    if kind not in ("ogg", "riff", "aiff", "mp4"):
+        return (Part(path, stop=end if end < status.st_size else None),)
+    return _parts_of(path, kind, end, (status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=4096)  # crops of one file are read again and again
-def _parts_of(path: Path, kind: str, stamp: tuple[int, ...]) -> tuple[Part, ...]:
-    size = stamp[0]
-    with path.open("rb") as file:
+def _parts_of(path: Path, kind: str, end: int, stamp: tuple[int, ...]) -> tuple[Part, ...]:
+    stop = end if end < stamp[0] else None
+    with io.BufferedReader(Part(path, stop=stop).open()) as file:
         if kind == "ogg":
-            return _ogg_parts(path, file, size)
+            return _ogg_parts(path, file, stamp[0])
         starts = list(islice(_boxes_begin(file) if kind == "mp4" else _chunks_begin(file), MOST_JOINED))
         if len(starts) < 2:
-            return (Part(path, patches=_wav_patches(file, size) if kind == "riff" else ()),)
-    return tuple(Part(path, a, b) for a, b in pairwise([*starts, size]))
+            return (Part(path, stop=stop, patches=_wav_patches(file, end) if kind == "riff" else ()),)
+    return tuple(Part(path, a, b) for a, b in pairwise([*starts, end]))
 
 
 def _ogg_parts(path: Path, file: BinaryIO, size: int) -> tuple[Part, ...]:
-    links = find_links(file, size)
+    links = find_links(file)  # without what lies behind: FFmpeg stumbles over it
     if len(links) < 2:
-        return (Part(path, patches=last_marked(file, 0, size)),)
+        end = links[0][1] if links else size
+        return (Part(path, stop=end if end < size else None, patches=last_marked(file, 0, end)),)
     return tuple(Part(path, *link, patches=last_marked(file, *link)) for link in links[:MOST_JOINED])
 
 
 def _chunks_begin(file: BinaryIO) -> Iterator[int]:
-    """Where files begin in a row of WAV or AIFF files."""
+    return (place for place, _ in chunks(file))
+
+
+def chunks(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Where files begin in a row of WAV or AIFF files, and how many bytes each promises behind its length."""
     first = read_at(file, 0, 12)
     order = "big" if first[:4] in (b"FORM", b"RIFX") else "little"
     place, head = 0, first
     while len(head) == 12 and head[:4] == first[:4] and head[8:] == first[8:]:
-        yield place
         n_bytes = int.from_bytes(head[4:8], order)  # type: ignore[arg-type]
+        yield place, n_bytes
         place += 8 + n_bytes + n_bytes % 2
         head = read_at(file, place, 12)
 
@@ -242,6 +252,8 @@ def _is_chunk(head: bytes, place: int, size: int) -> bool:
 
 class _PartFile(io.RawIOBase):
     """The bytes of a Part."""
+
+    mode = "rb"  # as files have it
 
     def __init__(self, part: Part) -> None:
         self._part, self._place = part, 0

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from solfa.data.audio import AudioError, AudioInfo, AudioReader, check_loudness, mix
 from solfa.data.base import AGAIN, MISSING_SECONDS, Damage, DamagedError, Decoder, damaged
 from solfa.data.containers import Contents, Part, count_mpeg_samples, look_into
+from solfa.data.ends import music_end, open_music
 from solfa.data.ffmpeg import AVDecoder
 from solfa.data.ogg import ends_inside_page, find_damage
 from solfa.data.promises import CLUSTERED, bytes_behind, second_beginning, share_there
@@ -181,7 +182,8 @@ def _check_whole(info: AudioInfo, decoder: Decoder, contents: Contents) -> None:
 
 def _check_nothing_is_left(info: AudioInfo, contents: Contents) -> None:
     """Refuse a file that holds more than its header promises, and so more than is read. Raises AudioError."""
-    place = second_beginning(info.path, contents)
+    with open_music(info.path) as file:
+        place = second_beginning(file, contents)
     if place is not None:
         raise AudioError(
             f"two files in one: another begins at byte {place}, and would not be read; separate them, or "
@@ -191,7 +193,7 @@ def _check_nothing_is_left(info: AudioInfo, contents: Contents) -> None:
     n_promised, n_behind = bytes_behind(info.path, contents)
     there = info.seconds
     if contents.kind == "flac":
-        with closing(AVDecoder(Part(info.path))) as other:
+        with closing(AVDecoder(Part(info.path, stop=music_end(info.path)))) as other:
             there = other.n_samples / other.sample_rate
     elif n_promised:
         there *= 1 + n_behind / n_promised
@@ -215,10 +217,9 @@ def _stated_seconds(decoder: Decoder, contents: Contents) -> float:
 
 def _check_pages(path: Path, missing_seconds: float, end: Damage) -> None:
     """Refuse an Ogg file with damaged or missing pages, or cut inside one. Raises AudioError."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_music(path) as file:
         damage = find_damage(file)
         if damage and (missing_seconds > SHORTFALL_SECONDS or not damage.is_gap):
             raise damaged(path, damage.start, max(0.0, missing_seconds), damage.what)
-        if ends_inside_page(file, size):
+        if ends_inside_page(file, music_end(path)):
             raise DamagedError(f"truncated: the file ends before its last block; {AGAIN}", path, end)

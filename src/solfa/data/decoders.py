@@ -12,6 +12,7 @@ import soundfile
 
 from solfa.data.base import HIGHEST_RATE, LOWEST_RATE, AudioError, Decoder
 from solfa.data.containers import Contents, Part, look_into, parts_of
+from solfa.data.ends import music_end
 from solfa.data.ffmpeg import AV_CONTAINERS, AVDecoder
 from solfa.data.joined import JoinedDecoder
 from solfa.data.sndfile import LengthUnknownError, SoundFileDecoder
@@ -35,15 +36,18 @@ def open_decoder(path: Path, *, take_damaged: bool = False) -> Decoder:
     if path.stat().st_size == 0:
         raise AudioError("empty file (0 bytes); copy or download it again", path)
     contents = look_into(path)
-    parts = parts_of(path, contents.kind)
-    open_part = partial(_open_part, contents=contents, take_damaged=take_damaged)
+    end = music_end(path, contents)
+    parts = parts_of(path, contents.kind, end)
+    n_zeros = path.stat().st_size - end
+    known = f"{n_zeros} zeros lie at its end; cut them off" if n_zeros else ""
+    open_part = partial(_open_part, contents=contents, take_damaged=take_damaged, known=known)
     if len(parts) == 1:
         return open_part(parts[0])
     return JoinedDecoder(parts, open_part, take_damaged=take_damaged)
 
 
-def _open_part(part: Part, contents: Contents, take_damaged: bool) -> Decoder:
-    decoder = _first_that_can(part, contents, take_damaged)
+def _open_part(part: Part, contents: Contents, take_damaged: bool, known: str) -> Decoder:
+    decoder = _first_that_can(part, contents, take_damaged, known)
     if not LOWEST_RATE <= decoder.sample_rate <= HIGHEST_RATE:
         decoder.close()
         raise AudioError(
@@ -54,7 +58,7 @@ def _open_part(part: Part, contents: Contents, take_damaged: bool) -> Decoder:
     return decoder
 
 
-def _first_that_can(part: Part, contents: Contents, take_damaged: bool) -> Decoder:
+def _first_that_can(part: Part, contents: Contents, take_damaged: bool, known: str) -> Decoder:
     def open_other(detail: str) -> Decoder:
         try:
             return AVDecoder(part, detail=detail)
@@ -69,7 +73,7 @@ def _first_that_can(part: Part, contents: Contents, take_damaged: bool) -> Decod
         except (soundfile.LibsndfileError, LengthUnknownError):
             pass
     try:
-        return AVDecoder(part, take_damaged=take_damaged)
+        return AVDecoder(part, take_damaged=take_damaged, detail=known)
     except AudioError:
         raise
     except (av.FFmpegError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -62,7 +62,7 @@ class AVDecoder:
     Args:
         part: the file.
         take_damaged: leave out what cannot be decoded, of any length; what follows moves up.
-        detail: what another decoder said about the damage.
+        detail: what is known about its damage: what another decoder said, or what lies behind the music.
     """
 
     name = f"PyAV {av.__version__} (FFmpeg {av.ffmpeg_version_info})"
@@ -125,9 +125,11 @@ class AVDecoder:
         if self._is_indexed and self.stream.duration:
             return round(self.stream.duration / self._ticks)
         end = self._first_tick
-        for packet, begins in self._packets(0):  # not decoded, so this is quick
-            if packet.size and not (self._is_mpeg and bytes(memoryview(packet)[:2]) < b"\xff\xe0"):  # junk
-                end = max(end, begins + (packet.duration or 0) - self._padding(packet))
+        with suppress(av.FFmpegError):  # who decodes it will say where it breaks
+            for packet, begins in self._packets(0):  # not decoded, so this is quick
+                is_junk = self._is_mpeg and bytes(memoryview(packet)[:2]) < b"\xff\xe0"
+                if packet.size and not is_junk:
+                    end = max(end, begins + (packet.duration or 0) - self._padding(packet))
         return round((end - self._first_tick) / self._ticks)
 
     def missing_seconds(self) -> float:

@@ -94,18 +94,19 @@ def checksum(page: bytes) -> bytes:
     return int(f"{value:032b}"[::-1], 2).to_bytes(4, "little")
 
 
-def find_links(file: BinaryIO, size: int) -> list[tuple[int, int]]:
+def find_links(file: BinaryIO) -> list[tuple[int, int]]:
     """First byte, and byte after the last, of each of the files that are joined in one.
 
     Several streams of one file begin side by side; those that begin after others have gone on are a new link.
     """
-    starts, after = [], -1
+    starts, after, end = [], -1, 0
     for page in walk_pages(file):
+        end = page.end
         if page.flags & FIRST and page.is_sound:
             if page.place != after:
                 starts.append(page.place)
             after = page.end
-    return list(zip(starts, [*starts[1:], size], strict=True))
+    return list(zip(starts, [*starts[1:], end][: len(starts)], strict=True))
 
 
 def last_marked(file: BinaryIO, start: int, stop: int) -> tuple[tuple[int, bytes], ...]:
@@ -153,8 +154,8 @@ def find_damage(file: BinaryIO) -> "PageDamage | None":
 
 def ends_inside_page(file: BinaryIO, size: int) -> bool:
     """Whether a file ends before its last page does; good ones may lack the mark of a last page."""
-    end = 0
-    for page in walk_pages(file, max(0, size - 3 * LONGEST_PAGE)):
+    end = start = max(0, size - 3 * LONGEST_PAGE)
+    for page in walk_pages(file, start):
         end = page.end
     file.seek(end)
     rest = file.read(len(MARK))

@@ -33,7 +33,7 @@ def share_there(path: Path, contents: Contents) -> float:
     """Which part of the bytes that its header promises a file holds: 1 if all, or if it promises nothing."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        found = _promised(file, contents, size)
+        found = promised_bytes(file, contents, size)
     if found is None:
         return 1.0
     start, n_bytes = found
@@ -46,7 +46,7 @@ def bytes_behind(path: Path, contents: Contents) -> tuple[int, int]:
     """How many bytes of samples a header promises, and how many others lie behind: no chunk, tag or zeros."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        found = _promised(file, contents, size)
+        found = promised_bytes(file, contents, size)
         if found is None or contents.kind not in ("riff", "aiff", "caf", "w64", "au"):
             return 0, 0
         end = sum(found)
@@ -57,42 +57,41 @@ def bytes_behind(path: Path, contents: Contents) -> tuple[int, int]:
     return found[1], 0 if is_named or not any(behind) else size - end
 
 
-def second_beginning(path: Path, contents: Contents) -> int | None:
+def second_beginning(file: BinaryIO, contents: Contents) -> int | None:
     """Where another file begins, joined to one that is read to its own end only; None if none does."""
     n_telling = STOPPING.get(contents.head[:4])
     if n_telling is None:
         return None
-    return _find_bytes(path, contents.head[:n_telling], contents.tag_bytes + n_telling)
+    return _find_bytes(file, contents.head[:n_telling], contents.tag_bytes + n_telling)
 
 
-def _find_bytes(path: Path, wanted: bytes, place: int) -> int | None:
+def _find_bytes(file: BinaryIO, wanted: bytes, place: int) -> int | None:
     """Where some bytes are in a file, from a place on."""
-    with path.open("rb") as file:
-        file.seek(place)
-        data = b""
-        while more := file.read(BYTES_AT_ONCE):
-            data += more
-            found = data.find(wanted)
-            if found >= 0:
-                return place + found
-            n_kept = min(len(data), len(wanted) - 1)
-            place += len(data) - n_kept
-            data = data[len(data) - n_kept :]
+    file.seek(place)
+    data = b""
+    while more := file.read(BYTES_AT_ONCE):
+        data += more
+        found = data.find(wanted)
+        if found >= 0:
+            return place + found
+        n_kept = min(len(data), len(wanted) - 1)
+        place += len(data) - n_kept
+        data = data[len(data) - n_kept :]
     return None
 
 
-def _promised(file: BinaryIO, contents: Contents, size: int) -> tuple[int, int] | None:
+def promised_bytes(file: BinaryIO, contents: Contents, size: int) -> tuple[int, int] | None:
     """Where the samples begin, and how many bytes of them there should be; None if nobody says."""
     head, kind = contents.head, contents.kind
     if kind == "riff" and head[8:12] == b"WAVE":
         found = find_wav_data(file)
-        return None if found is None or _is_unknown(found[1]) else found
+        return None if found is None or is_unknown(found[1]) else found
     if kind == "riff":
         n_bytes = int.from_bytes(head[4:8], "little")
-        return None if _is_unknown(n_bytes) else (8, n_bytes)
+        return None if is_unknown(n_bytes) else (8, n_bytes)
     if kind == "aiff":
         found = _find(file, 12, b"SSND", 4)
-        return None if found is None or _is_unknown(found[1]) else found
+        return None if found is None or is_unknown(found[1]) else found
     if kind == "caf":
         found = _find(file, 8, b"data", 8)
         return None if found is None or found[1] >= 2**63 else found
@@ -104,11 +103,11 @@ def _promised(file: BinaryIO, contents: Contents, size: int) -> tuple[int, int] 
     if kind == "au":
         order = "big" if head[:4] == b".snd" else "little"
         n_bytes = int.from_bytes(head[8:12], order)  # type: ignore[arg-type]
-        return None if _is_unknown(n_bytes) else (int.from_bytes(head[4:8], order), n_bytes)  # type: ignore[arg-type]
+        return None if is_unknown(n_bytes) else (int.from_bytes(head[4:8], order), n_bytes)  # type: ignore[arg-type]
     if kind == "mp4":
         return next(((start, n_bytes) for _, n_bytes, start in boxes(file) if start + n_bytes > size), None)
     if kind == "matroska":
-        return next(((start, n_bytes) for start, n_bytes in _elements(file) if start + n_bytes > size), None)
+        return next(((start, n_bytes) for start, n_bytes in elements(file) if start + n_bytes > size), None)
     if head.startswith(VOC_HEADER):
         return int.from_bytes(head[20:22], "little") + 4, int.from_bytes(head[27:30], "little")
     if head.startswith(ASF_HEADER):
@@ -118,12 +117,12 @@ def _promised(file: BinaryIO, contents: Contents, size: int) -> tuple[int, int] 
     return None
 
 
-def _is_unknown(n_bytes: int) -> bool:
+def is_unknown(n_bytes: int) -> bool:
     """Whether a size of 32 bits is one of those that programs write when they cannot know it."""
     return n_bytes & 0x7FFFFFFF == 0 or n_bytes & 0x7FFFFFFF in UNKNOWN
 
 
-def _elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
+def elements(file: BinaryIO) -> Iterator[tuple[int, int]]:
     """Where the contents of the outer elements of a Matroska file begin, and their length.
 
     Those that a live stream leaves open (the whole, and its clusters) are entered instead.

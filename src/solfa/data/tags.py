@@ -9,6 +9,8 @@ from typing import BinaryIO, cast
 import av
 import tinytag
 
+from solfa.data.ends import open_music
+
 SEPARATOR = "; "  # between the values of one tag
 TAGS = (
     *("title", "artist", "album", "albumartist", "composer", "genre", "year", "track", "track_total"),
@@ -74,7 +76,8 @@ def _parsed(path: Path, name: str | None) -> dict[str, list[str]]:
 def _by_av(path: Path) -> dict[str, list[str]]:
     """What stands in Matroska, Monkey's Audio, WavPack, Musepack and others."""
     try:
-        with path.open("rb") as file, av.open(file, options={"format_whitelist": AV_CONTAINERS}) as container:
+        options = {"format_whitelist": AV_CONTAINERS}
+        with open_music(path) as file, av.open(file, options=options) as container:
             pairs = [*container.streams.audio[0].metadata.items(), *container.metadata.items()]
     except Exception:
         return {}
@@ -103,11 +106,11 @@ def _joined(values: Sequence[str], is_split: bool) -> str:
     return SEPARATOR.join(kept)
 
 
-class _Patient(io.FileIO):
-    """A file that ends after so many reads, wherever it ends on the disk."""
+class _Patient(io.BufferedReader):
+    """A file that ends where its music does, and after so many reads."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(open_music(path).detach())
         self._n_reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
