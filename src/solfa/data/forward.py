@@ -82,7 +82,7 @@ class Leveller:
 
     def level(
         self, block: Float[np.ndarray, "sample channel"], sample_rate: int
-    ) -> Float[np.ndarray, "sample {self.n_channels}"]:
+    ) -> Float[np.ndarray, "resampled {self.n_channels}"]:
         """A block as it goes on; what a resampler still holds back comes later."""
         if sample_rate != self._rate:
             is_own = sample_rate == self.sample_rate
