@@ -161,7 +161,7 @@ def test_rubbish_behind_ogg_pages_is_no_damage(tmp_path: Path) -> None:
 
 
 def test_where_a_decoder_stumbles_over_the_zeros_they_are_named(tmp_path: Path) -> None:
-    path = with_zeros(in_container(tmp_path / "a.ts", "mpegts", "aac", "fltp"))
+    path = with_zeros(in_container(tmp_path / "a.ts", "mpegts", "aac", "fltp"), 2**24)
     assert "zeros lie at its end; cut them off" in getattr(prepare_file(path), "reason", "")
     assert getattr(prepare_file(path, take_damaged=True), "seconds", 0.0) == pytest.approx(3.0, abs=0.05)
 

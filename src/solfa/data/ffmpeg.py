@@ -18,8 +18,8 @@ from solfa.errors import ArgumentError
 
 # By name, so that no text file is taken for a playlist and no playlist leads out of the folder.
 AV_CONTAINERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,"
-    "matroska,mov,mp3,mpc,mpc8,mpegts,ogg,oma,tta,w64,wav,wv"
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,iff,"
+    "matroska,mlp,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,oma,rm,shn,tak,truehd,tta,w64,wav,wv"
 )
 FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}
 SAMPLES_AT_ONCE = 2**14  # frames are joined to so many: each block costs time
@@ -38,6 +38,7 @@ LOSSLESS = (
     "tak",
     "wmalossless",
 )
+STATING = {"tta", "wv", "ape", "flac", "mpc", "mpc8", "dsf", "tak", "rm"}  # their length, by the header
 JITTER_SECONDS = 0.05  # of time stamps in containers with a coarse clock
 
 logging.getLogger("libav").setLevel(
@@ -137,7 +138,7 @@ class AVDecoder:
         kinds = set(self.container.format.name.split(","))
         if kinds & {"matroska", "flv"} and self.container.duration:
             return self.container.duration / av.time_base - self._end_of_all_streams()
-        if kinds & {"tta", "wv", "ape", "flac", "mpc", "mpc8", "dsf"} and self.stream.duration:
+        if kinds & STATING and self.stream.duration:
             return float(self.stream.duration / self._ticks_per_second) - self.n_samples / self.sample_rate
         return 0.0
 

@@ -16,13 +16,14 @@ from solfa.errors import SolfaError
 
 # What the decoders read. Content decides the format, so that a wrong one costs nothing but a look.
 AUDIO_SUFFIXES = (
-    *(".3g2", ".3gp", ".8svx", ".aa3", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf"),
-    *(".au", ".avi", ".avr", ".awb", ".bwf", ".caf", ".dsf", ".dts", ".eac3", ".ec3", ".f4a", ".f4b"),
-    *(".f4v", ".flac", ".flv", ".ircam", ".m2a", ".m2ts", ".m4a", ".m4b", ".m4p", ".m4r", ".m4v", ".mac"),
-    *(".mka", ".mkv", ".mov", ".mp+", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpp", ".mts"),
-    *(".nist", ".oga", ".ogg", ".ogm", ".ogv", ".ogx", ".oma", ".opus", ".paf", ".pvf", ".qt", ".rf64"),
-    *(".sd2", ".sf", ".snd", ".sph", ".spx", ".svx", ".ts", ".tta", ".voc", ".w64", ".wav", ".wave"),
-    *(".weba", ".webm", ".wma", ".wmv", ".wv"),
+    *(".3g2", ".3gp", ".8svx", ".aa3", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amb", ".amr", ".ape"),
+    *(".asf", ".au", ".avi", ".avr", ".awb", ".bwf", ".caf", ".dff", ".dsf", ".dts", ".eac3", ".ec3"),
+    *(".f4a", ".f4b", ".f4v", ".fap", ".flac", ".flv", ".ircam", ".isma", ".m2a", ".m2p", ".m2ts"),
+    *(".m4a", ".m4b", ".m4p", ".m4r", ".m4v", ".mac", ".maud", ".mk3d", ".mka", ".mkv", ".mlp", ".mov"),
+    *(".mp+", ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpeg", ".mpg", ".mpp", ".mts", ".nist"),
+    *(".oga", ".ogg", ".ogm", ".ogv", ".ogx", ".oma", ".omg", ".opus", ".paf", ".pvf", ".qt", ".ra"),
+    *(".rf64", ".rm", ".sd2", ".sf", ".shn", ".snd", ".sph", ".spx", ".svx", ".tak", ".thd", ".ts"),
+    *(".tta", ".vob", ".voc", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv"),
 )
 SYSTEM_FILES = re.compile(
     r"\._.*|\.ds_store|\.localized|\.nomedia|\.directory|\.hidden|icon\r|thumbs\.db|ehthumbs\.db|desktop\.ini",

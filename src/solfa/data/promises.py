@@ -26,6 +26,9 @@ STOPPING = {
     b"MAC ": 8,
     b"DSD ": 12,
     b".snd": 8,
+    b"tBaK": 8,
+    b"ajkg": 8,
+    b".RMF": 8,
 }
 
 
@@ -108,6 +111,8 @@ def promised_bytes(file: BinaryIO, contents: Contents, size: int) -> tuple[int, 
         return next(((start, n_bytes) for _, n_bytes, start in boxes(file) if start + n_bytes > size), None)
     if kind == "matroska":
         return next(((start, n_bytes) for start, n_bytes in elements(file) if start + n_bytes > size), None)
+    if head.startswith(b"FRM8"):  # DSDIFF
+        return 12, int.from_bytes(head[4:12], "big")
     if head.startswith(VOC_HEADER):
         return int.from_bytes(head[20:22], "little") + 4, int.from_bytes(head[27:30], "little")
     if head.startswith(ASF_HEADER):
