@@ -160,6 +160,25 @@ def test_rubbish_behind_ogg_pages_is_no_damage(tmp_path: Path) -> None:
         assert check_audio(path) == info
 
 
+@pytest.mark.parametrize("kind", ["ogg", "opus"])
+def test_a_last_page_that_is_overwritten_is_missed(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path / f"a.{kind}", kind)
+    data = path.read_bytes()
+    last = data.rindex(b"OggS")
+    for rubbish in (bytes(len(data) - last), bytes(40) + data[last + 40 :], b"x" * (len(data) - last)):
+        path.write_bytes(data[:last] + rubbish)
+        assert "what follows is no page" in getattr(prepare_file(path), "reason", "")
+
+
+def test_a_first_page_of_music_that_is_overwritten_is_missed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.opus", "opus")
+    data = bytearray(path.read_bytes())
+    headers = data.index(b"OggS", data.index(b"OpusTags"))
+    data[headers : headers + 40] = bytes(40)
+    path.write_bytes(data)
+    assert "a page is missing" in getattr(prepare_file(path), "reason", "")
+
+
 def test_where_a_decoder_stumbles_over_the_zeros_they_are_named(tmp_path: Path) -> None:
     path = with_zeros(in_container(tmp_path / "a.ts", "mpegts", "aac", "fltp"), 2**24)
     assert "zeros lie at its end; cut them off" in getattr(prepare_file(path), "reason", "")

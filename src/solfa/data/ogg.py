@@ -131,24 +131,28 @@ def find_damage(file: BinaryIO) -> "PageDamage | None":
     rates: dict[int, tuple[int, int]] = {}  # of streams: granules per second, and the first that is heard
     numbers: dict[int, int] = {}
     before = now = 0.0  # length of the links before this one, and place in all of them
-    end = 0
+    end = flags = 0
     for page in walk_pages(file):
         if page.flags & FIRST:
             if page.place != end:
                 before = now
             rates[page.serial] = _rate(page.data)
             numbers.pop(page.serial, None)
-        end = page.end
+        is_behind_another, end, flags = page.place == end, page.end, page.flags
         known = numbers.get(page.serial)
         at = now if any(rate for rate, _ in rates.values()) else None
         if not page.is_sound:
             return PageDamage(at, "a page whose checksum is wrong", is_gap=False)
         if known is not None and page.number != (known + 1) % 2**32:
-            return PageDamage(at, "a page is missing", is_gap=True)
+            return PageDamage(at, "a page is missing", is_gap=is_behind_another)
         numbers[page.serial] = page.number
         rate, first = rates.get(page.serial, (0, 0))
         if rate and page.granule > 0:
             now = before + max(0, page.granule - first) / rate
+    file.seek(end)
+    rest = file.read(len(MARK))
+    if rest and not MARK.startswith(rest) and not flags & LAST:  # or else it is a page cut off, or rubbish
+        return PageDamage(now, "what follows is no page", is_gap=False)
     return None
 
 
