@@ -35,9 +35,9 @@ from solfa.probing.published import Column, PublishedRow
 from solfa.probing.report import save_row
 from solfa.probing.scoring import BEAT_TOLERANCE_SECONDS, score
 from solfa.tasks import Item, task
-from solfa.tasks.base import Numbers
 from solfa.tasks.catalogue import load_items
 from solfa.tasks.harmony import key_number
+from solfa.tasks.kinds import Numbers
 
 PEER_SIDE = Path(__file__).with_name("key_and_beats_side.py")
 BUILD = Path(__file__).parent.parent / "build" / "peers"

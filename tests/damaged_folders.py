@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 import solfa
 from conftest import save_tiny_run
 from golden_data import GOLDEN, MERT, MUQ
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import override, save_config
 from solfa.models import load_encoder
 from solfa.objectives import build_objective
@@ -63,7 +63,7 @@ def _started(folder: Path) -> KMeansCodes:
 
 def _best(folder: Path) -> None:
     save_tiny_run(folder)
-    checkpoint.save_best(folder, 1, load_file(checkpoint.weights_file(folder)))
+    checkpoint.save_best(folder, 1, load_file(runs.weights_file(folder)))
 
 
 KINDS = {

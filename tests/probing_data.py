@@ -7,7 +7,8 @@ import numpy as np
 
 from solfa.probing.features import Features
 from solfa.probing.rows import FeaturesConfig, Rows
-from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, LabelKind, Task
+from solfa.tasks.base import SPLITS, ClipRule, Item, Task
+from solfa.tasks.kinds import Classes, LabelKind
 
 CONFIG: dict[str, Any] = {"hidden_dim": 16, "batch": 8, "n_resamples": 20}  # of a probe that takes no time
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from full_disk import full_disk
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.checkpoint import CheckpointError
 from solfa.files import sha256
 
@@ -23,14 +23,14 @@ def save(run: Path, step: int) -> Path:
 def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
     folder = save(tmp_path, 7)
     assert checkpoint.steps(tmp_path) == [7]
-    assert torch.equal(load_file(checkpoint.weights_file(tmp_path))["a"], WEIGHTS["a"])
+    assert torch.equal(load_file(runs.weights_file(tmp_path))["a"], WEIGHTS["a"])
     assert checkpoint.load_training(folder, torch.device("cpu")) == {"step": 7}
 
 
 def test_the_newest_checkpoint_of_a_run_is_the_one_that_is_used(tmp_path: Path) -> None:
     for step in (2, 10, 9):
         save(tmp_path, step)
-    assert checkpoint.weights_file(tmp_path).parent == checkpoint.step_folder(tmp_path, 10)
+    assert runs.weights_file(tmp_path).parent == checkpoint.step_folder(tmp_path, 10)
 
 
 def test_only_the_newest_are_kept_and_leftovers_removed(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_step_saved_again_replaces_the_old_one(tmp_path: Path) -> None:
     save(tmp_path, 1)
     checkpoint.save(tmp_path, 1, {"a": torch.ones(1)}, {"step": 1})
     checkpoint.keep_newest(tmp_path, 2)
-    assert torch.equal(load_file(checkpoint.weights_file(tmp_path))["a"], torch.ones(1))
+    assert torch.equal(load_file(runs.weights_file(tmp_path))["a"], torch.ones(1))
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
 
 
@@ -89,7 +89,7 @@ def test_a_flipped_bit_of_weights_is_found_and_the_checkpoint_before_named(tmp_p
     flip(save(tmp_path, 2) / "model.safetensors")
     cure = r"step-00000002/model\.safetensors is damaged: its SHA-256.*before it is whole: .*step-00000001"
     with pytest.raises(CheckpointError, match=cure):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
 
 
 def test_a_flipped_bit_of_the_training_state_is_found(tmp_path: Path) -> None:
@@ -106,10 +106,10 @@ def test_the_checkpoint_that_is_named_is_a_whole_one(tmp_path: Path) -> None:
     flip(tmp_path / "step-00000002" / "training.pt")
     flip(tmp_path / "step-00000003" / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"before it is whole: .*step-00000001"):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
     flip(tmp_path / "step-00000001" / "model.safetensors")
     with pytest.raises(CheckpointError, match="no whole checkpoint before it"):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
 
 
 def test_sums_are_those_of_the_usual_program(tmp_path: Path) -> None:
@@ -122,10 +122,10 @@ def test_a_best_step_that_has_changed_is_found(tmp_path: Path) -> None:
     save(tmp_path, 1)
     checkpoint.save_best(tmp_path, 1, WEIGHTS)
     checkpoint.save_best(tmp_path, 2, {"a": torch.ones(2, 3)})
-    assert torch.equal(checkpoint.read_weights(checkpoint.weights_file(tmp_path))["a"], torch.ones(2, 3))
+    assert torch.equal(checkpoint.read_weights(runs.weights_file(tmp_path))["a"], torch.ones(2, 3))
     flip(tmp_path / "best.safetensors")
     with pytest.raises(CheckpointError, match=r"best\.safetensors is damaged.*its newest checkpoint"):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
 
 
 def test_a_kill_while_the_best_step_is_replaced_leaves_a_right_one(
@@ -142,7 +142,7 @@ def test_a_kill_while_the_best_step_is_replaced_leaves_a_right_one(
             patch.setattr(Path, moment, killed)
             checkpoint.save_best(tmp_path, 2, {"a": torch.ones(2, 3)})
         (tmp_path / "best.safetensors").write_bytes(old)
-        assert torch.equal(checkpoint.read_weights(checkpoint.weights_file(tmp_path))["a"], WEIGHTS["a"])
+        assert torch.equal(checkpoint.read_weights(runs.weights_file(tmp_path))["a"], WEIGHTS["a"])
 
 
 def test_a_folder_of_before_there_were_sums_is_read(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_of_before_there_were_sums_is_read(tmp_path: Path) -> None:
     folder.mkdir()
     save_file(WEIGHTS, folder / "model.safetensors")
     torch.save({"step": 7}, folder / "training.pt")
-    assert torch.equal(checkpoint.read_weights(checkpoint.weights_file(tmp_path))["a"], WEIGHTS["a"])
+    assert torch.equal(checkpoint.read_weights(runs.weights_file(tmp_path))["a"], WEIGHTS["a"])
     assert checkpoint.load_training(folder, torch.device("cpu")) == {"step": 7}
 
 
@@ -196,14 +196,14 @@ def test_weights_that_are_none_are_refused_by_name(damage: Any, tmp_path: Path) 
     (folder / "SHA256SUMS").unlink()
     damage(folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged.*step-00000001"):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"a": torch.tensor([1.0, value]), "b": torch.ones(1)}, {})
     with pytest.raises(CheckpointError, match="hold NaN or infinity: a"):
-        checkpoint.read_weights(checkpoint.weights_file(tmp_path))
+        checkpoint.read_weights(runs.weights_file(tmp_path))
 
 
 def test_names_that_only_look_like_checkpoints_are_none(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_of_a_run_at_least_one_checkpoint_is_kept(n: int, tmp_path: Path) -> Non
     assert checkpoint.steps(tmp_path) == [1]
 
 
-@pytest.mark.parametrize("reader", [checkpoint.weights_file, checkpoint.read_values])
+@pytest.mark.parametrize("reader", [runs.weights_file, runs.read_values])
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, reader: object) -> None:
     with pytest.raises(CheckpointError, match=r"There is no (model\.safetensors|config\.json)"):
         reader(tmp_path)  # type: ignore[operator]
@@ -241,4 +241,4 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, reader: object) -> 
 def test_a_broken_config_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json is not valid JSON"):
-        checkpoint.read_values(tmp_path)
+        runs.read_values(tmp_path)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from damaged_folders import KINDS
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.checkpoint import CheckpointError
 
 CONFIGS = {
@@ -79,7 +79,7 @@ def test_a_config_that_is_none_is_refused_by_name(
 @pytest.mark.parametrize("kind", KINDS)
 def test_cut_weights_are_refused_by_name(kind: str, made: Path, tmp_path: Path) -> None:
     folder = copied(made, kind, tmp_path)
-    path = checkpoint.weights_file(folder)
+    path = runs.weights_file(folder)
     path.write_bytes(path.read_bytes()[:-100])
     assert "damaged" in refusal(kind, folder)
 
@@ -89,7 +89,7 @@ def test_weights_without_a_sum_are_looked_through_for_what_is_no_number(
     kind: str, made: Path, tmp_path: Path
 ) -> None:
     folder = copied(made, kind, tmp_path)
-    path = checkpoint.weights_file(folder)
+    path = runs.weights_file(folder)
     weights = load_file(path)
     name = next(name for name, tensor in sorted(weights.items()) if tensor.is_floating_point())
     weights[name].flatten()[-1] = torch.nan
@@ -104,7 +104,7 @@ def test_weights_without_a_sum_are_looked_through_for_what_is_no_number(
 @pytest.mark.parametrize("kind", ["run", "run with a best step", "quantizer", "target", "codec"])
 def test_one_flipped_bit_is_found_and_another_checkpoint_named(kind: str, made: Path, tmp_path: Path) -> None:
     folder = copied(made, kind, tmp_path)
-    path = checkpoint.weights_file(folder)
+    path = runs.weights_file(folder)
     content = bytearray(path.read_bytes())
     content[-9] ^= 1
     path.write_bytes(content)
@@ -194,7 +194,7 @@ def _fewer_counts(weights: dict[str, torch.Tensor]) -> None:
 def test_clusters_of_another_shape_or_none_are_refused_by_name(made: Path, tmp_path: Path) -> None:
     for number, change in enumerate((lambda w: w.pop("targets.0.counts"), _fewer_counts)):
         folder = copied(made, "clusters", tmp_path / str(number))
-        path = checkpoint.weights_file(folder)
+        path = runs.weights_file(folder)
         weights = load_file(path)
         change(weights)
         save_file(weights, path)
@@ -222,7 +222,7 @@ def test_solfa_models_lists_what_is_damaged_and_all_else(made: Path, tmp_path: P
 
 
 def test_shapes_are_read_without_the_tensors(made: Path) -> None:
-    path = checkpoint.weights_file(made / "run")
+    path = runs.weights_file(made / "run")
     assert checkpoint.read_shapes(path) == {name: tuple(t.shape) for name, t in load_file(path).items()}
     with pytest.raises(CheckpointError, match="damaged"):
         checkpoint.read_shapes(made / "run" / "config.json")

@@ -24,7 +24,8 @@ from solfa.retrieval import Library
 from solfa.retrieval.export import export_json, write_playlist
 from solfa.retrieval.pictures import draw_map
 from solfa.targets.labelling import RunTarget, label_tracks, load_target
-from solfa.tasks.base import Classes, ClipRule, Item
+from solfa.tasks.base import ClipRule, Item
+from solfa.tasks.kinds import Classes
 from synth import noise
 
 TASK = make_task(Classes(("a", "b")), ("accuracy",), clips=ClipRule(seconds=1.0, min_ratio=0.5))

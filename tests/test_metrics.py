@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from solfa.metrics import retrieval, tag_areas, text_retrieval
 
@@ -58,3 +59,18 @@ def test_several_texts_may_seek_one_track() -> None:
     similarity = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
     assert text_retrieval(similarity, [0, 1, 1]).recall_at_1 == pytest.approx(2 / 3)
     assert text_retrieval(similarity, [0, 1, 1]).n_tracks == 2
+
+
+def test_areas_and_rankings_are_those_of_scikit_learn_with_ties_too() -> None:
+    rng = np.random.default_rng(3)
+    reference = rng.random((60, 4)) < 0.3
+    estimated = rng.integers(0, 9, (60, 4)).astype(np.float64)
+    areas = tag_areas(reference, estimated)
+    assert areas.roc_auc == pytest.approx(roc_auc_score(reference, estimated))
+    assert areas.pr_auc == pytest.approx(average_precision_score(reference, estimated))
+    labels, similarity = np.repeat(np.arange(6), 5), rng.integers(0, 9, (30, 30)).astype(np.float64)
+    others = ~np.eye(30, dtype=bool)
+    precisions = [
+        average_precision_score((labels == labels[n])[others[n]], similarity[n, others[n]]) for n in range(30)
+    ]
+    assert retrieval(labels, similarity).mean_average_precision == pytest.approx(np.mean(precisions))

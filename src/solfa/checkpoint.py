@@ -12,8 +12,7 @@ which ``sha256sum -c`` checks too; folders that were written before there were s
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from torch import Tensor
 from solfa.config import Config, ConfigError, numbers
 from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole_file, write_text
-from solfa.json_files import ContentError, read_json_object
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
 BEST = "best.safetensors"
@@ -229,24 +227,6 @@ def _is_whole(folder: Path) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / TRAINING).is_file()
 
 
-@contextmanager
-def explained(folder: Path, kind: type[ValueError]) -> Iterator[None]:
-    """Name the folder in whatever is wrong with its files, as an error of ``kind``.
-
-    What config.json says is taken for true until something does not fit, and then any error may come of it.
-    """
-    try:
-        yield
-    except ValueError as error:  # of whatever class: it says what does not fit
-        is_named = str(folder) in str(error)
-        raise kind(f"{'' if is_named else f'{folder} cannot be loaded. '}{error}") from error
-    except (LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError) as error:
-        raise kind(
-            f"{folder} cannot be loaded: its {CONFIG} and its weights do not fit ({type(error).__name__}: "
-            f"{error}). Copy both again from where they came."
-        ) from error
-
-
 def check_sizes(config: Config, weights: Mapping[str, Tensor] | Mapping[str, Shape]) -> None:
     """Refuse sizes that weights do not bear out, before anything of that size is made.
 
@@ -298,39 +278,3 @@ def check_sum(path: Path) -> None:
 
 def _write_sums(folder: Path, sums: list[tuple[str, str]]) -> None:
     write_text(folder / SUMS, "".join(sum_line(sum_, name) for sum_, name in sums))
-
-
-# --- which file ---------------------------------------------------------------------------------------------
-
-
-def weights_file(folder: Path) -> Path:
-    """The weights of a run (its best, or its newest checkpoint's), of a checkpoint folder or an official one.
-
-    Raises:
-        CheckpointError: there are none.
-    """
-    if (folder / BEST).is_file():
-        return folder / BEST
-    found = steps(folder)
-    path = (step_folder(folder, found[-1]) if found else folder) / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(
-            f"There is no {WEIGHTS} in {folder}. Name a run folder with a finished checkpoint, one of its "
-            "step-* folders, or a folder in the official layout."
-        )
-    return path
-
-
-def read_values(folder: Path) -> dict[str, Any]:
-    """The ``config.json`` of a run, of the run that a checkpoint folder is in, or of an official folder.
-
-    Raises:
-        CheckpointError: there is none, or it is not JSON.
-    """
-    path = next((f / CONFIG for f in (folder, folder.parent) if (f / CONFIG).is_file()), None)
-    if path is None:
-        raise CheckpointError(f"There is no {CONFIG} in {folder}: it is neither a run nor a published model.")
-    try:
-        return read_json_object(path)
-    except ContentError as error:
-        raise CheckpointError(f"{error} Copy it again from where it came.") from None

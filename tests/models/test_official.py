@@ -11,7 +11,7 @@ from torch import Tensor
 
 import solfa
 from golden_data import GOLDEN, MERT, MUQ, config_of, io_of, relative_error, weights_of
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import override, save_config, to_dict
 from solfa.features import ConstantQConfig
 from solfa.models import LayoutError, MERTConfig, MuQConfig, save_official
@@ -163,7 +163,7 @@ def test_a_mert_that_is_no_hubert_does_not_call_itself_one(changes: dict[str, An
 def test_the_vector_that_hides_frames_goes_along(tmp_path: Path) -> None:
     run = mert_run(tmp_path)
     official = save_official(run, tmp_path / "official")
-    vector = load_file(checkpoint.weights_file(run))["masking.vector"]
+    vector = load_file(runs.weights_file(run))["masking.vector"]
     assert torch.equal(load_file(official / "model.safetensors")["masked_spec_embed"], vector)
     assert json.loads((official / "config.json").read_text())["mask_time_prob"] > 0
 
@@ -199,7 +199,7 @@ def test_the_heads_and_the_masking_of_a_muq_go_along(tmp_path: Path) -> None:
     }
     run = muq_run(tmp_path, changes)
     official = save_official(run, tmp_path / "official")
-    ours, written = load_file(checkpoint.weights_file(run)), load_file(official / "model.safetensors")
+    ours, written = load_file(runs.weights_file(run)), load_file(official / "model.safetensors")
     for number, name in enumerate(("model.linear", "model.recon_proj")):
         assert torch.equal(written[f"{name}.weight"], ours[f"heads.{number}.linear.weight"])
     values = json.loads((official / "config.json").read_text())

@@ -14,7 +14,8 @@ from solfa.embedding import fingerprint
 from solfa.features import LogMel, LogMelConfig
 from solfa.models import AudioEncoder, ModelError, load_encoder
 from solfa.probing import Baseline, ProbeConfig, extract, is_baseline, load_baseline, probe
-from solfa.tasks.base import SPLITS, Classes, ClipRule, FrameClasses, Item, Span
+from solfa.tasks.base import SPLITS, ClipRule, Item
+from solfa.tasks.kinds import Classes, FrameClasses, Span
 from synth import melody, tone
 
 WriteWav = Callable[[Path, np.ndarray], Path]

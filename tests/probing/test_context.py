@@ -11,7 +11,8 @@ from solfa.probing.context import FramesInContext
 from solfa.probing.examples import Examples
 from solfa.probing.heads import CONCATENATED, Sizes, initial_weights, n_weights
 from solfa.probing.probe import probe_features
-from solfa.tasks.base import SPLITS, FrameClasses, Item, Span
+from solfa.tasks.base import SPLITS, Item
+from solfa.tasks.kinds import FrameClasses, Span
 
 FRAMES = np.arange(6 * 2 * 3, dtype=np.float32).reshape(6, 2, 3)
 

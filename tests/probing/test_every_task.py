@@ -18,10 +18,11 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from probing_data import features_config, store
 from solfa.probing import ProbeConfig, probe_features, score
 from solfa.probing.beats import decode_beats
-from solfa.probing.examples import Answers, Examples, classes_at
+from solfa.probing.examples import Answers, Examples
 from solfa.probing.features import Features
 from solfa.tasks import SPLITS, TASKS
-from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Item, Numbers, Span, Stems, Tags, Task
+from solfa.tasks.base import Item, Task
+from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, Numbers, Span, Stems, Tags, classes_at
 from tasks import replicas
 from tasks.replicas import REPLICAS, Replica, write_replica
 

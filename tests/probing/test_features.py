@@ -18,7 +18,8 @@ from solfa.probing import features as module
 from solfa.probing import load_baseline, rows
 from solfa.probing.features import extract
 from solfa.probing.rows import clip_starts
-from solfa.tasks.base import Classes, ClipRule, FrameClasses, Item, Task
+from solfa.tasks.base import ClipRule, Item, Task
+from solfa.tasks.kinds import Classes, FrameClasses
 from synth import melody, tone
 
 WriteWav = Callable[[Path, np.ndarray], Path]

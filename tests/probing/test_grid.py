@@ -26,9 +26,9 @@ from solfa.probing.grid import (
     restore,
     stack,
 )
-from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam, head_losses
+from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam
 from solfa.probing.probe import layer_scores
-from solfa.tasks.base import Classes, Numbers, Tags
+from solfa.tasks.kinds import Classes, Numbers, Tags
 
 N_LAYERS, DIM = 3, 5
 KIND = Classes(("a", "b"))
@@ -160,7 +160,7 @@ def test_rows_without_a_target_do_not_count(
     kind: Classes, targets: torch.Tensor, expected: torch.Tensor
 ) -> None:
     logits = torch.tensor([[[1.0, 2.0], [7.0, -7.0]]])
-    torch.testing.assert_close(head_losses(logits, targets, kind)[0], expected)
+    torch.testing.assert_close(kind.losses(logits, targets)[0], expected)
 
 
 def test_a_head_that_diverges_does_not_spoil_its_neighbours(splits: tuple[Examples, Examples]) -> None:

@@ -10,17 +10,8 @@ from probing_data import CONFIG, classes_task, features_config, make_task, store
 from solfa.probing import ProbeConfig, ProbeResult, probe_features
 from solfa.probing.examples import Examples
 from solfa.probing.features import Features
-from solfa.tasks.base import (
-    SPLITS,
-    Classes,
-    FrameClasses,
-    FrameEvents,
-    Item,
-    LabelKind,
-    Numbers,
-    Span,
-    Tags,
-)
+from solfa.tasks.base import SPLITS, Item
+from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, LabelKind, Numbers, Span, Tags
 
 RANDOM = np.random.default_rng(0)
 QUICK = ProbeConfig(**CONFIG | {"batch": 16}, lrs=(1e-2,), seeds=(0,), n_epochs=30, stretch_frames=16)

@@ -14,7 +14,8 @@ from solfa.probing import ProbeConfig, probe, probe_features
 from solfa.probing.features import Features
 from solfa.probing.separation import SeparationConfig, SeparationData, SeparationHead, _begin, _loss, separate
 from solfa.tasks import TASKS
-from solfa.tasks.base import SPLITS, ClipRule, Item, Stems
+from solfa.tasks.base import SPLITS, ClipRule, Item
+from solfa.tasks.kinds import Stems
 from tasks.replicas import REPLICAS, write_replica
 
 SAMPLE_RATE, SECONDS = 24_000, 2.0

@@ -17,9 +17,9 @@ from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder
 from solfa.models.encoder import Context, Frontend, HiddenStates
 from solfa.probing import ProbeConfig, probe
-from solfa.probing.examples import classes_at
 from solfa.tasks import SPLITS, TASKS
-from solfa.tasks.base import Classes, FrameClasses, FrameEvents, Item, Numbers, Tags, Task
+from solfa.tasks.base import Item, Task
+from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, Numbers, Tags, classes_at
 from tasks.replicas import REPLICAS, write_replica
 
 SECONDS, GRID = 6.0, FrameGrid(16_000, 640)

@@ -8,7 +8,7 @@ import typer
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.cli.examples import examples
 from solfa.models.folders import model_folder
 from solfa.models.loading import use_without_encoder
@@ -36,8 +36,8 @@ def models(
 def _bundled() -> Iterator[Row]:
     for name in bundled():
         folder = model_folder(name)
-        values = checkpoint.read_values(folder)
-        size = gigabytes(checkpoint.weights_file(folder).stat().st_size)
+        values = runs.read_values(folder)
+        size = gigabytes(runs.weights_file(folder).stat().st_size)
         yield name, f"{_describe(values)}; comes with solfa", size, _licence(values)
 
 
@@ -46,9 +46,9 @@ def _runs(folder: Path) -> Iterator[Row]:
         return
     for run in sorted(path.parent for path in folder.glob(f"*/{checkpoint.CONFIG}")):
         try:
-            with checkpoint.explained(run, checkpoint.CheckpointError):
-                values = checkpoint.read_values(run)
-                size = gigabytes(checkpoint.weights_file(run).stat().st_size)
+            with runs.explained(run, checkpoint.CheckpointError):
+                values = runs.read_values(run)
+                size = gigabytes(runs.weights_file(run).stat().st_size)
                 row = str(run), _describe(values), size, str(_licence(values))
         except (checkpoint.CheckpointError, OSError) as error:
             row = str(run), f"cannot be loaded: {error}", "", ""

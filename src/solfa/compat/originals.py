@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from solfa import checkpoint, models
+from solfa import models, runs
 from solfa.config import from_dict
 from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST
@@ -372,7 +372,7 @@ def _input_of(name: str | Path) -> tuple[int, bool]:
     folder = Path(name)
     if not folder.is_dir():
         folder = fetch(str(name), ["*config.json"])
-    values = checkpoint.read_values(folder)
+    values = runs.read_values(folder)
     if layout := find_format(values):
         config: Any = layout.config(folder, values)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.errors import SolfaError
 from solfa.json_files import ContentError, read_json_object
 from solfa.models.mulan import TEXT
@@ -54,7 +54,7 @@ def language_folder(name: str, has_weights: bool = False) -> Path:
 
 def language_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
     """A language model without weights, of no other size than the weights of the whole are."""
-    settings = checkpoint.read_values(folder)
+    settings = runs.read_values(folder)
     longest = max((n for w in weights.values() for n in w.shape), default=0)
     room = dict.fromkeys(LANGUAGE_SIZES, longest) | {"num_hidden_layers": len(weights)}
     for name, most in room.items():
@@ -81,7 +81,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """
     pickled = folder / PICKLED_WEIGHTS
     if not pickled.is_file() or (folder / checkpoint.WEIGHTS).is_file():
-        return checkpoint.read_weights(checkpoint.weights_file(folder))
+        return checkpoint.read_weights(runs.weights_file(folder))
     try:
         weights = torch.load(pickled, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from solfa import checkpoint
 from solfa.config import Config, to_dict
 from solfa.errors import SolfaError
 from solfa.models.encoder import AudioEncoder
 from solfa.models.published import CHECKPOINTS
 from solfa.models.published.format import Checkpoint, GuidedTask, ProbedLayer
+from solfa.runs import Run
 
 
 class LayerGuideError(SolfaError, ValueError):
@@ -79,7 +79,7 @@ def _architecture(encoder: AudioEncoder) -> tuple[str, int, int, int]:
 
 
 def _is_own_run(folder: Path) -> bool:
-    return folder.is_dir() and "objective" in checkpoint.read_values(folder)
+    return folder.is_dir() and Run(folder).is_trained_here
 
 
 def _known(layers: Sequence[ProbedLayer]) -> str:

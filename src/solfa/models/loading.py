@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import Config, from_dict
 from solfa.features.exact import InFloat32
 from solfa.files import sha256
@@ -27,6 +27,7 @@ from solfa.models.registry import ENCODER, EncoderConfig, build_encoder
 from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, is_saved
 from solfa.models.tagger import Tagger, TaggerConfig
 from solfa.models.text import TextModel, packaged_folder
+from solfa.runs import below
 
 log = logging.getLogger(__name__)
 
@@ -78,15 +79,15 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
     """
     device = checked_device(device)
     folder = model_folder(name)
-    with checkpoint.explained(folder, ModelError):
-        values = checkpoint.read_values(folder)
+    with runs.explained(folder, ModelError):
+        values = runs.read_values(folder)
         _check_bytes(folder, values)
         weights = read_weights(folder)
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
         _fill(model, weights, folder)
     model = model.eval().requires_grad_(False).to(device)
-    with checkpoint.explained(folder, ModelError):
+    with runs.explained(folder, ModelError):
         _check_answer(model, values)
     if model.license and model.license not in FREE_LICENCES:
         log.warning("The weights of %s are licensed %s.", name, model.license)
@@ -143,7 +144,7 @@ def _check_bytes(folder: Path, values: Mapping[str, Any]) -> None:
     """Refuse weights that are not those that were saved; folders of before hold no sum, and pass."""
     if SHA256 not in values:
         return
-    path = checkpoint.weights_file(folder)
+    path = runs.weights_file(folder)
     if (found := sha256(path)) != values[SHA256]:
         raise ModelError(
             f"{path} is damaged: its SHA-256 is {found[:12]}..., and its {checkpoint.CONFIG} says "
@@ -178,7 +179,7 @@ def _of_run(
             f"The run in {folder} has no encoder to load. It is {use_without_encoder(values['objective'])}."
         )
     config = from_dict(_Encoder, {"encoder": values["objective"]["encoder"]}).encoder
-    weights = _below("encoder.", weights)
+    weights = below("encoder.", weights)
     checkpoint.check_sizes(config, weights)
     return build_encoder(config), weights
 
@@ -198,7 +199,7 @@ def use_without_encoder(objective: Mapping[str, Any]) -> str:
 def _tagger(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Tagger, dict[str, Tensor]]:
     """A fine-tuned encoder with its head; what LoRA learned beside matrices becomes part of them."""
     config = from_dict(TaggerConfig, objective["tagger"])
-    weights, learns = _below("tagger.", weights), objective["learns"]
+    weights, learns = below("tagger.", weights), objective["learns"]
     if learns["kind"] == "lora":
         weights = merge_lora(weights, from_dict(LoRAConfig, learns))
     checkpoint.check_sizes(config, weights)
@@ -206,7 +207,7 @@ def _tagger(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[T
 
 
 def _mulan(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[MuLan, dict[str, Tensor]]:
-    config, weights = from_dict(MuLanConfig, objective["mulan"]), _below("mulan.", weights)
+    config, weights = from_dict(MuLanConfig, objective["mulan"]), below("mulan.", weights)
     checkpoint.check_sizes(config, weights)
     language = _language(config, language_folder(objective["language"]), weights)
     return MuLan(config, language, objective["license"]), weights
@@ -216,10 +217,6 @@ def _language(config: MuLanConfig, folder: Path, weights: Mapping[str, Tensor]) 
     """From a package with its weights; else from a folder, to be filled with those of the model."""
     name = config.text.language
     return TextModel(packaged_folder(name), has_weights=True) if name else language_model(folder, weights)
-
-
-def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
 def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import Config, to_dict
 from solfa.errors import ArgumentError
 from solfa.files import PARTIAL, sha256, whole_folder, write_text
@@ -149,7 +149,7 @@ def is_new(folder: Path) -> bool:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        return is_saved(checkpoint.read_values(folder))
+        return is_saved(runs.read_values(folder))
     except checkpoint.CheckpointError:
         return False
 

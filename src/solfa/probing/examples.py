@@ -12,42 +12,15 @@ from torch import Tensor
 from solfa.errors import ArgumentError
 from solfa.probing.context import FramesInContext
 from solfa.probing.features import Features
-from solfa.tasks.base import (
-    Classes,
-    FrameClasses,
-    FrameEvents,
-    Item,
-    LabelKind,
-    Numbers,
-    Span,
-    Split,
-    Tags,
-    Task,
-)
+from solfa.tasks.base import Split, Task
+from solfa.tasks.kinds import IGNORED, LabelKind, Scale
 
 CPU = torch.device("cpu")
 Kept = Literal["single rows", "one piece"]  # of a track that is too long
 Rows = Float[np.ndarray, "row layer dim"] | FramesInContext
-IGNORED = -1  # class of a frame that no label covers
 SHORTEST_SECONDS = 5.0  # of a track that is cropped: several beats must be heard
 BLOCK_ROWS = 1024  # looked at in one go when a head is scored
 MOST_IN_MEMORY = 2**26  # numbers of a split that is looked at again and again
-WIDENED = {0: 1.0, 1: 0.5, 2: 0.25}  # targets of frames around an event while training, as in MARBLE v2
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Mean and deviation of each number in training."""
-
-    mean: Float[np.ndarray, " number"]
-    std: Float[np.ndarray, " number"]
-
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> "Scale":
-        """That of the labels of ``items``; a number that never changes keeps its size."""
-        labels = np.array([item.label for item in items], np.float64)
-        std = labels.std(0)
-        return cls(labels.mean(0), np.where(std > 0, std, 1.0))
 
 
 @dataclass(frozen=True)
@@ -58,7 +31,7 @@ class Answers:
     logits ``(output)``; for labels in time a label and its logits ``(frame output)`` at ``times``.
     """
 
-    kind: LabelKind
+    kind: LabelKind[Any]
     reference: Sequence[Any]
     estimated: Sequence[np.ndarray]
     times: Sequence[Float[np.ndarray, " frame"]] = ()
@@ -114,7 +87,7 @@ class Examples:
                 f"{task.name} has no {split} items with features. Check its folder, and refused.jsonl."
             )
         self.items = [item for item, _ in kept]
-        self.is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
+        self.is_timed = task.kind.is_timed
         arrays = [features.array(key) for _, key in kept]
         self.arrays: list[Rows] = (
             [FramesInContext.of(rows, reach) for rows in arrays] if self.is_timed and reach else [*arrays]
@@ -205,7 +178,7 @@ class Examples:
                 end = times[first + n_rows]
                 self.arrays[n] = _some(rows, slice(first, first + n_rows))
                 self.times[n] = times[first : first + n_rows]
-                self.items[n] = replace(item, label=_label_within(item.label, self.times[n][0], end))  # type: ignore[arg-type]
+                self.items[n] = replace(item, label=self.kind.within(item.label, self.times[n][0], end))
 
     def _averaged(self, logits: Float[np.ndarray, "row output"]) -> list[np.ndarray]:
         """Mean over the rows of each track."""
@@ -235,22 +208,9 @@ class Examples:
     def _targets(self, number: int) -> np.ndarray:
         """A target for each row of an item."""
         item, n_rows = self.items[number], len(self.arrays[number])
-        match self.kind:
-            case Classes():
-                return np.full(n_rows, item.label, np.int64)
-            case Tags(names):
-                row = np.zeros(len(names), np.float32)
-                row[list(item.label)] = 1.0  # type: ignore[arg-type, index]
-                return np.tile(row, (n_rows, 1))
-            case Numbers():
-                scale = self.scale or Scale.of(self.items)
-                row = ((np.array(item.label) - scale.mean) / scale.std).astype(np.float32)
-                return np.tile(row, (n_rows, 1))
-            case FrameClasses():
-                return classes_at(item.label, self.times[number])  # type: ignore[arg-type]
-            case FrameEvents(names):
-                return _events_at(item.label, self.times[number], len(names))  # type: ignore[arg-type]
-        raise ArgumentError(f"{type(self.kind).__name__} cannot be probed. Leave the task out.")
+        times = self.times[number] if self.is_timed else np.zeros(n_rows)
+        scale = self.scale or self.kind.scale([item.label for item in self.items])
+        return self.kind.targets(item.label, times, scale)
 
     def _filled(self, pieces: list[np.ndarray]) -> np.ndarray:
         """Pieces one after the other, each filled up to the length of a stretch with what is not counted."""
@@ -272,37 +232,3 @@ def _some(rows: Rows, chosen: slice) -> Float[np.ndarray, "chosen layer dim"] | 
 def _by_layer(rows: Float[np.ndarray, "row layer dim"]) -> Float[Tensor, "layer row dim"]:
     """In memory, contiguous and in single precision."""
     return torch.from_numpy(rows).transpose(0, 1).to(torch.float32, memory_format=torch.contiguous_format)
-
-
-def classes_at(spans: Sequence[Any], times: Float[np.ndarray, " frame"]) -> Int[np.ndarray, " frame"]:
-    """The class of the span in which each moment lies; -1 where there is none."""
-    classes = np.full(len(times), IGNORED, np.int64)
-    for span in spans:
-        classes[(times >= span.start) & (times < span.end)] = span.label
-    return classes
-
-
-def _label_within(label: Sequence[Any], start: float, end: float) -> tuple[Any, ...]:
-    """The spans, or moments of each kind, of a stretch of time."""
-    if label and isinstance(label[0], Span):
-        return tuple(
-            Span(max(span.start, start), min(span.end, end), span.label)
-            for span in label
-            if span.start < end and span.end > start
-        )
-    return tuple(tuple(moment for moment in moments if start <= moment < end) for moments in label)
-
-
-def _events_at(
-    events: Sequence[Sequence[float]], times: Float[np.ndarray, " frame"], n_kinds: int
-) -> Float[np.ndarray, "frame kind"]:
-    """One at the frame nearest to an event, less around it."""
-    targets = np.zeros((len(times), n_kinds), np.float32)
-    for kind, moments in enumerate(events):
-        for moment in moments:
-            nearest = int(np.abs(times - moment).argmin())
-            for distance, value in WIDENED.items():
-                for frame in {nearest - distance, nearest + distance}:
-                    if 0 <= frame < len(times):
-                        targets[frame, kind] = max(targets[frame, kind], value)
-    return targets

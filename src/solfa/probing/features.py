@@ -30,7 +30,7 @@ from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
 from solfa.probing.baselines import Baseline
 from solfa.probing.rows import FeaturesConfig, compute_rows, frames_of_clip
-from solfa.tasks.base import FrameClasses, FrameEvents, Item, Stems, Task
+from solfa.tasks.base import Item, Task
 
 DESCRIPTION, FILES, ITEMS = "features.json", "files.jsonl", "items"
 CLIP_MARGIN_SECONDS = 1.0  # that a window is longer than a clip: a clip must not become two windows
@@ -117,7 +117,7 @@ def extract(
 
 def has_frames(task: Task) -> bool:
     """Whether the features of a task are frames, and not means over clips."""
-    return isinstance(task.kind, FrameClasses | FrameEvents | Stems)
+    return task.kind.reads_frames
 
 
 def _has_another_for_clips(encoder: AudioEncoder | Baseline) -> bool:

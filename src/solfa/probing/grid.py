@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,12 @@ from solfa.probing.heads import (
     Sizes,
     StackedAdam,
     head_kind,
-    head_losses,
     n_weights,
 )
 from solfa.probing.scoring import score_for_choice
 from solfa.probing.separation import SeparationConfig
-from solfa.tasks.base import LabelKind, Task
+from solfa.tasks.base import Task
+from solfa.tasks.kinds import LabelKind
 
 N_COPIES = 5  # of a head's weights while it trains: themselves, gradient, two moments, best epoch
 DROPOUT_SEED = 7919  # so that dropout and weights do not come from the same draws
@@ -106,7 +107,7 @@ class Shape:
     dim: int  # numbers of a layer in a row
     state_dim: int  # of them, those of a single state
     n_outputs: int
-    kind: LabelKind
+    kind: LabelKind[Any]
     metric: str  # by which epochs, layers and rates are chosen
     device: torch.device = CPU  # where heads are fitted
 
@@ -230,10 +231,10 @@ class _Running:
         self.courses = [Course(head) for head in heads.heads]
         self.adam = StackedAdam(heads.weights)
 
-    def step(self, features: Tensor, targets: Tensor, kept: Tensor, kind: LabelKind) -> None:
+    def step(self, features: Tensor, targets: Tensor, kept: Tensor, kind: LabelKind[Any]) -> None:
         """One update of all heads."""
         shared = targets.expand(len(self.heads), *targets.shape)
-        head_losses(self.heads.logits(features, kept), shared, kind).sum().backward()
+        kind.losses(self.heads.logits(features, kept), shared).sum().backward()
         self.adam.step(self.heads.weights, [course.lr for course in self.courses])
 
     def see(self, logits: Float[np.ndarray, "head row output"], score: Scored, epoch: int) -> None:

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 from torch.optim.adam import adam
-
-from solfa.tasks.base import Classes, FrameClasses, LabelKind, Numbers
 
 BETAS, EPS = (0.9, 0.999), 1e-8  # Adam's, as in PyTorch
 Weights = dict[str, Float[Tensor, "head ..."]]
@@ -176,24 +173,3 @@ def n_weights(kind: str, n_layers: int, sizes: Sizes) -> int:
     dim = sizes.state_dim if kind == CONCATENATED else sizes.dim
     mix = {WEIGHTED: n_layers, CONCATENATED: (n_layers * sizes.dim + 1) * dim}.get(kind, 0)
     return mix + (dim + 1) * sizes.hidden_dim + (sizes.hidden_dim + 1) * sizes.n_outputs
-
-
-def head_losses(
-    logits: Float[Tensor, "head row output"], targets: Shaped[Tensor, "head row ..."], kind: LabelKind
-) -> Float[Tensor, " head"]:
-    """The loss of each head: mean over its rows that have a target.
-
-    Cross-entropy of classes, binary cross-entropy of tags and events (mean over them), squared error of
-    numbers.
-    """
-    if isinstance(kind, Classes | FrameClasses):
-        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none", ignore_index=-1)
-        is_counted = targets >= 0
-        return losses.reshape(targets.shape).sum(1) / is_counted.sum(1).clamp(min=1)
-    is_counted = torch.isfinite(targets)
-    filled = torch.where(is_counted, targets, torch.zeros_like(targets))
-    if isinstance(kind, Numbers):
-        losses = (logits - filled).square()
-    else:
-        losses = F.binary_cross_entropy_with_logits(logits, filled, reduction="none")
-    return (losses * is_counted).sum((1, 2)) / is_counted.sum((1, 2)).clamp(min=1)

@@ -16,13 +16,14 @@ from solfa.embedding.space import POOLS
 from solfa.models import AudioEncoder
 from solfa.probing.baselines import Baseline
 from solfa.probing.context import FramesInContext
-from solfa.probing.examples import CPU, Answers, Examples, Kept, Scale
+from solfa.probing.examples import CPU, Answers, Examples, Kept
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import WEIGHTED, Head
-from solfa.probing.scoring import metric, metric_names, score, score_seeds, tags_left_out
+from solfa.probing.scoring import metric, metric_names, score, score_seeds
 from solfa.probing.separation import SeparationData, fit_separation
-from solfa.tasks.base import FrameClasses, FrameEvents, Item, Numbers, Stems, Tags, Task
+from solfa.tasks.base import Item, Task
+from solfa.tasks.kinds import Scale
 
 Progress = Callable[[int, str], None]
 SURE = 0.95  # probability of the intervals
@@ -138,7 +139,7 @@ def probe_features(
 ) -> ProbeResult:
     """As ``probe``, on features that are there already; heads are fitted on ``device``."""
     begun = time.monotonic()
-    ask = _separate if isinstance(task.kind, Stems) else _fit_heads
+    ask = _separate if task.kind.head == "masks" else _fit_heads
     found = ask(task, features, config, fitting, device)
     counts = Counter(item.split for item, _ in features.kept)
     return ProbeResult(
@@ -151,7 +152,7 @@ def probe_features(
         n_items=(counts["train"], counts["valid"], counts["test"]),
         n_test_tracks=len(found.answers[0].reference),
         n_refused=len(features.refused),
-        left_out=tuple(tags_left_out(found.answers[0])) if isinstance(task.kind, Tags) else (),
+        left_out=task.kind.unscored(found.answers[0].reference),
         faults=task.faults, probe=config, seconds=time.monotonic() - begun,
     )  # fmt: skip
 
@@ -159,7 +160,7 @@ def probe_features(
 def heads_of(task: Task, features: Features, config: ProbeConfig) -> list[Head]:
     """The heads that a probe fits: the grid, or for sources one for each seed."""
     layers = features.config.layers
-    if not isinstance(task.kind, Stems):
+    if task.kind.head == "rows":
         return list_heads(layers, config)
     layer = WEIGHTED if len(layers) > 1 else layers[0]
     return [Head(layer, config.separation.lr, seed) for seed in config.seeds]
@@ -180,7 +181,7 @@ def _fit_heads(
     task: Task, features: Features, config: ProbeConfig, fitting: Progress, device: torch.device
 ) -> _Found:
     scale = _scale(task, features)
-    is_timed = isinstance(task.kind, FrameClasses | FrameEvents)
+    is_timed = task.kind.is_timed
     stretch = config.stretch_frames if is_timed else 1
     keeps: Kept = "single rows" if metric(task.metrics[0]).is_of_single_frames else "one piece"
     reach = config.reach_frames if is_timed else 0
@@ -248,8 +249,7 @@ def standardise(train: Examples, splits: Sequence[Examples]) -> None:
 
 
 def _scale(task: Task, features: Features) -> Scale | None:
-    training = [item for item, _ in features.kept if item.split == "train"]
-    return Scale.of(training) if isinstance(task.kind, Numbers) and training else None
+    return task.kind.scale([item.label for item, _ in features.kept if item.split == "train"])
 
 
 def _scored(name: str, answers: Sequence[Answers], config: ProbeConfig) -> Score:

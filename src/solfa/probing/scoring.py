@@ -18,9 +18,11 @@ from jaxtyping import Bool, Float
 from sklearn.metrics import r2_score
 
 from solfa.errors import SolfaError
+from solfa.metrics import area_under_roc, average_precision, count_hits
+from solfa.metrics.tagging import in_order
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks, n_frames_of_peak
-from solfa.probing.examples import Answers, classes_at
-from solfa.tasks.base import LabelKind, Numbers, Stems
+from solfa.probing.examples import Answers
+from solfa.tasks.kinds import LabelKind, classes_at
 
 Parts = Float[np.ndarray, "track 2"]  # numerator and denominator of each track
 Curve = Callable[[np.ndarray, np.ndarray], float]  # scores of tracks with a tag and of the others -> area
@@ -66,10 +68,10 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def metric_names(names: Sequence[str], kind: LabelKind) -> list[str]:
+def metric_names(names: Sequence[str], kind: LabelKind[Any]) -> list[str]:
     """The metrics of a task as they are reported: after ``r2`` and ``sdr`` that of each of several."""
-    single = {Numbers: "r2", Stems: "sdr"}.get(type(kind))
-    each = [f"{single}_{name}" for name in kind.names] if single in names and len(kind.names) > 1 else []
+    one = kind.metric_of_one
+    each = [f"{one}_{name}" for name in kind.names] if one in names and len(kind.names) > 1 else []
     return list(dict.fromkeys([*names, *each]))
 
 
@@ -121,13 +123,6 @@ def _ratio(name: str, parts: Parts) -> float:
     if not count:
         raise ScoringError(f"There is nothing that {name} could count. Check the labels of the split.")
     return float(total / count)
-
-
-def tags_left_out(answers: Answers) -> list[str]:
-    """Tags that no track, or every track, carries: no area under a curve is defined for them."""
-    is_tagged = _is_tagged(answers)
-    n_tagged = is_tagged.sum(0).tolist()
-    return [name for name, n in zip(answers.kind.names, n_tagged, strict=True) if n in (0, len(is_tagged))]
 
 
 def _is_right(answers: Answers) -> Parts:
@@ -249,25 +244,6 @@ def _in_a_row(
     return np.concatenate(events), np.concatenate(probability), np.concatenate(times)
 
 
-def count_hits(
-    reference: Float[np.ndarray, " event"], estimated: Float[np.ndarray, " found"], tolerance: float
-) -> int:
-    """The most pairs of moments within ``tolerance`` seconds of each other, none of them used twice.
-
-    Both must be sorted: then the earliest pair that is left always belongs to a best matching.
-    """
-    n_hits = first = second = 0
-    true, said = reference.tolist(), estimated.tolist()
-    while first < len(true) and second < len(said):
-        if abs(true[first] - said[second]) <= tolerance:
-            n_hits, first, second = n_hits + 1, first + 1, second + 1
-        elif true[first] < said[second]:
-            first += 1
-        else:
-            second += 1
-    return n_hits
-
-
 def _beats(said: np.ndarray, times: np.ndarray, column: int) -> np.ndarray:
     return decode_beats(_probability(said[:, column]), times)
 
@@ -287,7 +263,7 @@ def _over_tags(curve: Curve) -> Callable[[Answers], float]:
     def area(answers: Answers) -> float:
         is_tagged, said = _is_tagged(answers), np.stack(list(answers.estimated))
         areas = [
-            curve(np.sort(scores[carry]), np.sort(scores[~carry]))
+            curve(*in_order(carry, scores))
             for carry, scores in zip(is_tagged.T, said.T, strict=True)
             if carry.any() and not carry.all()
         ]
@@ -296,18 +272,6 @@ def _over_tags(curve: Curve) -> Callable[[Answers], float]:
         return float(np.mean(areas))
 
     return area
-
-
-def area_under_roc(carrying: Float[np.ndarray, " track"], others: Float[np.ndarray, " other"]) -> float:
-    """Share of pairs in which the track with a tag scores higher; scores are sorted, a tie is half."""
-    below, not_above = (np.searchsorted(others, carrying, side=side) for side in ("left", "right"))
-    return float((below + not_above).mean() / (2 * len(others)))
-
-
-def average_precision(carrying: Float[np.ndarray, " track"], others: Float[np.ndarray, " other"]) -> float:
-    """Precision at the score of each track that carries a tag, in the mean; scores are sorted."""
-    n_right = len(carrying) - np.searchsorted(carrying, carrying)
-    return float((n_right / (n_right + len(others) - np.searchsorted(others, carrying))).mean())
 
 
 def _is_tagged(answers: Answers) -> Bool[np.ndarray, "track tag"]:

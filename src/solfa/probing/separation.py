@@ -18,11 +18,12 @@ from torch.nn import functional as F  # noqa: N812
 from solfa.config import Config, Count, CountFromZero, Hop, Layers, NotNegative, Width, Window
 from solfa.data.audio import read_audio
 from solfa.errors import ArgumentError
+from solfa.metrics import separation_ratios
 from solfa.precision import full_float32
-from solfa.probing.distortion import separation_ratios
 from solfa.probing.examples import CPU, Answers
 from solfa.probing.features import Features
-from solfa.tasks.base import Item, Split, Stems, Task
+from solfa.tasks.base import Item, Split, Task
+from solfa.tasks.kinds import Stems
 
 SMALL = 1e-6  # magnitude beside which a mixture counts as silent
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from solfa import checkpoint, distributed
 from solfa.config import override
@@ -21,7 +20,7 @@ from solfa.errors import ArgumentError
 from solfa.models import LabelsConfig, MuLan, Tagger, load
 from solfa.models.tagger import SEPARATOR
 from solfa.objectives import FineTuningConfig
-from solfa.tasks import TASKS, Classes, Item, LabelKind, Numbers, Tags, TaskError, load_items, task
+from solfa.tasks import TASKS, Item, LabelKind, TaskError, load_items, task
 from solfa.tasks.own import read_labelled_files
 from solfa.training import RunConfig, TrainingError
 
@@ -88,14 +87,14 @@ def with_labels(config: RunConfig, run: Path) -> RunConfig:
     )
 
 
-def _labelled_items(name: str) -> tuple[LabelKind, Sequence[Item]]:
+def _labelled_items(name: str) -> tuple[LabelKind[Any], Sequence[Item]]:
     """Those of a table, if it is a file, else of a task."""
     if name.lower().endswith((".csv", ".tsv", ".tab", ".txt")) or Path(name).is_file():
         own = read_labelled_files(Path(name))
         return own.kind, own.items
     kind = task(name).kind
-    if not isinstance(kind, Classes | Tags | Numbers):
-        possible = [t.name for t in TASKS.values() if isinstance(t.kind, Classes | Tags | Numbers)]
+    if not kind.taught_as:
+        possible = [t.name for t in TASKS.values() if t.kind.taught_as]
         raise TaskError(
             f"{name} has labels in time or parts to be separated, and fine-tuning learns classes, tags or "
             f"numbers of whole tracks. Possible are {', '.join(possible)}; or a CSV of paths and labels."
@@ -103,9 +102,8 @@ def _labelled_items(name: str) -> tuple[LabelKind, Sequence[Item]]:
     return kind, load_items(name)
 
 
-def _readable(kind: LabelKind, items: Sequence[Item], clip_seconds: float, source: str) -> Labelled:
+def _readable(kind: LabelKind[Any], items: Sequence[Item], clip_seconds: float, source: str) -> Labelled:
     """Items as tracks; those that cannot be read, or are shorter than a clip, are left out and named."""
-    assert isinstance(kind, Classes | Tags | Numbers)
     with ThreadPoolExecutor(N_READERS) as pool:
         found = list(pool.map(lambda item: _track(item, kind, clip_seconds), items))
     refused = [one for one in found if isinstance(one, Refused)]
@@ -122,7 +120,7 @@ def _readable(kind: LabelKind, items: Sequence[Item], clip_seconds: float, sourc
         raise TaskError(f"None of the files of {source} can be learned from. The warnings above say why.")
     names = tuple(name.replace(SEPARATOR, ",") for name in kind.names)
     lost -= {label for track in tracks["train"] for label in track.tags[LABEL].split(SEPARATOR)}
-    if lost and not isinstance(kind, Numbers):
+    if lost and not kind.taught_as == "numbers":
         raise TaskError(
             f"{source} has no file left in train with the label {', '.join(sorted(lost))}. The warnings "
             "above name the files that are left out: repair them, lower data.clip_seconds, or remove the "
@@ -131,7 +129,7 @@ def _readable(kind: LabelKind, items: Sequence[Item], clip_seconds: float, sourc
     return Labelled(_labels(kind, names, tracks["train"]), tracks, refused)
 
 
-def _track(item: Item, kind: LabelKind, clip_seconds: float) -> Track | Refused:
+def _track(item: Item, kind: LabelKind[Any], clip_seconds: float) -> Track | Refused:
     try:
         info = probe_audio(item.path)
     except (AudioError, OSError) as error:
@@ -148,26 +146,19 @@ def _track(item: Item, kind: LabelKind, clip_seconds: float) -> Track | Refused:
     )  # fmt: skip
 
 
-def _text(item: Item, kind: LabelKind) -> str:
+def _text(item: Item, kind: LabelKind[Any]) -> str:
     """A label as it stands in a manifest."""
-    if isinstance(kind, Numbers):
-        return SEPARATOR.join(repr(float(number)) for number in item.label)  # type: ignore[union-attr,arg-type]
-    numbers = (item.label,) if isinstance(item.label, int) else item.label
-    return SEPARATOR.join(kind.names[number].replace(SEPARATOR, ",") for number in numbers)  # type: ignore[index,misc]
+    return SEPARATOR.join(word.replace(SEPARATOR, ",") for word in kind.words(item.label))
 
 
-def _labels(kind: LabelKind, names: tuple[str, ...], train: Sequence[Track]) -> LabelsConfig:
-    if isinstance(kind, Classes):
-        return LabelsConfig(kind="classes", names=names)
-    if isinstance(kind, Tags):
-        return LabelsConfig(kind="tags", names=names)
-    written = np.array([[float(part) for part in track.tags[LABEL].split(SEPARATOR)] for track in train])
-    deviations = np.where(written.std(0) > 0, written.std(0), 1.0)
+def _labels(kind: LabelKind[Any], names: tuple[str, ...], train: Sequence[Track]) -> LabelsConfig:
+    assert kind.taught_as
+    if kind.taught_as != "numbers":
+        return LabelsConfig(kind=kind.taught_as, names=names)
+    scale = kind.scale([[float(part) for part in track.tags[LABEL].split(SEPARATOR)] for track in train])
+    assert scale is not None
     return LabelsConfig(
-        kind="numbers",
-        names=names,
-        means=tuple(written.mean(0).tolist()),
-        deviations=tuple(deviations.tolist()),
+        kind="numbers", names=names, means=tuple(scale.mean.tolist()), deviations=tuple(scale.std.tolist())
     )
 
 

@@ -19,7 +19,7 @@ from solfa.errors import ArgumentError
 from solfa.frames import samples_to_seconds, seconds_to_samples
 from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
 from solfa.models import MuLan, NotFiniteError
-from solfa.tasks import Classes, Item, Tags, Task, TaskError
+from solfa.tasks import Item, Task, TaskError
 
 CLIPS_AT_ONCE = 8
 COMMON_TAGS = (  # that people look for, where they name none
@@ -128,22 +128,21 @@ def score_task(
     Source:
         MuLan, arXiv:2208.12415, and MuQ-MuLan, arXiv:2501.01108, table 5.
     """
-    if not isinstance(task.kind, Tags | Classes):
+    if task.kind.taught_as not in ("tags", "classes"):
         raise TaskError(f"{task.name} has neither tags nor classes. Choose a task that has.")
     wanted = [item for item in items if item.split == "test"]
     if not wanted:
         raise TaskError(f"{task.name} has no test tracks. {task.download}")
     tagger = ZeroShotTagger(mulan, task.kind.names, prompts)
     sums: dict[str, Tensor] = {}
-    said: dict[str, set[int]] = {}
+    said: dict[str, set[str]] = {}
     for n_done, item in enumerate(wanted, start=1):
         vector = _embed(mulan, item.path, item.start, item.seconds)
         sums[item.track] = sums[item.track] + vector if item.track in sums else vector
-        labels = (item.label,) if isinstance(item.label, int) else item.label
-        said.setdefault(item.track, set()).update(labels)  # type: ignore[arg-type]  # of tags they are numbers
+        said.setdefault(item.track, set()).update(task.kind.words(item.label))
         if progress:
             progress(n_done, item.path.name)
-    reference = np.array([[n in labels for n in range(len(task.kind.names))] for labels in said.values()])
+    reference = np.array([[name in labels for name in task.kind.names] for labels in said.values()])
     return tag_areas(reference, tagger.scores(torch.stack(list(sums.values()))).numpy())
 
 

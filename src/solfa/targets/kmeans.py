@@ -1,19 +1,21 @@
 """KMeansCodes: which of some clusters a log-mel or chroma frame is nearest to."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from solfa import checkpoint
+from solfa import runs
 from solfa.config import Config, Entries, from_dict
 from solfa.data.clips import Clips
 from solfa.features import Chroma, ChromaConfig, LogMel, LogMelConfig
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
+from solfa.runs import Run
 from solfa.targets.base import Codes, Target, TargetError
 
 ROWS_AT_ONCE = 2**15  # frames compared with all centres in one go: bounds the memory
@@ -113,7 +115,7 @@ class KMeansCodes(Target):
                 "'--set objective.predictions.0.target.fitted=RUN'."
             )
         clusters = _fitted_clusters(self.config)
-        with checkpoint.explained(Path(self.config.fitted), TargetError):
+        with runs.explained(Path(self.config.fitted), TargetError):
             self.load_state_dict(clusters)
 
     @torch.no_grad()
@@ -147,13 +149,10 @@ def cluster_settings(config: KMeansCodesConfig) -> KMeansCodesConfig:
     Raises:
         TargetError: there is no such run.
     """
-    folder = Path(config.fitted)
-    if not folder.is_dir():
-        raise TargetError(f"No centres at {folder}. Fit them with: solfa train kmeans_75hz --out {folder}")
-    with checkpoint.explained(folder, TargetError):
+    with _fitted_run(config) as run:
         there = [
             replace(found, fitted=config.fitted)
-            for found in _targets_of_run(checkpoint.read_values(folder)).values()
+            for found in _targets_of_run(run).values()
             if type(found.features) is type(config.features)
         ]
     return config if config in there or len(there) != 1 else there[0]
@@ -161,29 +160,29 @@ def cluster_settings(config: KMeansCodesConfig) -> KMeansCodesConfig:
 
 def _fitted_clusters(config: KMeansCodesConfig) -> dict[str, Tensor]:
     """State of the target, in the run ``config.fitted``, of the same features and as many clusters."""
-    folder = Path(config.fitted)
-    if not folder.is_dir():
-        raise TargetError(f"No centres at {folder}. Fit them with: solfa train kmeans_75hz --out {folder}")
-    with checkpoint.explained(folder, TargetError):
-        there = _targets_of_run(checkpoint.read_values(folder))
-        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
-    place = next((i for i, found in there.items() if replace(found, fitted=config.fitted) == config), None)
-    if place is None:
+    with _fitted_run(config) as run:
+        there = _targets_of_run(run)
+        for prefix, found in there.items():
+            if replace(found, fitted=config.fitted) == config:
+                part = run.part(prefix)
+                return {name: part[name] for name in ("centres", "counts")}
         known = "; ".join(f"{found.n_clusters} clusters of {found.features}" for found in there.values())
         raise TargetError(
-            f"The run in {folder} has no {config.n_clusters} clusters of {config.features}. It has: "
+            f"The run in {run.folder} has no {config.n_clusters} clusters of {config.features}. It has: "
             f"{known or 'none'}. Set features and n_clusters of the target to agree with it, or fit others."
         )
-    with checkpoint.explained(folder, TargetError):
-        return {name: weights[f"targets.{place}.{name}"] for name in ("centres", "counts")}
 
 
-def _targets_of_run(values: dict[str, Any]) -> dict[int, KMeansCodesConfig]:
-    """The k-means targets of a run by their place; of a fit, or of an encoder that was taught by them."""
-    objective = values.get("objective", {})
-    targets = objective.get("targets") or [part["target"] for part in objective.get("predictions", [])]
+def _fitted_run(config: KMeansCodesConfig) -> AbstractContextManager[Run]:
+    folder = Path(config.fitted)
+    cure = f"No centres at {folder}. Fit them with: solfa train kmeans_75hz --out {folder}"
+    return runs.opened(folder, TargetError, cure)
+
+
+def _targets_of_run(run: Run) -> dict[str, KMeansCodesConfig]:
+    """The k-means targets of a run by what the names of their weights begin with."""
     return {
-        place: from_dict(KMeansCodesConfig, target)
-        for place, target in enumerate(targets)
-        if target["kind"] == "kmeans"
+        target.prefix: from_dict(KMeansCodesConfig, target.settings)
+        for target in run.targets
+        if target.settings["kind"] == "kmeans"
     }

@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxtyping import Int
 from torch import Tensor
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import Config, from_dict, to_dict
 from solfa.data.audio import read_padded
 from solfa.data.clips import Clips
@@ -32,10 +32,10 @@ from solfa.data.stored_frames import (
 )
 from solfa.files import FolderLock
 from solfa.frames import seconds_to_samples
+from solfa.runs import Run
 from solfa.targets import (
     Codes,
     CodesShape,
-    RVQVAECodesConfig,
     StoredCodesConfig,
     Target,
     TargetConfig,
@@ -165,38 +165,34 @@ def load_target(run: Path, number: int | None = None) -> RunTarget:
     Raises:
         TargetError: there is none that gives codes.
     """
-    if not run.is_dir():
-        raise TargetError(f"There is no run at {run}. {CURE}")
-    with checkpoint.explained(run, TargetError):
-        return _load_target(run, number)
+    with runs.opened(run, TargetError, f"There is no run at {run}. {CURE}") as there:
+        return _load_target(there, number)
 
 
-def _load_target(run: Path, number: int | None) -> RunTarget:
-    values = checkpoint.read_values(run)
-    found = _targets_of(values.get("objective", {}), run)
-    shapes = [_shape(config) for _, config in found]
+def _load_target(run: Run, number: int | None) -> RunTarget:
+    found = [from_dict(_Chosen, {"target": stored.settings}).target for stored in run.targets]
+    shapes = [_shape(config) for config in found]
     if number is None:
         number = next((i for i, shape in enumerate(shapes) if shape), 0)
     shape = shapes[number] if number < len(shapes) else None
     if shape is None:
         raise TargetError(
-            f"The run in {run} has {len(found)} targets, and number {number}, counted from 0, is none that "
-            f"gives codes of audio or of hidden states. {CURE}"
+            f"The run in {run.folder} has {len(found)} targets, and number {number}, counted from 0, is none "
+            f"that gives codes of audio or of hidden states. {CURE}"
         )
-    prefix, config = found[number]
-    weights = {}
-    if prefix:
-        every = checkpoint.read_weights(checkpoint.weights_file(run))
-        weights = {name[len(prefix) :]: w for name, w in every.items() if name.startswith(prefix)}
+    config = found[number]
+    is_codec = "codec" in run.objective  # then its codes fetch the weights themselves
+    weights = {} if is_codec else run.part(run.targets[number].prefix)
+    if not is_codec:
         checkpoint.check_sizes(config, weights)
     target = HiddenRVQ(config) if isinstance(config, HiddenRVQConfig) else build_target(config)
-    if prefix:
-        target.load_state_dict(weights)
-    else:
+    if is_codec:
         target.start()
+    else:
+        target.load_state_dict(weights)
     return RunTarget(
-        target=target.eval().requires_grad_(False), shape=shape, config=to_dict(config), run=run,
-        frames_layer=values.get("data", {}).get("frames_layer"),
+        target=target.eval().requires_grad_(False), shape=shape, config=to_dict(config), run=run.folder,
+        frames_layer=run.values.get("data", {}).get("frames_layer"),
     )  # fmt: skip
 
 
@@ -298,14 +294,3 @@ def _shape(config: TargetConfig | HiddenRVQConfig) -> CodesShape | None:
         return CodesShape(config.quantizer.n_codebooks, config.quantizer.codebook_size)
     shape = target_shape(config)
     return shape if isinstance(shape, CodesShape) and not isinstance(config, StoredCodesConfig) else None
-
-
-def _targets_of(objective: dict[str, Any], run: Path) -> list[tuple[str, Any]]:
-    """The targets of a run's objective, and what the names of their weights begin with, if they are there."""
-    if "codec" in objective:
-        values = {"kind": "rvq_vae", "codec": objective["codec"], "fitted": str(run)}
-        return [("", from_dict(RVQVAECodesConfig, values))]
-    if "target" in objective:
-        return [("target.", from_dict(_Chosen, {"target": objective["target"]}).target)]
-    parts = [part["target"] for part in objective.get("predictions", [])] or objective.get("targets", [])
-    return [(f"targets.{i}.", from_dict(_Chosen, {"target": part}).target) for i, part in enumerate(parts)]

@@ -11,12 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import Config, Hertz, Positive, Step, Width, from_dict
 from solfa.data.clips import Clips
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
+from solfa.runs import Run
 from solfa.targets.base import Codes, Target, TargetError
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.quantizer import ResidualVectorQuantizer, ResidualVectorQuantizerConfig
@@ -172,11 +173,11 @@ def load_codec(folder: str | Path) -> RVQVAE:
     """
     folder = Path(folder)
     config = codec_settings(folder)
-    with checkpoint.explained(folder, TargetError):
-        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
+    with runs.explained(folder, TargetError):
+        weights = Run(folder).part("codec.")
         checkpoint.check_sizes(config, weights)
-        codec, prefix = RVQVAE(config), "codec."
-        codec.load_state_dict({n[len(prefix) :]: w for n, w in weights.items() if n.startswith(prefix)})
+        codec = RVQVAE(config)
+        codec.load_state_dict(weights)
     return codec.eval().requires_grad_(False)
 
 
@@ -186,10 +187,9 @@ def codec_settings(folder: Path) -> RVQVAEConfig:
     Raises:
         TargetError: there is no codec; the message names the cure.
     """
-    if not folder.is_dir():
-        raise TargetError(f"No codec at {folder}. Fit one with: solfa train rvq_vae --out {folder}")
-    with checkpoint.explained(folder, TargetError):
-        settings = checkpoint.read_values(folder).get("objective", {}).get("codec")
+    absent = f"No codec at {folder}. Fit one with: solfa train rvq_vae --out {folder}"
+    with runs.opened(folder, TargetError, absent) as run:
+        settings = run.objective.get("codec")
         if settings is not None:
             return from_dict(RVQVAEConfig, settings)
     raise TargetError(

@@ -1,13 +1,13 @@
 """A quantizer out of a run folder, or out of a folder in MuQ's official layout."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import from_dict, to_dict
+from solfa.runs import Run
 from solfa.targets.base import TargetError
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.quantizer import (
@@ -38,15 +38,8 @@ def load_quantizer(folder: str | Path) -> StoredQuantizer:
         TargetError: there is no quantizer; the message names the cure.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise TargetError(f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}")
-    with checkpoint.explained(folder, TargetError):
-        values = checkpoint.read_values(folder)
-        weights = checkpoint.read_weights(checkpoint.weights_file(folder))
-        if "objective" in values:
-            quantizer = _of_run(folder, values, weights)
-        else:
-            quantizer = _of_official_folder(folder, values, weights)
+    with runs.opened(folder, TargetError, _absent(folder)) as run:
+        quantizer = _of_run(run) if run.is_trained_here else _of_official_folder(run)
     return quantizer.eval().requires_grad_(False)
 
 
@@ -56,33 +49,29 @@ def mel_settings(folder: Path) -> dict[str, Any]:
     Raises:
         TargetError: there is no quantizer.
     """
-    if not folder.is_dir():
-        raise TargetError(f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}")
-    with checkpoint.explained(folder, TargetError):
-        values = checkpoint.read_values(folder)
-        if "objective" not in values:
+    with runs.opened(folder, TargetError, _absent(folder)) as run:
+        if not run.is_trained_here:
             return {"quantizer": to_dict(load_quantizer(folder).config)}
-        for owner, _ in _owners(values["objective"]):
-            return {name: owner[name] for name in ("quantizer", "frames") if name in owner}
-    raise _without_quantizer(folder)
+        owner, _ = _owner(run)
+        return {name: owner[name] for name in ("quantizer", "frames") if name in owner}
 
 
-def _of_run(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantizer:
-    for owner, prefix in _owners(values["objective"]):
-        return _built(owner["quantizer"], _with_prefix(weights, f"{prefix}quantizer."))
-    raise _without_quantizer(folder)
+def _absent(folder: Path) -> str:
+    return f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}"
 
 
-def _owners(objective: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+def _of_run(run: Run) -> StoredQuantizer:
+    owner, prefix = _owner(run)
+    return _built(owner["quantizer"], run.part(f"{prefix}quantizer."))
+
+
+def _owner(run: Run) -> tuple[dict[str, Any], str]:
     """What has a quantizer in a run: its settings, and what the names of its weights begin with."""
-    for name in ("target", "codec"):
-        if "quantizer" in objective.get(name, {}):
-            yield objective[name], f"{name}."
-    for number, prediction in enumerate(objective.get("predictions", ())):
-        target = prediction["target"]
-        owner = target.get("codec", target)
+    for target in run.targets:
+        owner = target.settings.get("codec", target.settings)
         if "quantizer" in owner:
-            yield owner, f"targets.{number}."
+            return owner, target.prefix
+    raise _without_quantizer(run.folder)
 
 
 def _without_quantizer(folder: Path) -> TargetError:
@@ -92,9 +81,10 @@ def _without_quantizer(folder: Path) -> TargetError:
     )
 
 
-def _of_official_folder(folder: Path, values: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantizer:
+def _of_official_folder(run: Run) -> StoredQuantizer:
+    values = run.values
     dim = values["n_mels"] * STACKED_MEL[values["label_rate"]]
-    rvq, random = _with_prefix(weights, "model.rvq."), _with_prefix(weights, "model.quantizer_melspec_2048.")
+    rvq, random = run.part("model.rvq."), run.part("model.quantizer_melspec_2048.")
     if values.get("use_rvq_target") and rvq:
         n_codebooks, n_layers = values["rvq_n_codebooks"], values.get("rvq_multi_layer_num", 1)
         shape = {
@@ -112,7 +102,7 @@ def _of_official_folder(folder: Path, values: dict[str, Any], weights: dict[str,
             {"kind": "random_projection", "dim": dim, "codebook_size": size, "codebook_dim": width}, random
         )
     raise TargetError(
-        f"The weights in {folder} hold no quantizer: it was trained on codes stored beforehand."
+        f"The weights in {run.folder} hold no quantizer: it was trained on codes stored beforehand."
     )
 
 
@@ -141,7 +131,3 @@ def _built(config: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantize
             )
     quantizer.load_state_dict(weights)
     return quantizer
-
-
-def _with_prefix(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: tensor for name, tensor in weights.items() if name.startswith(prefix)}

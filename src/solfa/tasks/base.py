@@ -1,68 +1,15 @@
-"""Task: a labelled data set as a probe sees it; the kinds of label, and items."""
+"""Task: a labelled data set as a probe sees it, and its items."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from solfa.errors import SolfaError
+from solfa.tasks.kinds import LabelKind, Span
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-
-
-@dataclass(frozen=True)
-class Classes:
-    """One of several classes; a label is its number."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Tags:
-    """Any number of tags; a label is the tuple of their numbers."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Real numbers; a label is a tuple with one for each name."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FrameClasses:
-    """A class at every moment; a label is a tuple of ``Span``. Moments in no span are not counted."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class FrameEvents:
-    """Moments of several kinds, such as beats; a label is a tuple of tuples of seconds, one for each name."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Stems:
-    """Parts of a mixture, to be separated; a label is a tuple of paths, one for each name."""
-
-    names: tuple[str, ...]
-
-
-LabelKind = Classes | Tags | Numbers | FrameClasses | FrameEvents | Stems
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of time with a class."""
-
-    start: float  # seconds from the beginning of the file
-    end: float
-    label: int
 
 
 Label = (
@@ -107,7 +54,7 @@ class Task:
 
     name: str  # as in ``solfa probe NAME``
     title: str
-    kind: LabelKind
+    kind: LabelKind[Any]
     metrics: tuple[str, ...]  # names of ``probing.scoring``; the first one chooses epoch, layer and rate
     clips: ClipRule
     licence: str

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from solfa.tasks.base import ClipRule, FrameClasses, Item, Span, Task
+from solfa.tasks.base import ClipRule, Item, Task
 from solfa.tasks.harmony import CHORDS, chord_number
+from solfa.tasks.kinds import FrameClasses, Span
 from solfa.tasks.reading import Row, marble_rows
 
 DOWNLOAD = (

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from solfa.tasks.base import ClipRule, Item, Numbers, Split, Task
+from solfa.tasks.base import ClipRule, Item, Split, Task
+from solfa.tasks.kinds import Numbers
 from solfa.tasks.reading import Row, draw, find_audio, has_marble, marble_rows, read_table
 
 NAMES = ("arousal", "valence")

@@ -10,27 +10,14 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from solfa.corpora.free_benchmark import SOUNDFONTS as PLAYERS
 from solfa.corpora.mma import STYLES as MMA_STYLES
 from solfa.corpora.score import FAMILIES
-from solfa.tasks.base import (
-    SPLITS,
-    Classes,
-    ClipRule,
-    FrameClasses,
-    FrameEvents,
-    Item,
-    Label,
-    LabelKind,
-    Numbers,
-    Span,
-    Split,
-    Tags,
-    Task,
-    TaskError,
-)  # fmt: skip
+from solfa.tasks.base import SPLITS, ClipRule, Item, Label, Split, Task, TaskError
 from solfa.tasks.harmony import CHORDS, KEYS, chord_number, key_number
+from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, LabelKind, Numbers, Span, Tags  # fmt: skip
 from solfa.tasks.reading import Row, find_audio, read_json_lines
 
 SOUNDFONTS: dict[str, tuple[Split, ...]] = {  # in which splits each one plays
@@ -204,7 +191,7 @@ def _number(row: Row, number: Callable[[str], int | None], name: str) -> int | N
 def _task(
     name: str,
     title: str,
-    kind: LabelKind,
+    kind: LabelKind[Any],
     metrics: tuple[str, ...],
     label: Callable[[Row], Iterator[Labelled]],
     *,

@@ -6,11 +6,13 @@ games apart are their composers, instruments and mixes, and these stand on all s
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from solfa.corpora.real_sounds import DRUMS, GAMES, SOUNDS
 from solfa.scenes import SCENES
-from solfa.tasks.base import SPLITS, Classes, ClipRule, Item, Label, LabelKind, Split, Tags, Task
+from solfa.tasks.base import SPLITS, ClipRule, Item, Label, Split, Task
 from solfa.tasks.free import DOWNLOAD, check_splits, corpus_rows, free_version
+from solfa.tasks.kinds import Classes, LabelKind, Tags
 from solfa.tasks.reading import Row, class_number, find_audio, numbered, tag_numbers
 
 Tagged = dict[str, str]
@@ -67,7 +69,7 @@ def _split(row: Row, name: str) -> Split:
 def _task(
     name: str,
     title: str,
-    kind: LabelKind,
+    kind: LabelKind[Any],
     metrics: tuple[str, ...],
     load: Callable[[Path], list[Item]],
     *,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from solfa.tasks.base import Classes, ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.base import ClipRule, Item, Split, Task, TaskError
 from solfa.tasks.harmony import KEYS, key_number
+from solfa.tasks.kinds import Classes
 from solfa.tasks.reading import Row, draw, find_audio, has_marble, marble_rows, read_table, read_text
 
 TRAINING, TESTING = "giantsteps-mtg-key-dataset", "giantsteps-key-dataset"

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from solfa.tasks.base import ClipRule, FrameClasses, Item, Span, Split, Task
+from solfa.tasks.base import ClipRule, Item, Split, Task
+from solfa.tasks.kinds import FrameClasses, Span
 from solfa.tasks.reading import Row, draw, find_audio, read_table, read_text
 
 SECTIONS = ("intro", "verse", "chorus", "bridge", "inst", "outro", "silence")

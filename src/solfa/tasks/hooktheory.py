@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from solfa.tasks.base import Classes, ClipRule, Item, Split, Task
+from solfa.tasks.base import ClipRule, Item, Split, Task
 from solfa.tasks.harmony import KEYS, key_number
+from solfa.tasks.kinds import Classes
 from solfa.tasks.reading import Row, class_number, marble_rows
 
 SECTIONS = ("intro", "verse", "pre-chorus", "chorus", "bridge", "outro", "instrumental")

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from solfa.tasks.base import ClipRule, Item, Split, Tags, Task
+from solfa.tasks.base import ClipRule, Item, Split, Task
+from solfa.tasks.kinds import Tags
 from solfa.tasks.reading import Row, find_audio, has_marble, marble_rows, numbered, read_table, tag_numbers
 
 

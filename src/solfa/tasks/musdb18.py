@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from solfa.tasks.base import ClipRule, Item, Split, Stems, Task, TaskError
+from solfa.tasks.base import ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.kinds import Stems
 
 STEMS = ("vocals", "drums", "bass", "other")
 VALID = (  # of the folder train, as the data set's own reader has it

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from solfa.tasks.base import Classes, ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.base import ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.kinds import Classes
 from solfa.tasks.reading import Row, class_number, find_audio, numbered, read_json
 
 FAMILIES = (  # in the set's own order

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.tasks.base import SPLITS, Classes, Item, Split, Tags, TaskError
+from solfa.tasks.base import SPLITS, Item, Split, TaskError
+from solfa.tasks.kinds import Classes, Tags
 from solfa.tasks.own_table import Table, read_own_table
 from solfa.tasks.reading import Row, draw
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from solfa.tasks.base import Classes, ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.base import ClipRule, Item, Split, Task, TaskError
+from solfa.tasks.kinds import Classes
 from solfa.tasks.reading import AUDIO_SUFFIXES, draw
 
 TECHNIQUES = (

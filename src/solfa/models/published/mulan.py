@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.errors import ArgumentError
 from solfa.models.folders import language_model, part_folder
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
@@ -121,7 +121,7 @@ class MuLanFormat(Format):
         if "muq_config" in values:
             return mulan_config(values, values["muq_config"])
         audio = part_folder(folder, values["audio_model"]["name"], [checkpoint.CONFIG])
-        return mulan_config(values, checkpoint.read_values(audio))
+        return mulan_config(values, runs.read_values(audio))
 
     def weights(self, published: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """As ``mulan_weights``."""
@@ -129,6 +129,6 @@ class MuLanFormat(Format):
 
     def build(self, config: Any, licence: str, folder: Path, weights: Mapping[str, Tensor]) -> MuLan:
         """A MuLan whose language model is read from its own folder."""
-        values = checkpoint.read_values(folder)
+        values = runs.read_values(folder)
         text = part_folder(folder, values["text_model"]["name"], list(FILES))
         return MuLan(config, language_model(text, weights), licence)

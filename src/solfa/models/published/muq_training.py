@@ -12,6 +12,7 @@ from solfa.config import to_dict
 from solfa.models.layers.conformer import rotary_frequencies
 from solfa.models.muq import MuQConfig
 from solfa.models.published.format import Besides
+from solfa.runs import below
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,12 @@ def besides_of_run(config: MuQConfig, objective: Mapping[str, Any], weights: Map
             kind = prediction["target"]["kind"]
             log.warning("The official layout has no place for prediction %d (%s): left out.", number, kind)
             continue
-        head = _below(weights, f"heads.{number}.linear.")
+        head = below(f"heads.{number}.linear.", weights)
         tensors |= _under(place, head)
         if place == RECONSTRUCTION:
             settings["recon_loss_ratio"] = prediction["weight"]
             continue
-        found = _quantizer(config, prediction["target"], _below(weights, f"targets.{number}.quantizer."))
+        found = _quantizer(config, prediction["target"], below(f"targets.{number}.quantizer.", weights))
         settings |= {"codebook_size": len(head["bias"]), **found.settings}  # of all codebooks together
         tensors |= found.weights
     return Besides(settings, tensors)
@@ -127,10 +128,6 @@ def _misfit(config: MuQConfig, target: Mapping[str, Any]) -> str:
 def _frames(config: MuQConfig) -> dict[str, Any]:
     """The mel frames that targets of the official program are made of."""
     return {"mel": to_dict(config.mel), "n_stacked": math.prod(config.stem.time_strides)}
-
-
-def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name[len(prefix) :]: w for name, w in weights.items() if name.startswith(prefix)}
 
 
 def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from solfa import checkpoint
+from solfa import checkpoint, runs
 from solfa.config import Config, to_dict
 from solfa.errors import SolfaError
 from solfa.files import whole_folder, write_text
@@ -75,7 +75,7 @@ def save_official(name: str | Path, folder: str | Path) -> Path:
 
 def _besides(layout: WritableFormat, model: Shareable, source: Path) -> Besides:
     """What the files that a model was loaded from hold besides it."""
-    values = checkpoint.read_values(source)
+    values = runs.read_values(source)
     if is_saved(values):
         return Besides()
     weights = read_weights(source)

@@ -1,13 +1,13 @@
-"""Pure functions f(reference, estimated): retrieval among labelled vectors, by texts, and tags."""
+"""How well vectors with the same label find each other, and texts their tracks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from sklearn.metrics import average_precision_score, roc_auc_score
+from jaxtyping import Float, Int
 
 from solfa.errors import ArgumentError
+from solfa.metrics.tagging import average_precision, in_order
 
 
 @dataclass(frozen=True)
@@ -38,39 +38,12 @@ def retrieval(reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray,
         raise ArgumentError("No two vectors share a label: retrieval needs at least two of the same track.")
     others = ~np.eye(n, dtype=bool)
     nearest = np.where(others, estimated, -np.inf)[asking].argmax(1)
-    precisions = [average_precision_score(equal[q, others[q]], estimated[q, others[q]]) for q in asking]
+    precisions = [average_precision(*in_order(equal[q, others[q]], estimated[q, others[q]])) for q in asking]
     return Retrieval(
         recall_at_1=float(equal[asking, nearest].mean()),
         mean_average_precision=float(np.mean(precisions)),
         chance=float((equal[asking].sum(1) / (n - 1)).mean()),
         n_queries=len(asking),
-    )
-
-
-@dataclass(frozen=True)
-class TagAreas:
-    """How well scores tell tracks with a tag from those without: means over tags."""
-
-    roc_auc: float
-    pr_auc: float
-    n_tags: int  # that some tracks have and others have not; the rest cannot be scored
-
-
-def tag_areas(
-    reference: Bool[np.ndarray, "track tag"], estimated: Float[np.ndarray, "track tag"]
-) -> TagAreas:
-    """Areas under the ROC and under precision against recall, of each tag, averaged.
-
-    Raises:
-        ValueError: no tag that some of the tracks have and others have not.
-    """
-    scored = np.flatnonzero(reference.any(0) & ~reference.all(0))
-    if not len(scored):
-        raise ArgumentError("No tag tells the tracks apart: all of them have it, or none has.")
-    return TagAreas(
-        roc_auc=float(np.mean([roc_auc_score(reference[:, n], estimated[:, n]) for n in scored])),
-        pr_auc=float(np.mean([average_precision_score(reference[:, n], estimated[:, n]) for n in scored])),
-        n_tags=len(scored),
     )
 
 
