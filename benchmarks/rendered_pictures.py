@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from matplotlib.ticker import FuncFormatter
 
-from solfa.corpora.charts import TONICS
-from solfa.corpora.mma import accompaniments
-from solfa.corpora.rendered import excerpt
-from solfa.corpora.rendering import Renderer, RenderingConfig
-from solfa.corpora.score import Note, Score
-from solfa.corpora.soundfonts import fetch_soundfont
 from solfa.features import Chroma, ChromaConfig
+from solfa_free.charts import TONICS
+from solfa_free.mma import accompaniments
+from solfa_free.rendered import excerpt
+from solfa_free.rendering import Renderer, RenderingConfig
+from solfa_free.score import Note, Score
+from solfa_free.soundfonts import fetch_soundfont
 
 RATE = RenderingConfig.sample_rate
 INK, FAINT, BEAT, CHORD = "#22303c", "#d5dce2", "#2a6f97", "#d1495b"

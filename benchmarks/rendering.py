@@ -9,10 +9,10 @@ import argparse
 import time
 from pathlib import Path
 
-from solfa.corpora.pieces import choose_pieces
-from solfa.corpora.rendered import find_pieces
-from solfa.corpora.rendering import Renderer, RenderingConfig
-from solfa.corpora.soundfonts import fetch_soundfont
+from solfa_free.pieces import choose_pieces
+from solfa_free.rendered import find_pieces
+from solfa_free.rendering import Renderer, RenderingConfig
+from solfa_free.soundfonts import fetch_soundfont
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import soundfile
 
-from solfa.corpora.free_music import list_tracks
+from solfa_free.free_music import list_tracks
 from synth import melody
 
 FORMATS = ("wav", "flac", "ogg", "opus", "mp3", "vbr.mp3", "headerless.mp3", "m4a")

@@ -10,12 +10,12 @@ from typing import Any
 import soundfile
 
 import synth
-from solfa.tasks.catalogue import free_tasks
 from solfa.tasks.giantsteps import split_by_artist
 from solfa.tasks.harmonix import SPLITS_OF_ARTIST
 from solfa.tasks.magnatagatune import NAMES as MTT_TAGS
 from solfa.tasks.mtg_jamendo import GENRES, INSTRUMENTS, MOODS, TOP50
 from solfa.tasks.reading import draw
+from solfa_free.tasks import FREE_TASKS
 from tasks.free_replica import write_free
 
 SAMPLE_RATE = 16000
@@ -322,7 +322,7 @@ REPLICAS = (
     Replica("chords1217", ("chords1217",), "Chords1217", "Chords1217.val.jsonl", chords1217),
     Replica("hooktheory", HOOKTHEORY_TASKS, "HookTheory", "HookTheory*.val.jsonl", hooktheory),
     Replica(
-        "free", tuple(task.name for task in free_tasks()), "free", "pop909-fluidr3/labels.jsonl", write_free
+        "free", tuple(task.name for task in FREE_TASKS), "free", "pop909-fluidr3/labels.jsonl", write_free
     ),
     Replica("harmonix", ("harmonix_structure",), "Harmonix", "dataset/metadata.csv", harmonix),
 )

@@ -197,16 +197,16 @@ def _named(names: Sequence[str], data: Sequence[Path] | None) -> list[Task]:
     else:
         found = []
         for name in names:
-            found += _free(data) if name == tasks.FREE else [tasks.task(name)]
+            found += _of_wing(name, data) if name in tasks.wings() else [tasks.task(name)]
     if not found:
         raise tasks.TaskError("No task's data are here. solfa probe --list says what to download.")
     return list({task.name: task for task in found}.values())
 
 
-def _free(data: Sequence[Path] | None) -> list[Task]:
-    """The tasks of the free benchmark that are here; says what the others lack."""
+def _of_wing(name: str, data: Sequence[Path] | None) -> list[Task]:
+    """The tasks of a wing, such as the free benchmark, that are here; says what the others lack."""
     usable = []
-    for task in tasks.free_tasks():
+    for task in tasks.wings()[name]:
         seen = tasks.look_for(task, data)
         if seen.is_usable:
             usable.append(task)

@@ -16,8 +16,8 @@ import numpy as np
 from solfa.data.captions import tag_words
 from solfa.data.clips import derived_seed
 from solfa.data.manifest import ManifestError, Track
+from solfa.data.scenes import scenes_in
 from solfa.errors import ArgumentError
-from solfa.scenes import scenes_in
 
 FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode")
 FACTS = ("title", "folder", *FROM_TAGS)

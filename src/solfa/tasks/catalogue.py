@@ -3,15 +3,15 @@
 import difflib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from solfa.tasks.base import SPLITS, Item, Split, Task, TaskError
 from solfa.tasks.chords1217 import CHORDS1217
 from solfa.tasks.emomusic import EMOMUSIC
-from solfa.tasks.free import FREE_TASKS
-from solfa.tasks.free_real import REAL_TASKS
 from solfa.tasks.giantsteps import GIANTSTEPS_KEY
 from solfa.tasks.gtzan import GTZAN_BEATS, GTZAN_GENRE
 from solfa.tasks.harmonix import HARMONIX_STRUCTURE
@@ -23,10 +23,9 @@ from solfa.tasks.musdb18 import MUSDB18
 from solfa.tasks.nsynth import NSYNTH_INSTRUMENT, NSYNTH_PITCH
 from solfa.tasks.vocalset import VOCALSET_SINGER, VOCALSET_TECHNIQUE
 
-FREE = "free"  # stands for all tasks of the free benchmark
 ROOTS_VARIABLE = "SOLFA_DATA"  # folders of data sets, separated as in PATH
 
-TASKS: dict[str, Task] = {
+_OWN: dict[str, Task] = {
     task.name: task
     for task in (
         MAGNATAGATUNE,
@@ -47,8 +46,6 @@ TASKS: dict[str, Task] = {
         HOOKTHEORY_KEY,
         HOOKTHEORY_STRUCTURE,
         HARMONIX_STRUCTURE,
-        *FREE_TASKS,
-        *REAL_TASKS,
     )
 }
 
@@ -69,9 +66,36 @@ class Presence:
         return not self.problem
 
 
-def free_tasks() -> list[Task]:
-    """The tasks of the free benchmark."""
-    return [*FREE_TASKS, *REAL_TASKS]
+class _Tasks(MutableMapping[str, Task]):
+    """Tasks by name; those of wings are imported when a task is asked for."""
+
+    @cached_property
+    def _all(self) -> dict[str, Task]:
+        return _OWN | {task.name: task for tasks in wings().values() for task in tasks}
+
+    def __getitem__(self, name: str) -> Task:
+        return self._all[name]
+
+    def __setitem__(self, name: str, task: Task) -> None:
+        self._all[name] = task
+
+    def __delitem__(self, name: str) -> None:
+        del self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+TASKS: MutableMapping[str, Task] = _Tasks()
+
+
+@cache
+def wings() -> dict[str, Sequence[Task]]:
+    """Tasks that packages beside solfa add by an entry point, by its name, which stands for all of them."""
+    return {entry.name: entry.load() for entry in entry_points(group="solfa.tasks")}
 
 
 def task(name: str) -> Task:

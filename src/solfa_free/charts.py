@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from solfa.corpora.pieces import draw_split
-from solfa.corpora.score import Stretch
+from solfa_free.pieces import draw_split
+from solfa_free.score import Stretch
 
 Harmony = Literal["triads", "sevenths", "blues"]
 Degree = tuple[int, str]  # semitones above the tonic, quality in Harte's syntax

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from solfa.corpora.midi import read_midi
-from solfa.corpora.pieces import draw_split
-from solfa.corpora.score import Score, ScoreError, Stretch
+from solfa_free.midi import read_midi
+from solfa_free.pieces import draw_split
+from solfa_free.score import Score, ScoreError, Stretch
 
 CURE = (
     "Fetch https://github.com/music-x-lab/POP909-Dataset and give its folder POP909, or a .tar.xz of that "

@@ -12,14 +12,14 @@ from typing import Any
 
 import soundfile
 
-from solfa.corpora.mma import accompaniments
-from solfa.corpora.pieces import Piece, midi_files, single_notes
-from solfa.corpora.pop909 import read_songs
-from solfa.corpora.rendering import Renderer, RenderingConfig
-from solfa.corpora.score import Score, ScoreError
-from solfa.corpora.soundfonts import Soundfont
 from solfa.files import sha256, whole_file, write_text
 from solfa.json_files import write_json, write_json_lines
+from solfa_free.mma import accompaniments
+from solfa_free.pieces import Piece, midi_files, single_notes
+from solfa_free.pop909 import read_songs
+from solfa_free.rendering import Renderer, RenderingConfig
+from solfa_free.score import Score, ScoreError
+from solfa_free.soundfonts import Soundfont
 
 SETUP, LABELS, AUDIO = "rendered.json", "labels.jsonl", "audio"
 PICKUP_SECONDS = 0.05  # an excerpt begins so long before a downbeat: players are never quite together

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from solfa.corpora.score import Control, Note, Score, ScoreError
+from solfa_free.score import Control, Note, Score, ScoreError
 
 INSTALL = "Reading MIDI files needs mido. Install it with: pip install 'solfa[render]'"
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note, where a file says nothing

@@ -12,14 +12,14 @@ import mir_eval
 import numpy as np
 import pytest
 
-from solfa.corpora import mma
-from solfa.corpora.charts import MIN_SECONDS, Chart, draw_chart
-from solfa.corpora.debian import PackageError, list_files
-from solfa.corpora.midi import read_midi
-from solfa.corpora.mma import STYLES, accompaniments, fetch_mma, main_grooves
-from solfa.corpora.rendered import find_pieces
-from solfa.corpora.score import ScoreError
 from solfa.tasks.harmony import KEYS, chord_number
+from solfa_free import mma
+from solfa_free.charts import MIN_SECONDS, Chart, draw_chart
+from solfa_free.debian import PackageError, list_files
+from solfa_free.midi import read_midi
+from solfa_free.mma import STYLES, accompaniments, fetch_mma, main_grooves
+from solfa_free.rendered import find_pieces
+from solfa_free.score import ScoreError
 
 mido = pytest.importorskip("mido")
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")

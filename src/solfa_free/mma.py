@@ -16,11 +16,11 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from solfa.corpora.charts import Chart, Harmony, draw_chart
-from solfa.corpora.debian import PackageError, download_package, find_package, list_files, unpack_files
-from solfa.corpora.midi import read_midi
-from solfa.corpora.score import Score, ScoreError, Stretch
 from solfa.files import write_bytes
+from solfa_free.charts import Chart, Harmony, draw_chart
+from solfa_free.debian import PackageError, download_package, find_package, list_files, unpack_files
+from solfa_free.midi import read_midi
+from solfa_free.score import Score, ScoreError, Stretch
 
 CACHE = Path("~/.cache/solfa/mma")
 PACKAGE = "mma"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from solfa.corpora.real_sounds import DRUMS, GAMES, KITS, SCENE_SPLITS, SOUND_PACKAGES, TRACK_PACKAGES
 from solfa.tasks import SPLITS, TASKS, Item, TaskError, find_leaks, shared_groups
-from solfa.tasks.catalogue import free_tasks
-from solfa.tasks.free_real import REAL_TASKS
+from solfa_free.real_sounds import DRUMS, GAMES, KITS, SCENE_SPLITS, SOUND_PACKAGES, TRACK_PACKAGES
+from solfa_free.tasks import FREE_TASKS
+from solfa_free.tasks_of_recordings import REAL_TASKS
 from tasks.free_replica import write_free
 
 
@@ -66,7 +66,7 @@ def test_every_kind_and_package_has_its_side() -> None:
     assert len(DRUMS) == len(set(DRUMS))
 
 
-@pytest.mark.parametrize("name", [task.name for task in free_tasks()])
+@pytest.mark.parametrize("name", [task.name for task in FREE_TASKS])
 def test_a_clean_replica_has_no_leaks(folder: Path, name: str) -> None:
     if name == "free_style" and not any("mma" in path.name for path in folder.iterdir()):
         pytest.skip("the replica has no accompaniments")

@@ -4,8 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.corpora.debian import PackageError, download_package, find_package, unpack_files
 from solfa.files import sha256
+from solfa_free.debian import PackageError, download_package, find_package, unpack_files
 
 CACHE = Path("~/.cache/solfa/soundfonts")
 

@@ -20,11 +20,11 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from solfa.corpora.debian import PackageError, download_package, find_package, list_files, unpack_files
-from solfa.corpora.rendered import AUDIO, LABELS
 from solfa.errors import ArgumentError
 from solfa.files import sha256
 from solfa.json_files import write_json, write_json_lines
+from solfa_free.debian import PackageError, download_package, find_package, list_files, unpack_files
+from solfa_free.rendered import AUDIO, LABELS
 
 SETUP, PACKAGES = "recorded.json", "packages"
 SUFFIXES = (".wav", ".ogg", ".flac", ".opus", ".mp3", ".aiff", ".aif")

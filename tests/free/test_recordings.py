@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from solfa.corpora.debian import PackageError
-from solfa.corpora.real_sounds import choose_drums, choose_tracks, drum_kind, sound_kind
-from solfa.corpora.recordings import CutConfig, Files, Recorded, Recording, choose_by_lot, cut_recordings
+from solfa_free.debian import PackageError
+from solfa_free.real_sounds import choose_drums, choose_tracks, drum_kind, sound_kind
+from solfa_free.recordings import CutConfig, Files, Recorded, Recording, choose_by_lot, cut_recordings
 from synth import tone
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")

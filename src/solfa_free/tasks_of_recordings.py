@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from solfa.corpora.real_sounds import DRUMS, GAMES, SOUNDS
-from solfa.scenes import SCENES
+from solfa.data.scenes import SCENES
 from solfa.tasks.base import SPLITS, ClipRule, Item, Label, Split, Task
-from solfa.tasks.free import DOWNLOAD, check_splits, corpus_rows, free_version
 from solfa.tasks.kinds import Classes, LabelKind, Tags
 from solfa.tasks.reading import Row, class_number, find_audio, numbered, tag_numbers
+from solfa_free.real_sounds import DRUMS, GAMES, SOUNDS
+from solfa_free.tasks_of_renderings import DOWNLOAD, check_splits, corpus_rows, free_version
 
 Tagged = dict[str, str]
 Labelled = tuple[Label, Split, str]  # a label, where it stands, and what must not stand elsewhere

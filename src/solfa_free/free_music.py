@@ -13,8 +13,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
-from solfa.corpora.debian import PackageError, download_package, find_package, unpack_files
 from solfa.files import whole_file
+from solfa_free.debian import PackageError, download_package, find_package, unpack_files
 
 CORE = (  # 1.5 GB to download, 25 hours
     "warzone2100-music",
@@ -173,7 +173,7 @@ def package_and_composer(tags: Mapping[str, str]) -> list[str]:
 
 @cache
 def _table() -> dict[str, list[FreeTrack]]:
-    with files("solfa.corpora").joinpath("free_music_tracks.tsv").open(encoding="utf-8") as file:
+    with files("solfa_free").joinpath("free_music_tracks.tsv").open(encoding="utf-8") as file:
         by_package: dict[str, list[FreeTrack]] = {}
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             track = FreeTrack(

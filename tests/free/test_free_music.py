@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import zoo
-from solfa.corpora.debian import PackageError
-from solfa.corpora.free_music import (
+from solfa.data.prepare import prepare_folder
+from solfa_free.debian import PackageError
+from solfa_free.free_music import (
     CORE,
     HELD_OUT,
     MID,
@@ -17,7 +18,6 @@ from solfa.corpora.free_music import (
     list_tracks,
     package_and_composer,
 )
-from solfa.data.prepare import prepare_folder
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
 BUBBLE = "frozen-bubble-data"  # three tracks
@@ -86,7 +86,7 @@ def test_an_interrupted_fetch_goes_on(tmp_path: Path, cache: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("solfa.corpora.free_music._place", interrupted)
+        patch.setattr("solfa_free.free_music._place", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch_free_music(tmp_path / "out", packages=[BUBBLE], cache=cache)
     assert not (tmp_path / "out" / "audio" / BUBBLE).exists()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from solfa.corpora.midi import read_midi
-from solfa.corpora.score import FAMILIES, Note, Score, ScoreError
+from solfa_free.midi import read_midi
+from solfa_free.score import FAMILIES, Note, Score, ScoreError
 
 SHARES = (("train", 0.7), ("valid", 0.1), ("test", 0.2))
 MIDI_SUFFIXES = (".mid", ".midi")

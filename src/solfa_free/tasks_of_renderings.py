@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from solfa.corpora.free_benchmark import SOUNDFONTS as PLAYERS
-from solfa.corpora.mma import STYLES as MMA_STYLES
-from solfa.corpora.score import FAMILIES
 from solfa.tasks.base import SPLITS, ClipRule, Item, Label, Split, Task, TaskError
 from solfa.tasks.harmony import CHORDS, KEYS, chord_number, key_number
 from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, LabelKind, Numbers, Span, Tags  # fmt: skip
 from solfa.tasks.reading import Row, find_audio, read_json_lines
+from solfa_free.free_benchmark import SOUNDFONTS as PLAYERS
+from solfa_free.mma import STYLES as MMA_STYLES
+from solfa_free.score import FAMILIES
 
 SOUNDFONTS: dict[str, tuple[Split, ...]] = {  # in which splits each one plays
     name: tuple(split for split in SPLITS if split in splits) for name, splits in PLAYERS.items()
@@ -219,7 +219,7 @@ def _task(
     )
 
 
-FREE_TASKS = (
+RENDERED_TASKS = (
     _task("key", "key", Classes(KEYS), ("key_score", "accuracy"), _keys,
           faults="Annotated by ear on the recordings; a change is moved to the nearest downbeat."),
     _task("chords", "chords", FrameClasses(CHORDS), ("frame_accuracy",), _chords,

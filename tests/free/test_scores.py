@@ -8,12 +8,12 @@ import mido
 import numpy as np
 import pytest
 
-from solfa.corpora.debian import PackageError
-from solfa.corpora.midi import read_midi
-from solfa.corpora.pieces import MidiFile, choose_pieces, draw_split, midi_files, single_notes
-from solfa.corpora.pop909 import Song, read_song, read_songs
-from solfa.corpora.score import Control, Note, Score, ScoreError, Stretch
-from solfa.corpora.soundfonts import SOURCES, fetch_soundfont
+from solfa_free.debian import PackageError
+from solfa_free.midi import read_midi
+from solfa_free.pieces import MidiFile, choose_pieces, draw_split, midi_files, single_notes
+from solfa_free.pop909 import Song, read_song, read_songs
+from solfa_free.score import Control, Note, Score, ScoreError, Stretch
+from solfa_free.soundfonts import SOURCES, fetch_soundfont
 
 TICKS = 480
 BEAT_SECONDS = 0.5

@@ -11,8 +11,8 @@ import numpy as np
 import soxr
 from jaxtyping import Float
 
-from solfa.corpora.score import DRUM_CHANNEL, SUSTAIN_PEDAL, Control, Note, Score, ScoreError
 from solfa.frames import seconds_to_samples
+from solfa_free.score import DRUM_CHANNEL, SUSTAIN_PEDAL, Control, Note, Score, ScoreError
 
 INSTALL = (
     "Rendering needs tinysoundfont. Install it with: pip install --no-deps tinysoundfont (without "

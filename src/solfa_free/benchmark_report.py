@@ -4,19 +4,18 @@ from collections import Counter
 from pathlib import Path
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from solfa.cli.progress import progress
 from solfa.cli.reports import exit_code
-from solfa.corpora.free_benchmark import Sources, make_benchmark
+from solfa.cli.results import results, say
 from solfa.tasks import SPLITS, TaskError, find_leaks
-from solfa.tasks.catalogue import free_tasks
-from solfa.tasks.free import free_version
+from solfa_free.free_benchmark import Sources, make_benchmark
+from solfa_free.tasks import FREE_TASKS
+from solfa_free.tasks_of_renderings import free_version
 
 SHOWN = 20  # failures on the screen
-results = Console()
 
 
 def render_free(out: Path, sources: Sources, strict: bool) -> None:
@@ -26,12 +25,12 @@ def render_free(out: Path, sources: Sources, strict: bool) -> None:
             out, sources, progress=lambda folder, n_done, n: tell(n_done, f"{folder}, {n} in all")
         )
     for name, why in done.left_out.items():
-        _say(f"[yellow]left out[/yellow] {escape(name)}: {escape(why)}")
+        say(f"[yellow]left out[/yellow] {escape(name)}: {escape(why)}")
     for name, why in list(done.failures.items())[:SHOWN]:
-        _say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
+        say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
     n_leaks = _show_tasks(out)
-    _say(f"{len(done.failures)} pieces and recordings are not there; {n_leaks} leaks")
-    _say(f"Version {free_version(out)} in {escape(str(out))}. Probe it with: solfa probe free --model MODEL")
+    say(f"{len(done.failures)} pieces and recordings are not there; {n_leaks} leaks")
+    say(f"Version {free_version(out)} in {escape(str(out))}. Probe it with: solfa probe free --model MODEL")
     raise typer.Exit(3 if n_leaks else exit_code(len(done.left_out) + len(done.failures), strict))
 
 
@@ -39,7 +38,7 @@ def _show_tasks(out: Path) -> int:
     """A line for every task; gives the number of leaks in all of them."""
     table = Table("task", "train", "valid", "test", "leaks")
     n_leaks = 0
-    for task in free_tasks():
+    for task in FREE_TASKS:
         try:
             items = task.load(out)
         except TaskError:  # its part was left out, which is said above
@@ -47,12 +46,8 @@ def _show_tasks(out: Path) -> int:
         leaks = find_leaks(items)
         n_leaks += len(leaks)
         for name, splits in list(leaks.items())[:SHOWN]:
-            _say(f"[red]leak[/red] {task.name}: {escape(name)} stands in {', '.join(sorted(splits))}")
+            say(f"[red]leak[/red] {task.name}: {escape(name)} stands in {', '.join(sorted(splits))}")
         counts = Counter(item.split for item in items)
         table.add_row(task.name, *(str(counts[split]) for split in SPLITS), str(len(leaks)))
     results.print(table)
     return n_leaks
-
-
-def _say(line: str) -> None:
-    results.print(line, highlight=False, soft_wrap=True)

@@ -10,12 +10,12 @@ from typer.testing import CliRunner, Result
 
 pytest.importorskip("tinysoundfont")
 
-from corpora.test_recordings import KITS, beep, build_drums
+from free.test_recordings import KITS, beep, build_drums
 from sine_soundfont import write_sine_soundfont
 from solfa.cli.main import app
-from solfa.corpora import free_benchmark
-from solfa.corpora.free_benchmark import PARTS
-from solfa.corpora.soundfonts import Soundfont, fetch_soundfont
+from solfa_free import free_benchmark
+from solfa_free.free_benchmark import PARTS
+from solfa_free.soundfonts import Soundfont, fetch_soundfont
 from tasks.free_replica import write_free
 
 FAST = ("--seeds", 1, "--set", "hidden_dim=8", "--set", "lrs=[0.01]", "--set", "n_epochs=2")

@@ -7,11 +7,11 @@ import soundfile
 pytest.importorskip("tinysoundfont")
 
 from sine_soundfont import write_sine_soundfont
-from solfa.corpora.pieces import Piece, SingleNote
-from solfa.corpora.rendered import Rendered, excerpt, find_pieces, render_pieces
-from solfa.corpora.rendering import RenderingConfig
-from solfa.corpora.score import Note, Score, ScoreError
-from solfa.corpora.soundfonts import Soundfont, fetch_soundfont
+from solfa_free.pieces import Piece, SingleNote
+from solfa_free.rendered import Rendered, excerpt, find_pieces, render_pieces
+from solfa_free.rendering import RenderingConfig
+from solfa_free.score import Note, Score, ScoreError
+from solfa_free.soundfonts import Soundfont, fetch_soundfont
 
 PIECES = [SingleNote(program, 60) for program in range(3)]
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePosixPath
 
-from solfa.corpora.debian import PackageError
-from solfa.corpora.free_music import CORE, FreeTrack, list_tracks
-from solfa.corpora.recordings import Files, Recording, is_audio
-from solfa.scenes import scenes_in
+from solfa.data.scenes import scenes_in
+from solfa_free.debian import PackageError
+from solfa_free.free_music import CORE, FreeTrack, list_tracks
+from solfa_free.recordings import Files, Recording, is_audio
 
 DRUM_PACKAGES = ("hydrogen-drumkits", "lmms-common", "sonic-pi-samples")
 DRUMS = {  # kind -> what its names hold; the first that fits counts

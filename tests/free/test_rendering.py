@@ -8,10 +8,10 @@ import torch
 pytest.importorskip("tinysoundfont")
 
 from sine_soundfont import write_sine_soundfont
-from solfa.corpora.pieces import SingleNote
-from solfa.corpora.rendering import Renderer, RenderingConfig, hold_by_pedal
-from solfa.corpora.score import SUSTAIN_PEDAL, Control, Note, Score, ScoreError, Stretch
 from solfa.features import Chroma, ChromaConfig
+from solfa_free.pieces import SingleNote
+from solfa_free.rendering import Renderer, RenderingConfig, hold_by_pedal
+from solfa_free.score import SUSTAIN_PEDAL, Control, Note, Score, ScoreError, Stretch
 
 RATE = RenderingConfig.sample_rate
 TRIADS = {"C:maj": (60, 64, 67), "F:maj": (65, 69, 72), "G:maj": (67, 71, 74), "A:min": (69, 72, 76)}

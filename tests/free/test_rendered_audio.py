@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("tinysoundfont")
 
 from sine_soundfont import write_sine_soundfont
-from solfa.corpora.charts import Chart, draw_chart
-from solfa.corpora.rendering import Renderer, RenderingConfig
-from solfa.corpora.score import Note, Score
-from solfa.corpora.soundfonts import fetch_soundfont
+from solfa_free.charts import Chart, draw_chart
+from solfa_free.rendering import Renderer, RenderingConfig
+from solfa_free.score import Note, Score
+from solfa_free.soundfonts import fetch_soundfont
 
 RATE = RenderingConfig.sample_rate
 TRIADS = {"maj": (0, 4, 7), "min": (0, 3, 7)}

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solfa.corpora.debian import PackageError
-from solfa.corpora.mma import accompaniments
-from solfa.corpora.pieces import Piece, choose_pieces, single_notes
-from solfa.corpora.pop909 import CURE, read_songs
-from solfa.corpora.real_sounds import (
+from solfa.errors import SolfaError
+from solfa_free.debian import PackageError
+from solfa_free.mma import accompaniments
+from solfa_free.pieces import Piece, choose_pieces, single_notes
+from solfa_free.pop909 import CURE, read_songs
+from solfa_free.real_sounds import (
     DRUM_PACKAGES,
     SOUND_PACKAGES,
     TRACK_PACKAGES,
@@ -20,12 +21,11 @@ from solfa.corpora.real_sounds import (
     choose_sounds,
     choose_tracks,
 )
-from solfa.corpora.recordings import Choose, CutConfig, cut_recordings
-from solfa.corpora.rendered import render_pieces
-from solfa.corpora.rendering import RenderingConfig
-from solfa.corpora.score import ScoreError
-from solfa.corpora.soundfonts import fetch_soundfont
-from solfa.errors import SolfaError
+from solfa_free.recordings import Choose, CutConfig, cut_recordings
+from solfa_free.rendered import render_pieces
+from solfa_free.rendering import RenderingConfig
+from solfa_free.score import ScoreError
+from solfa_free.soundfonts import fetch_soundfont
 
 SOUNDFONTS = {  # in which splits each one plays
     "musescore-lite": ("train", "valid"),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from solfa.corpora.soundfonts import SOURCES
 from solfa.tasks import TASKS, Item, Span, TaskError, shared_groups
-from solfa.tasks.free import FREE_TASKS, SOUNDFONTS, free_version
+from solfa_free.soundfonts import SOURCES
+from solfa_free.tasks_of_renderings import RENDERED_TASKS, SOUNDFONTS, free_version
 from tasks.free_replica import PIECE_SECONDS, PLAYERS, write_free
 
 
@@ -20,7 +20,7 @@ def load(folder: Path, name: str) -> list[Item]:
     return list(TASKS[f"free_{name}"].load(folder))
 
 
-@pytest.mark.parametrize("name", [task.name for task in FREE_TASKS])
+@pytest.mark.parametrize("name", [task.name for task in RENDERED_TASKS])
 def test_neither_piece_nor_soundfont_stands_on_two_sides(folder: Path, name: str) -> None:
     items = TASKS[name].load(folder)
     assert not shared_groups(items)
@@ -28,7 +28,7 @@ def test_neither_piece_nor_soundfont_stands_on_two_sides(folder: Path, name: str
     assert players == set(PLAYERS.items())
 
 
-@pytest.mark.parametrize("name", [task.name for task in FREE_TASKS])
+@pytest.mark.parametrize("name", [task.name for task in RENDERED_TASKS])
 def test_a_missing_split_is_named_with_the_command_that_makes_it(folder: Path, name: str) -> None:
     for place in folder.glob("*timgm6mb"):
         shutil.rmtree(place)

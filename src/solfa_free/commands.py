@@ -1,0 +1,177 @@
+"""solfa data free-music and solfa data render: music that anyone may use, and the free benchmark."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from solfa.cli.examples import examples
+from solfa.cli.options import StrictOption, finite
+from solfa.cli.progress import progress
+from solfa.cli.reports import SHOWN, exit_code
+from solfa.cli.results import say, show_hours, show_refused_of
+from solfa.data.manifest import write_manifest, write_splits
+from solfa.data.prepare import Refused, prepare_files, write_refused
+from solfa_free.benchmark_report import render_free
+from solfa_free.free_benchmark import Sources
+from solfa_free.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
+from solfa_free.pieces import choose_pieces
+from solfa_free.rendered import Rendered, find_pieces, render_pieces
+from solfa_free.rendering import RenderingConfig
+from solfa_free.soundfonts import SOURCES, fetch_soundfont
+from solfa_free.tasks import FREE
+
+SETS = {"core": CORE, "mid": MID}
+FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
+CorpusArgument = Annotated[
+    str,
+    typer.Argument(help="'free', 'notes', 'mma', a folder or archive of POP909, or a folder of MIDI files."),
+]
+SoundfontOption = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(SOURCES)}, or the path of an .sf2 or .sf3; needed, but by 'free'."),
+]
+Pop909Option = Annotated[
+    Path | None, typer.Option(help="For 'free': folder or archive of POP909, which is yours to fetch.")
+]
+ExcerptOption = Annotated[
+    float | None,
+    typer.Option(
+        min=1.0, callback=finite, help="An excerpt out of each one's middle.", show_default="whole pieces"
+    ),
+]
+RenderCacheOption = Annotated[
+    Path | None, typer.Option(help="Keep soundfonts and MMA here.", show_default="~/.cache/solfa")
+]
+
+
+def free_music(
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    packages: Annotated[
+        list[str], typer.Option(help="'core' (1.5 GB, 25 h), 'mid' (3.1 GB, 33 h), or packages by name.")
+    ] = ["core"],  # noqa: B006
+    hours: Annotated[
+        float | None, typer.Option(min=0.0, callback=finite, help="Stop at so many hours.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Look for .deb files here first, and keep downloads here.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
+    ] = None,
+    strict: StrictOption = False,
+) -> None:
+    """Fetch freely licensed real music from Debian packages; nothing is installed.
+
+    Needs apt-get and dpkg-deb. Run it again after an interruption: packages that are complete are not fetched
+    again. Writes into the folder: audio/PACKAGE/..., ATTRIBUTION.tsv, tracks.jsonl with its splits
+    train.jsonl, valid.jsonl and heldout.jsonl (wesnoth, hyperrogue, 0ad, naev and openclonk are never trained
+    on), and refused.jsonl.
+
+    Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
+    error; 3 if it could not be done, or a package is not there.
+
+    Examples:
+
+      solfa data free-music --out music
+
+      solfa data free-music --out music --packages singularity-music,zaz-data --hours 1
+
+      solfa data free-music --out music --packages mid --cache ~/debs
+    """
+    given = [name for part in packages for name in part.split(",")]
+    names = list(dict.fromkeys(package for name in given for package in SETS.get(name, (name,))))
+    with progress("fetching packages", len(names)) as tell:
+        fetched = fetch_free_music(
+            out, packages=names, hours=hours, cache=cache, progress=lambda name, n_done: tell(n_done, name)
+        )
+    refused = _prepare_and_split(fetched, workers)
+    for what, why in fetched.failures.items():
+        say(f"[red]not there[/red] {escape(what)}: {escape(why)}")
+    raise typer.Exit(3 if fetched.failures else exit_code(len(refused), strict))
+
+
+@examples(
+    "solfa data render free --out data/free --pop909 POP909",
+    "solfa data render POP909 --soundfont timgm6mb --out free/pop909-timgm6mb --split test --seconds 30",
+    "solfa data render notes --soundfont fluidr3 --out free/notes-fluidr3 --tracks 1000",
+    "solfa data render mma --soundfont fluidr3 --out free/mma-fluidr3 --tracks 600 --seconds 15",
+    "solfa data render ~/midi --soundfont my.sf2 --out rendered",
+)
+def render(
+    corpus: CorpusArgument,
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    soundfont: SoundfontOption = None,
+    pop909: Pop909Option = None,
+    tracks: Annotated[int | None, typer.Option(min=1, help="So many, by lot; all if not given.")] = None,
+    seconds: ExcerptOption = None,
+    split: Annotated[str | None, typer.Option(help="Only pieces of train, valid or test.")] = None,
+    sample_rate: Annotated[int, typer.Option(min=8000, help="Hz.")] = RenderingConfig.sample_rate,
+    cache: RenderCacheOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
+    strict: StrictOption = False,
+) -> None:
+    """Play symbolic music with sampled instruments: audio, and labels that are exact.
+
+    Soundfonts come from Debian packages (5, 34 and 120 MB; see solfa data free-music for what that needs),
+    and so does MMA (4 MB), which plays chord charts drawn by lot in the grooves of twenty styles.
+    Writes into the folder: audio/PIECE.flac and audio/PIECE.json (keys, chords, beats, tempo, melody, notes,
+    instruments, as far as they are known), labels.jsonl, tracks.jsonl and rendered.json. Run it again after
+    an interruption: what is there is not rendered again. It says its version: a hash over audio and labels.
+
+    The corpus 'free' is the whole free benchmark: notes, POP909 and MMA by all soundfonts, and drums, sounds
+    and tracks out of other packages (2.5 GB; --cache is looked into first). It says what is left out and why,
+    counts the items of every task, and looks for what stands on two sides of a split.
+
+    Exit code: 0 when it is done, 1 with --strict if some pieces are not there, 2 for a usage error, 3 if not.
+    """
+    if corpus == FREE:
+        if soundfont or seconds or split:
+            raise typer.BadParameter("'free' chooses soundfont, split and length itself. Leave them out.")
+        render_free(out, Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers), strict)
+    if soundfont is None:
+        raise typer.BadParameter(f"Give one of {', '.join(SOURCES)}, or a path.", param_hint="--soundfont")
+    if split not in (None, "train", "valid", "test"):
+        raise typer.BadParameter(f"'{split}' is none of train, valid, test.", param_hint="--split")
+    pieces = choose_pieces(find_pieces(corpus, cache), tracks, split)
+    config = RenderingConfig(sample_rate=sample_rate)
+    font = fetch_soundfont(soundfont, cache)
+    with progress("rendering", len(pieces)) as tell:
+        done = render_pieces(
+            pieces, font, out, config=config, seconds=seconds, n_workers=workers, progress=tell
+        )
+    with progress("decoding", len(done.paths)) as tell:
+        prepared = prepare_files(
+            done.paths, n_workers=workers, tags=done.tags, progress=lambda n_done, _: tell(n_done, "")
+        )
+    write_manifest(prepared.tracks, out / "tracks.jsonl")
+    show_hours({out / "tracks.jsonl": prepared.tracks})
+    _show_rendered(done)
+    raise typer.Exit(exit_code(len(done.failures) + len(prepared.refused), strict))
+
+
+def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:
+    paths = list(fetched.tracks)
+    with progress("decoding", len(paths)) as tell:
+        prepared = prepare_files(
+            paths, n_workers=workers, tags=fetched.tags, progress=lambda n_done, _: tell(n_done, "")
+        )
+    report = fetched.folder / "refused.jsonl"
+    write_refused(prepared.refused, report)
+    parts = write_splits(
+        prepared.tracks,
+        fetched.folder,
+        is_held_out=lambda track: is_held_out(track.tags),
+        groups=lambda track: package_and_composer(track.tags),
+        seed=FREE_MUSIC_SEED,
+    )
+    show_hours({Path(f"{name}.jsonl"): tracks for name, tracks in parts.items()})
+    show_refused_of(prepared.refused, report)
+    return prepared.refused
+
+
+def _show_rendered(done: Rendered) -> None:
+    for name, why in list(done.failures.items())[:SHOWN]:
+        say(f"[yellow]not there[/yellow] {escape(name)}: {escape(why)}")
+    say(f"{len(done.paths)} pieces, {done.n_known} of them known already; version {done.version}")
