@@ -155,7 +155,8 @@ def _labels(kind: LabelKind[Any], names: tuple[str, ...], train: Sequence[Track]
     assert kind.taught_as
     if kind.taught_as != "numbers":
         return LabelsConfig(kind=kind.taught_as, names=names)
-    scale = kind.scale([[float(part) for part in track.tags[LABEL].split(SEPARATOR)] for track in train])
+    written = (track.tags[LABEL].split(SEPARATOR) for track in train)
+    scale = kind.scale([tuple(float(part) for part in parts) for parts in written])
     assert scale is not None
     return LabelsConfig(
         kind="numbers", names=names, means=tuple(scale.mean.tolist()), deviations=tuple(scale.std.tolist())
