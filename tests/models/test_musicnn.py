@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import convert_musicnn
+from convert_musicnn import ConversionError, musicnn_weights, read_tensorflow_checkpoint
 from solfa.embedding import fingerprint
 from solfa.models import ModelError
 from solfa.models.musicnn import (
@@ -20,9 +22,7 @@ from solfa.models.musicnn import (
     PatchFrontend,
     slaney_filters,
 )
-from solfa.models.published import musicnn as published_musicnn
-from solfa.models.published.musicnn import load_musicnn, musicnn_weights
-from solfa.models.tensorflow_checkpoint import TensorFlowCheckpointError, read_tensorflow_checkpoint
+from solfa.models.published.musicnn import load_musicnn
 from synth import melody
 from tensorflow_files import write_checkpoint
 
@@ -117,9 +117,12 @@ def wheel_of(variables: Variables) -> bytes:
     index, data = write_checkpoint({**variables, "beta1_power": np.zeros(()), "conv2d/bias/Adam": np.ones(3)})
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as wheel:
-        wheel.writestr("musicnn/MSD_musicnn/.index", index)
-        wheel.writestr("musicnn/MSD_musicnn/.data-00000-of-00001", data)
-        wheel.writestr("musicnn/configuration.py", "SR = 16000\nMSD_LABELS = ['rock', 'pop']\n")
+        for name in ("MSD_musicnn", "MTT_musicnn"):
+            wheel.writestr(f"musicnn/{name}/.index", index)
+            wheel.writestr(f"musicnn/{name}/.data-00000-of-00001", data)
+        wheel.writestr(
+            "musicnn/configuration.py", "SR = 16000\nMSD_LABELS = ['rock', 'pop']\nMTT_LABELS = ['slow']\n"
+        )
     return file.getvalue()
 
 
@@ -146,12 +149,12 @@ def test_damaged_checkpoints_are_refused(index: object, data: object, cure: str)
     damaged = [
         change(file) if callable(change) else file for file, change in zip(files, (index, data), strict=True)
     ]
-    with pytest.raises(TensorFlowCheckpointError, match=cure):
+    with pytest.raises(ConversionError, match=cure):
         read_tensorflow_checkpoint(*damaged)
 
 
 def test_numbers_of_another_type_are_refused() -> None:
-    with pytest.raises(TensorFlowCheckpointError, match="as float32"):
+    with pytest.raises(ConversionError, match="as float32"):
         read_tensorflow_checkpoint(*write_checkpoint({"a": np.ones(2, np.float32)}, kind=14))
 
 
@@ -176,8 +179,10 @@ def test_a_wheel_is_read_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     variables = made_variables(MusiCNNConfig())
     (tmp_path / "musicnn-0.1.0-py3-none-any.whl").write_bytes(wheel_of(variables))
     data = write_checkpoint({**variables, "beta1_power": np.zeros(()), "conv2d/bias/Adam": np.ones(3)})[1]
-    monkeypatch.setitem(published_musicnn.CONTENT_HASHES, "MSD_musicnn", hashlib.sha256(data).hexdigest())
-    network = load_musicnn("MSD_musicnn", tmp_path)
+    for name in convert_musicnn.CONTENT_HASHES:
+        monkeypatch.setitem(convert_musicnn.CONTENT_HASHES, name, hashlib.sha256(data).hexdigest())
+    convert_musicnn.convert(tmp_path, tmp_path / "converted")
+    network = load_musicnn("MSD_musicnn", tmp_path / "converted")
     assert (network.tag_names, network.training) == (("rock", "pop"), False)
     kernel = torch.from_numpy(variables["conv2d_1/kernel"])
     torch.testing.assert_close(network.state_dict()["timbral.1.conv.weight"][5, 0], kernel[:, :, 0, 5])
@@ -185,17 +190,22 @@ def test_a_wheel_is_read_as_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_other_weights_than_the_published_ones_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.whl").write_bytes(wheel_of(made_variables(SMALL)))
-    with pytest.raises(ModelError, match="pip download"):
-        load_musicnn("MSD_musicnn", tmp_path / "a.whl")
-
-
-def test_missing_weights_say_how_to_fetch_them(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="pip download --no-deps musicnn"):
+    with pytest.raises(ConversionError, match="pip download"):
+        convert_musicnn.convert(tmp_path / "a.whl", tmp_path)
+    (tmp_path / "MSD_musicnn.safetensors").write_bytes(b"cut short")
+    with pytest.raises(ModelError, match=r"damaged.*pip download"):
         load_musicnn("MSD_musicnn", tmp_path)
 
 
+def test_missing_weights_say_how_to_fetch_them(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"pip download --no-deps musicnn.*convert_musicnn"):
+        load_musicnn("MSD_musicnn", tmp_path)
+    with pytest.raises(ConversionError, match="pip download --no-deps musicnn"):
+        convert_musicnn.convert(tmp_path, tmp_path)
+
+
 def test_a_variable_without_a_place_is_refused() -> None:
-    with pytest.raises(ModelError, match="no variable dense_2/kernel"):
+    with pytest.raises(ConversionError, match="no variable dense_2/kernel"):
         musicnn_weights({"dense_2/kernel": torch.ones(2, 2)})
 
 

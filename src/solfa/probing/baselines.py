@@ -101,8 +101,8 @@ def load_baseline(name: str, device: str | torch.device = "cpu") -> Baseline | A
             classes), each dimension
             standardised; ``random`` (noise that depends on the clip's samples),
             ``untrained:MODEL`` (MODEL, as for ``solfa.load``, with fresh weights), ``musicnn`` (learned from
-            the Million Song Dataset) or ``musicnn-mtt`` (from MagnaTagATune), or ``musicnn:PATH`` with the
-            wheel or folder that holds it.
+            the Million Song Dataset) or ``musicnn-mtt`` (from MagnaTagATune), or ``musicnn:FOLDER`` with
+            what ``tools/convert_musicnn.py`` wrote.
         device: where it computes.
 
     Raises:
