@@ -242,3 +242,9 @@ def test_a_broken_config_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json is not valid JSON"):
         runs.read_values(tmp_path)
+
+
+def test_weights_have_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    checkpoint.save_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)})
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode

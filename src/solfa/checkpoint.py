@@ -96,8 +96,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     Raises:
         OSError: the disk is full or does not take the file.
     """
+    path.touch()
+    rights = path.stat().st_mode  # those of any new file here; safetensors would leave it to its owner only
     try:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+        path.chmod(rights)
     except SafetensorError as error:  # of a disk that is full, among others, and of no class that says so
         raise OSError(str(error)) from error
 
