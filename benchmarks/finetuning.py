@@ -29,7 +29,7 @@ from solfa.models import LoRAConfig, Tagger, load
 from solfa.objectives import FrozenConfig, FullConfig, LastLayersConfig
 from solfa.recipes.finetuning import finetune
 from solfa.recipes.labels import with_labels
-from solfa.training import Place, Trainer
+from solfa.training import Placement, Trainer
 
 RATE, EXCERPT_SECONDS, FEWEST_TRACKS = 24_000, 15.0, 8
 RESULT = "result.json"
@@ -86,7 +86,7 @@ def run_way(way: str, seed: int, table: Path, arguments: argparse.Namespace) -> 
     }  # fmt: skip
     begun = time.process_time()
     config = with_labels(override(finetune(), WAYS[way] | changes), run)
-    place = Place(run=run, device=torch.device("cpu"), clips_per_device=arguments.clips, n_workers=0)
+    place = Placement(run=run, device=torch.device("cpu"), clips_per_device=arguments.clips, n_workers=0)
     trainer = Trainer(config, place)
     trainer.train()
     seconds = time.process_time() - begun

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import solfa
 from solfa.features import LogMel
 from solfa.models import known_answer
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from solfa.models.known_answer import LIMIT, OLD_LIMIT, answer_of, asked, distance
 from solfa.models.layers.conformer import Conformer
 from solfa.models.layers.normalization import BatchNorm

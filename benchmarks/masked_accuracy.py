@@ -21,7 +21,7 @@ from solfa import checkpoint
 from solfa.config import load_config, override
 from solfa.objectives import MaskedPredictionConfig
 from solfa.targets import CodesShape, target_shape
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Placement, RunConfig, Trainer
 
 
 def validated(run: Path, manifest: Path, n_clips: int) -> tuple[RunConfig, dict[str, Any]]:
@@ -31,7 +31,7 @@ def validated(run: Path, manifest: Path, n_clips: int) -> tuple[RunConfig, dict[
         load_config(RunConfig, run / checkpoint.CONFIG),
         {"data.manifest": tracks, "data.valid_manifest": tracks, "data.n_valid_clips": n_clips},
     )
-    trainer = Trainer(config, Place(run=run, device=torch.device("cpu"), clips_per_device=8))
+    trainer = Trainer(config, Placement(run=run, device=torch.device("cpu"), clips_per_device=8))
     trainer.load(checkpoint.step_folder(run, checkpoint.steps(run)[-1]))
     return config, {"step": trainer.step, **trainer.validate()}
 

@@ -34,7 +34,7 @@ from solfa.data.stored_frames import CodesDescription, StoredCodeFrames
 from solfa.embedding import EmbeddingStore, default_windows, describe_space, read_store
 from solfa.models import load
 from solfa.recipes import recipe
-from solfa.training import Interrupted, Place, RunConfig, Trainer, draw_curves
+from solfa.training import Interrupted, Placement, RunConfig, Trainer, draw_curves
 
 SECONDS = 60  # that a case may take
 MEMORY = 8 * 2**30  # bytes of addresses: what asks for more is an error
@@ -59,7 +59,7 @@ def _train(run: Path, config: RunConfig, resume: bool) -> Trainer:
     def stop(*_: Any) -> None:
         trainer.stop_requested = True
 
-    place = Place(run=run, device=torch.device("cpu"), clips_per_device=2, n_workers=0)
+    place = Placement(run=run, device=torch.device("cpu"), clips_per_device=2, n_workers=0)
     trainer = Trainer(config, place, stop)
     with suppress(Interrupted):
         trainer.train(resume)

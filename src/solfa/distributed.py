@@ -46,7 +46,7 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Whether this process writes logs and checkpoints."""
     return rank() == 0
 
@@ -101,7 +101,7 @@ def _leave(watch: "_Watch | None") -> None:
         watch.close()
     if watch and watch.has_failed:
         atexit.register(_end_at_once)
-        if is_first():
+        if is_main():
             watch.wait_until_told(world_size())
     else:
         dist.destroy_process_group()
@@ -176,7 +176,7 @@ def barrier() -> None:
         dist.barrier()
 
 
-def total(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """Sum of ``value`` over the ranks, outside of the gradient."""
     if world_size() > 1:
         value = value.detach().clone()
@@ -184,7 +184,7 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def from_first(value: Tensor) -> Tensor:
+def broadcast(value: Tensor) -> Tensor:
     """The first rank's tensor on every rank, each of which has one of the same shape, on its own device."""
     if world_size() > 1:
         value = value.detach().clone()
@@ -195,17 +195,17 @@ def from_first(value: Tensor) -> Tensor:
 def share_first(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors by those of the first rank."""
     for tensor in tensors:
-        tensor.detach().copy_(from_first(tensor))
+        tensor.detach().copy_(broadcast(tensor))
 
 
 def gather_texts(text: str, device: torch.device) -> list[str]:
     """A text of each rank, in the order of ranks; they travel as bytes on ``device``."""
     written = bytearray(f"{text}\0".encode())
-    together = gather_rows(torch.frombuffer(written, dtype=torch.uint8).to(device))
+    together = all_gather(torch.frombuffer(written, dtype=torch.uint8).to(device))
     return bytes(together.tolist()).decode().split("\0")[:-1]
 
 
-def gather_rows(rows: Tensor) -> Tensor:
+def all_gather(rows: Tensor) -> Tensor:
     """Rows of all ranks, in the order of ranks, outside of the gradient; ranks may hold unequal counts."""
     if world_size() == 1:
         return rows
@@ -223,7 +223,7 @@ def gather_with_gradient(rows: Tensor) -> tuple[Tensor, int]:
     """Rows of all ranks, in order, and the place of this rank's first one; gradients flow back to all."""
     if world_size() == 1:
         return rows, 0
-    counts = gather_rows(torch.tensor([len(rows)], device=rows.device)).tolist()
+    counts = all_gather(torch.tensor([len(rows)], device=rows.device)).tolist()
     first = sum(counts[: rank()])
     mine = torch.nn.functional.pad(rows, (0, 0, first, sum(counts) - first - len(rows)))
     return sum_over_ranks(mine), first
@@ -239,8 +239,8 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        return total(value)
+        return all_reduce_sum(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return total(gradient.contiguous())
+        return all_reduce_sum(gradient.contiguous())

@@ -11,7 +11,7 @@ import solfa
 from solfa.embedding import EmbeddingStore, WindowConfig, Work, describe_space, read_store
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder, load_encoder
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]

@@ -16,7 +16,7 @@ from solfa.data.refused import Refused
 from solfa.data.sndfile import SoundFileDecoder
 from solfa.embedding import Embedded, EmbeddingStore, Space, WindowConfig, describe_space
 from solfa.models import AudioEncoder, MuLan, load
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from solfa.retrieval import Library
 from solfa.retrieval.zero_shot import ZeroShotTagger
 from synth import melody

@@ -16,7 +16,7 @@ from solfa.features import LogMel, LogMelConfig
 from solfa.files import sha256
 from solfa.models import ModelError, known_answer
 from solfa.models.registry import WEIGHTS, bundled
-from solfa.models.sharing import ANSWER, SHA256
+from solfa.models.saving import ANSWER, SHA256
 
 
 @pytest.fixture

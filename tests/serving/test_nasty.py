@@ -20,7 +20,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from solfa.retrieval import Searcher
-from solfa.serving import finding
 from solfa.serving.guard import HEADERS
 from solfa.serving.tags import LONGEST_TAG, MOST_TAGS
 from synth import chord

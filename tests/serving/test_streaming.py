@@ -98,7 +98,7 @@ def test_what_browsers_cannot_play_comes_as_wav(client: TestClient, ids: dict[st
 def test_a_format_that_no_browser_plays_says_so(
     client: TestClient, ids: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("solfa.serving.tracks.media_type", lambda path: "")
+    monkeypatch.setattr("solfa.serving.routes_tracks.media_type", lambda path: "")
     answer = client.get(f"/api/tracks/{ids['chord.wav']}/audio")
     assert answer.status_code == 415 and "form=wav" in answer.json()["error"]
 

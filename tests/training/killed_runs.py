@@ -18,13 +18,13 @@ import torch
 
 from solfa import checkpoint
 from solfa.config import load_config
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Placement, RunConfig, Trainer
 
 
 def train(config: RunConfig, run: Path, order: Path) -> None:
     """Train in this process, and note which clips each step saw."""
     torch.set_num_threads(1)
-    place = Place(run=run, device=torch.device("cpu"), clips_per_device=2, n_workers=0)
+    place = Placement(run=run, device=torch.device("cpu"), clips_per_device=2, n_workers=0)
     trainer = Trainer(config, place)
     next_clips = trainer._next
 

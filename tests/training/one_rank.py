@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from solfa import distributed
 from solfa.config import load_config
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Placement, RunConfig, Trainer
 
 
 def main() -> None:
@@ -21,7 +21,9 @@ def main() -> None:
     with distributed.process_group(cpu):
         trainer = Trainer(
             config,
-            Place(run=out.with_suffix(".run"), device=cpu, clips_per_device=int(sys.argv[3]), n_workers=0),
+            Placement(
+                run=out.with_suffix(".run"), device=cpu, clips_per_device=int(sys.argv[3]), n_workers=0
+            ),
         )
         gradients = {}
 
@@ -32,7 +34,7 @@ def main() -> None:
 
         trainer.optimizers[0].register_step_pre_hook(keep)
         trainer.train()
-        if distributed.is_first():
+        if distributed.is_main():
             buffers = {f"buffer.{name}": value.clone() for name, value in trainer.objective.named_buffers()}
             save_file(gradients | buffers, out)
 

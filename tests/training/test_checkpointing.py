@@ -18,13 +18,13 @@ from solfa.checkpoint import CheckpointError
 from solfa.cli.train import _config
 from solfa.config import ConfigError, load_config, override
 from solfa.files import WriteError
-from solfa.training import CurvesError, Place, RunConfig, Trainer, draw_curves
+from solfa.training import CurvesError, Placement, RunConfig, Trainer, draw_curves
 
 CPU = torch.device("cpu")
 
 
 def trainer(config: RunConfig, run: Path, on_step: Callable[[int, Any], None] | None = None) -> Trainer:
-    return Trainer(config, Place(run=run, device=CPU, clips_per_device=4, n_workers=0), on_step)
+    return Trainer(config, Placement(run=run, device=CPU, clips_per_device=4, n_workers=0), on_step)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from torch import nn
 
 from solfa import checkpoint
 from solfa.config import override
-from solfa.training import MuonConfig, Place, RunConfig, ScaleError, Trainer
+from solfa.training import MuonConfig, Placement, RunConfig, ScaleError, Trainer
 from solfa.training.loss_scale import FIRST_SCALE, LossScale
 from training.test_trainer import log_of, stop_after, train
 
@@ -25,7 +25,7 @@ def scaled_trainer(config: RunConfig, run: Path, overflows: set[int]) -> Trainer
         reached[0] = step
 
     reached = [0]
-    trainer = Trainer(config, Place(run=run, device=CPU, clips_per_device=2, n_workers=0), on_step)
+    trainer = Trainer(config, Placement(run=run, device=CPU, clips_per_device=2, n_workers=0), on_step)
     trainer.scale = LossScale(CPU, is_used=True)
     first = next(p for p in trainer.objective.model.parameters() if p.requires_grad)
     first.register_hook(lambda gradient: gradient * (torch.inf if reached[0] in overflows else 1.0))
@@ -100,7 +100,7 @@ def test_gradients_are_unscaled_before_they_are_clipped(muon_run: RunConfig, tmp
 
 def test_a_processor_trains_in_float32_whatever_the_recipe_says(small_run: RunConfig, tmp_path: Path) -> None:
     config = override(small_run, {"precision": "float16", "n_steps": 1})
-    trainer = Trainer(config, Place(run=tmp_path, device=CPU, clips_per_device=4, n_workers=0))
+    trainer = Trainer(config, Placement(run=tmp_path, device=CPU, clips_per_device=4, n_workers=0))
     assert not trainer.scale.is_used
     with trainer.parallel.autocast():
         assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32

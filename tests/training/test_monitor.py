@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from solfa.config import override
-from solfa.objectives import PredictionConfig, Step
+from solfa.objectives import PredictionConfig, StepOutput
 from solfa.objectives.masked import MOST_DIMENSIONS, hidden_moments
 from solfa.targets import CQTFramesConfig
 from solfa.training import RunConfig
-from solfa.training.monitor import Totals, Worries, hidden_figures, value_figures
+from solfa.training.monitor import CollapseAlarms, Totals, hidden_figures, value_figures
 from training.conftest import CODES
 from training.test_trainer import log_of, train
 
@@ -26,8 +26,8 @@ def states(n: int = 500, dim: int = 8, mean: float = 3.0, std: float = 2.0) -> t
     return mean + std * torch.randn(n, dim, generator=torch.Generator().manual_seed(0))
 
 
-def step_of(statistics: dict[str, torch.Tensor], count: int) -> Step:
-    return Step(torch.zeros(()), torch.tensor(float(count)), {}, None, statistics)
+def step_of(statistics: dict[str, torch.Tensor], count: int) -> StepOutput:
+    return StepOutput(torch.zeros(()), torch.tensor(float(count)), {}, None, statistics)
 
 
 def test_the_deviation_of_hidden_states_is_that_over_all_frames() -> None:
@@ -94,7 +94,7 @@ def test_every_prediction_has_figures_of_its_own(small_run: RunConfig, tmp_path:
 
 
 def look(lines: list[dict[str, float]]) -> None:
-    worries = Worries()
+    worries = CollapseAlarms()
     for step, line in enumerate(lines):
         worries.look({"step": step, **line})
 

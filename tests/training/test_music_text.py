@@ -15,12 +15,12 @@ from solfa.config import override
 from solfa.models import MuLan, load
 from solfa.objectives import MusicTextConfig
 from solfa.recipes.towers import with_towers
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Placement, RunConfig, Trainer
 from training.test_two_processes import assert_same, gradients
 
 
 def train(config: RunConfig, run: Path, resume: bool = False) -> Path:
-    place = Place(run=run, device=torch.device("cpu"), clips_per_device=4, n_workers=0)
+    place = Placement(run=run, device=torch.device("cpu"), clips_per_device=4, n_workers=0)
     return Trainer(config, place).train(resume)
 
 

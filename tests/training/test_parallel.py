@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from solfa.config import override
 from solfa.data.clips import Clips, RandomClips
-from solfa.objectives import Objective, Step, TrackAgreementConfig
+from solfa.objectives import Objective, StepOutput, TrackAgreementConfig
 from solfa.objectives.agreement import TrackAgreement
 from solfa.objectives.heads import CosineCodeHead, CosineCodeHeadConfig
 from solfa.targets import Codes
-from solfa.training import Place, RunConfig, Trainer, parallel, trainer
+from solfa.training import Placement, RunConfig, Trainer, parallel, trainer
 from solfa.training.monitor import Totals
 
 CPU = torch.device("cpu")
@@ -39,17 +39,17 @@ class Protected(Objective):
     def model(self) -> nn.Module:
         return self.agreement
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         states = clips.waveform[:, : 40 * DIM].unflatten(1, (40, DIM)).bfloat16().float()
         tracks = torch.tensor([0, 0, 1, 1])
         codes = Codes(torch.arange(160).view(4, 1, 40) % 16, 16)
         mask = torch.ones(4, 40, dtype=torch.bool)
         step = self.head.loss(states.flatten(0, 1), codes, mask)
-        return Step(step.loss + self.agreement(states, tracks).sum(), step.count)
+        return StepOutput(step.loss + self.agreement(states, tracks).sum(), step.count)
 
 
 def gradients_of_a_step(config: RunConfig, run: Path) -> dict[str, Tensor]:
-    one = Trainer(config, Place(run=run, device=CPU, clips_per_device=4, n_workers=0))
+    one = Trainer(config, Placement(run=run, device=CPU, clips_per_device=4, n_workers=0))
     found: dict[str, Tensor] = {}
 
     def keep(*_: Any) -> None:
@@ -88,7 +88,7 @@ def test_no_pass_waits_for_its_figures() -> None:
     totals = Totals(meta)
     for _ in range(2):
         two, uses = torch.zeros(2, device=meta), torch.zeros(1, 4, dtype=torch.long, device=meta)
-        totals.add(Step(two[0], two[1], {"figure": two}, uses, {"hidden_moments": two}))
+        totals.add(StepOutput(two[0], two[1], {"figure": two}, uses, {"hidden_moments": two}))
     assert {value.device for value in totals.sums.values()} == {meta}
     assert {value.dtype for value in totals.sums.values()} == {torch.float64}
 
@@ -109,7 +109,7 @@ def test_waveforms_of_a_pass_are_forgotten_before_the_next(
         return joined
 
     monkeypatch.setattr(RandomClips, "join", join)
-    one = Trainer(one_step, Place(run=tmp_path / "run", device=CPU, clips_per_device=1, n_workers=0))
+    one = Trainer(one_step, Placement(run=tmp_path / "run", device=CPU, clips_per_device=1, n_workers=0))
     one.train()
     assert len(alive) >= 5 and most <= 1
 
@@ -125,9 +125,9 @@ def test_clips_for_a_cuda_device_are_pinned(
         return plain(*given)
 
     monkeypatch.setattr(trainer, "batches", batches)
-    one = Trainer(one_step, Place(run=tmp_path, device=CPU, clips_per_device=4, n_workers=0))
+    one = Trainer(one_step, Placement(run=tmp_path, device=CPU, clips_per_device=4, n_workers=0))
     for device in (CPU, torch.device("cuda", 0)):
-        one.place = Place(run=tmp_path, device=device, clips_per_device=4, n_workers=0)
+        one.place = Placement(run=tmp_path, device=device, clips_per_device=4, n_workers=0)
         one._batches(one.clips, iter([]), 0)
     assert asked == [False, True]
 
@@ -139,7 +139,7 @@ def test_a_step_on_cuda_goes_backward_outside_of_half_precision(
 ) -> None:
     monkeypatch.setattr(trainer, "build_objective", lambda config: Protected())
     seen: list[bool] = []
-    place = Place(run=tmp_path / "run", device=torch.device("cuda", 0), clips_per_device=4, n_workers=0)
+    place = Placement(run=tmp_path / "run", device=torch.device("cuda", 0), clips_per_device=4, n_workers=0)
     one = Trainer(one_step, place)
     one.objective.head.embeddings.register_hook(lambda _: seen.append(torch.is_autocast_enabled("cuda")))
     one.train()

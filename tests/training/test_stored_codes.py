@@ -21,7 +21,7 @@ from solfa.targets import (
     TargetError,
 )
 from solfa.targets.labelling import label_tracks, load_target
-from solfa.training import Place, RunConfig, Trainer
+from solfa.training import Placement, RunConfig, Trainer
 
 CPU = torch.device("cpu")
 PREDICTED = "objective.predictions.0.target"
@@ -39,7 +39,7 @@ def teacher(folder: Path, frames: StackedMelConfig) -> MelRVQConfig:
 
 def losses(config: RunConfig, out: Path, clips_per_device: int = 4) -> list[dict[str, object]]:
     """What a training logs, but for its speed."""
-    place = Place(run=out, device=CPU, clips_per_device=clips_per_device, n_workers=0)
+    place = Placement(run=out, device=CPU, clips_per_device=clips_per_device, n_workers=0)
     Trainer(config, place).train()
     slow = ("audio_hours_per_hour", "waiting_share", "seconds")
     lines = [json.loads(line) for line in (out / checkpoint.LOG).read_text().splitlines()]

@@ -14,15 +14,15 @@ from solfa import checkpoint
 from solfa.config import override
 from solfa.data.manifest import read_manifest, write_manifest
 from solfa.objectives import build_objective
-from solfa.training import AdamWConfig, Interrupted, MuonConfig, Place, RunConfig, Trainer, TrainingError
-from solfa.training.monitor import Worries, code_figures
+from solfa.training import AdamWConfig, Interrupted, MuonConfig, Placement, RunConfig, Trainer, TrainingError
+from solfa.training.monitor import CollapseAlarms, code_figures
 from solfa.training.optim import OptimConfig, build_optimizers, rate_share
 
 TIMES = ("seconds", "audio_hours_per_hour", "waiting_share")
 
 
 def train(config: RunConfig, run: Path, resume: bool = False, **place: Any) -> Path:
-    where = Place(run=run, device=torch.device("cpu"), **{"clips_per_device": 4, "n_workers": 0, **place})
+    where = Placement(run=run, device=torch.device("cpu"), **{"clips_per_device": 4, "n_workers": 0, **place})
     return Trainer(config, where).train(resume)
 
 
@@ -35,7 +35,7 @@ def stop_after(config: RunConfig, run: Path, step: int) -> None:
     def on_step(number: int, figures: dict[str, Any]) -> None:
         trainer.stop_requested = number == step
 
-    where = Place(run=run, device=torch.device("cpu"), clips_per_device=4, n_workers=0)
+    where = Placement(run=run, device=torch.device("cpu"), clips_per_device=4, n_workers=0)
     trainer = Trainer(config, where, on_step)
     with pytest.raises(Interrupted, match=f"after step {step}.*--resume"):
         trainer.train()
@@ -204,7 +204,7 @@ def test_uniform_codes_have_full_perplexity_and_one_code_has_one() -> None:
 
 
 def test_a_worry_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    worries = Worries()
+    worries = CollapseAlarms()
     for step in (1, 2):
         worries.look({"step": step, "waiting_share": 0.5, "perplexity_by_codebook": [300.0, 1.2]})
     assert [record.message.split(":")[0] for record in caplog.records] == ["Step 1", "Step 1"]

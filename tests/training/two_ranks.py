@@ -15,7 +15,7 @@ from torch import Tensor
 
 from solfa import distributed
 from solfa.data.clips import Clips
-from solfa.objectives import KMeansFit, KMeansFitConfig, Objective, Step, kmeans_fit
+from solfa.objectives import KMeansFit, KMeansFitConfig, Objective, StepOutput, kmeans_fit
 from solfa.targets import (
     EMAResidualQuantizer,
     EMAResidualQuantizerConfig,
@@ -39,7 +39,7 @@ def exchanged() -> dict[str, Tensor]:
     """What a rank holds after the helpers of ``distributed``."""
     rank = distributed.rank()
     mine = {name: value.to(DEVICE) for name, value in _mine(rank).items()}
-    held = {f"first.{name}": distributed.from_first(value) for name, value in mine.items()}
+    held = {f"first.{name}": distributed.broadcast(value) for name, value in mine.items()}
     distributed.share_first(mine.values())
     texts = distributed.gather_texts("klänge " * (1 + rank) if rank else "", DEVICE)
     assert all(value.device == DEVICE for value in held.values())
@@ -95,7 +95,7 @@ def figures() -> dict[str, Tensor]:
     """Totals of which the second rank has other names, or none; and tracks of a loss that is not finite."""
     rank = distributed.rank()
     two, four = torch.tensor([2.0, 4.0], device=DEVICE)
-    step = Step(two, four, {"only_here": torch.tensor([4.0, 8.0], device=DEVICE)})
+    step = StepOutput(two, four, {"only_here": torch.tensor([4.0, 8.0], device=DEVICE)})
     some, none = Totals(DEVICE), Totals(DEVICE)
     if rank == 0:
         some.add(step)
@@ -103,7 +103,7 @@ def figures() -> dict[str, Tensor]:
              "none": float(len(none.figures()))}  # fmt: skip
     losses = [torch.tensor(torch.nan if rank == n == 1 else 1.0, device=DEVICE) for n in range(2)]
     tracks = [torch.tensor([10 * rank + n, 10 * rank + n + 5]) for n in range(2)]
-    bad = tracks_of([Step(loss, step.count) for loss in losses], tracks)
+    bad = tracks_of([StepOutput(loss, step.count) for loss in losses], tracks)
     everyone = tracks_of([step], tracks[:1])
     return {
         "figures": torch.tensor([found[name] for name in sorted(found)]),

@@ -32,12 +32,12 @@ def main() -> None:
         value = loss(audio, text)[0].sum()
         value.backward()
         results = {
-            "loss": distributed.total(value),
-            "audio": distributed.gather_rows(audio.grad),
-            "text": distributed.gather_rows(text.grad),
+            "loss": distributed.all_reduce_sum(value),
+            "audio": distributed.all_gather(audio.grad),
+            "text": distributed.all_gather(text.grad),
         }
-        results |= {f"loss.{n}": distributed.total(p.grad) for n, p in loss.named_parameters()}
-        if distributed.is_first():
+        results |= {f"loss.{n}": distributed.all_reduce_sum(p.grad) for n, p in loss.named_parameters()}
+        if distributed.is_main():
             save_file({name: tensor.contiguous() for name, tensor in results.items()}, out)
 
 

@@ -14,7 +14,7 @@ from solfa.models.folders import model_folder
 from solfa.models.loading import use_without_encoder
 from solfa.models.published import CHECKPOINTS
 from solfa.models.registry import bundled
-from solfa.models.sharing import MODEL
+from solfa.models.saving import MODEL
 
 GIGABYTE = 1e9
 Row = tuple[str, ...]

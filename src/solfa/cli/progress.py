@@ -17,7 +17,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int, str], None
     """Gives a function to be told how many are done, with a word about the newest."""
     from solfa import distributed  # here, since it imports torch, and not every command needs that
 
-    if not distributed.is_first():
+    if not distributed.is_main():
         yield lambda done, note: None
     elif console.is_terminal:
         with _bar() as bar:

@@ -16,7 +16,7 @@ from solfa.recipes import RECIPES, recipe
 from solfa.recipes.labels import with_labels
 from solfa.recipes.teachers import with_teachers
 from solfa.recipes.towers import with_towers
-from solfa.training import Place, RunConfig, Trainer, draw_curves
+from solfa.training import Placement, RunConfig, Trainer, draw_curves
 
 NOT_DONE = 3  # exit code of what could not be done
 
@@ -62,20 +62,20 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     place = chosen_device(device)
-    where = Place(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
+    where = Placement(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
     changes = dict(parse_assignment(text) for text in assignments or [])
     try:
         with distributed.process_group(place):
             config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
             config = with_teachers(with_towers(config, out), out, changes)
             trainer = _trained(config, where, resume)
-            if distributed.is_first():
+            if distributed.is_main():
                 _say_what_came_of(trainer)
     except distributed.EndedByAnother:
         raise typer.Exit(NOT_DONE) from None  # without a word: the one that failed has said why
 
 
-def _trained(config: RunConfig, place: Place, resume: bool) -> Trainer:
+def _trained(config: RunConfig, place: Placement, resume: bool) -> Trainer:
     with training_progress(config.n_steps) as on_step:
         trainer = Trainer(config, place, on_step)
         trainer.train(resume)

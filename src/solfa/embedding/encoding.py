@@ -15,7 +15,7 @@ from torch import Tensor
 from solfa.embedding.side_by_side import CORES, side_by_side, threads_for
 from solfa.embedding.windows import Window
 from solfa.models import AudioEncoder
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from solfa.precision import Precision, computing_in
 
 K = TypeVar("K")

@@ -12,7 +12,7 @@ from torch import Tensor
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.frames import samples_to_seconds
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from solfa.models.tagger import Tagger
 
 CLIPS_AT_ONCE = 8

@@ -1,7 +1,7 @@
 """Waveform -> hidden states; what outlives training."""
 
+from solfa.models.checks import NotFiniteError
 from solfa.models.encoder import AudioEncoder, HiddenStates
-from solfa.models.finite import NotFiniteError
 from solfa.models.folders import ModelError, language_folder
 from solfa.models.layer_guide import LayerGuideError, guided_layer
 from solfa.models.layers.conformer import ConformerConfig
@@ -24,7 +24,7 @@ from solfa.models.muq import MuQ, MuQConfig
 from solfa.models.published.format import GuidedTask
 from solfa.models.published.writing import LayoutError, save_official
 from solfa.models.registry import EncoderConfig, build_encoder
-from solfa.models.sharing import ModelCard
+from solfa.models.saving import ModelCard
 from solfa.models.tagger import LabelHeadConfig, LabelsConfig, Tagger, TaggerConfig
 from solfa.models.text import PACKAGED, TextModel, language_dim
 

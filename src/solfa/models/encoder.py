@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST, FrameGrid
-from solfa.models.finite import check_finite
+from solfa.models.checks import check_finite
 from solfa.models.input import (
     Layer,
     Layers,
@@ -24,7 +24,7 @@ from solfa.models.input import (
     check_waveform,
 )
 from solfa.models.layers.weights import as_weights_are, weights_type
-from solfa.models.sharing import Shareable
+from solfa.models.saving import Shareable
 
 __all__ = ["AudioEncoder", "Context", "Frontend", "HiddenStates", "check_waveform", "padding_mask"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.frames import LOUD, LOUDEST
-from solfa.models.finite import values_of
+from solfa.models.checks import values_of
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from solfa import checkpoint, runs
 from solfa.config import Config, from_dict
 from solfa.features.exact import InFloat32
 from solfa.files import sha256
+from solfa.models.checks import broken_weights
 from solfa.models.encoder import AudioEncoder
-from solfa.models.finite import broken_weights
 from solfa.models.folders import ModelError, language_folder, language_model, model_folder, read_weights
 from solfa.models.input import checked_device
 from solfa.models.known_answer import departure
@@ -24,7 +24,7 @@ from solfa.models.layers.low_rank import LoRAConfig, merge_lora
 from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
 from solfa.models.published import CHECKPOINTS, FORMATS, find_format
 from solfa.models.registry import ENCODER, EncoderConfig, build_encoder
-from solfa.models.sharing import ANSWER, MODEL, SHA256, Shareable, is_saved
+from solfa.models.saving import ANSWER, MODEL, SHA256, Shareable, is_saved
 from solfa.models.tagger import Tagger, TaggerConfig
 from solfa.models.text import TextModel, packaged_folder
 from solfa.runs import below

@@ -20,7 +20,7 @@ from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransfo
 from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
 from solfa.models.registry import EncoderConfig, build_encoder
-from solfa.models.sharing import Shareable, copy_files
+from solfa.models.saving import Shareable, copy_files
 from solfa.models.text import FILES, TextModel
 
 CLIPS_AT_ONCE, TEXTS_AT_ONCE = 8, 64

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from solfa.objectives.agreement import TrackAgreementConfig
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.codec_fit import CodecFit, CodecFitConfig
 from solfa.objectives.contrastive import (
     DecoupledLossConfig,
@@ -101,7 +101,7 @@ __all__ = [
     "SoftmaxLossConfig",
     "SpanMasking",
     "SpanMaskingConfig",
-    "Step",
+    "StepOutput",
     "TrackAgreementConfig",
     "build_objective",
 ]

@@ -52,7 +52,7 @@ class TrackAgreement(nn.Module):
                 self.training
             ):  # in validation ranks may make unequal numbers of passes, and would wait forever
                 all_vectors, first = distributed.gather_with_gradient(vectors)
-                all_tracks = distributed.gather_rows(tracks)
+                all_tracks = distributed.all_gather(tracks)
             similarity = vectors @ all_vectors.T / self.config.temperature
             itself = torch.arange(len(vectors), device=hidden.device)[:, None] + first
             is_itself = torch.arange(len(all_vectors), device=hidden.device)[None] == itself

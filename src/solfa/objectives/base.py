@@ -9,7 +9,7 @@ from solfa.data.clips import Clips
 
 
 @dataclass(frozen=True)
-class Step:
+class StepOutput:
     """What an objective says about one batch.
 
     Everything is a sum, so that batches, accumulated batches and ranks with unequal counts can be joined:
@@ -53,7 +53,7 @@ class Objective(nn.Module):
             clips: some clips of the run to try the targets on.
         """
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss and figures of one batch."""
         raise NotImplementedError
 

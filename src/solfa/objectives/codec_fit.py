@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from solfa.config import Config, NotNegative, Positive
 from solfa.data.clips import Clips
 from solfa.features import SpectralDistance, SpectralDistanceConfig
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.discriminator import Adversary, AdversaryConfig
 from solfa.targets import RVQVAE, RVQVAEConfig
 
@@ -56,7 +56,7 @@ class CodecFit(Objective):
         """The codec."""
         return self.codec
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss over all frames of clips."""
         hop = self.codec.grid.hop_length
         waveform = clips.waveform[:, : clips.waveform.shape[1] // hop * hop]
@@ -72,7 +72,7 @@ class CodecFit(Objective):
         uses = [torch.bincount(book.flatten(), minlength=size) for book in quantized.codes.unbind(1)]
         count = torch.tensor(float(quantized.codes[:, 0].numel()), device=waveform.device)
         sums = {name: value.detach() * count for name, value in losses.items()}
-        return Step(loss * count, count, sums, torch.stack(uses))
+        return StepOutput(loss * count, count, sums, torch.stack(uses))
 
     @property
     def _weights(self) -> dict[str, float]:

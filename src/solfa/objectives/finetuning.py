@@ -14,7 +14,7 @@ from solfa.errors import ArgumentError
 from solfa.models import LoRAConfig, MuLan, Tagger, TaggerConfig, load
 from solfa.models.layers.low_rank import DOWN, UP, add_lora
 from solfa.models.layers.normalization import BatchNorm
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class FineTuning(Objective):
         rest = [p for p in self.tagger.parameters() if p.requires_grad and not any(p is q for q in head)]
         return [(head, 1.0), (rest, self.config.encoder_rate)] if rest else [(head, 1.0)]
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss over clips, each with the same weight."""
         labels = self.config.tagger.labels
         logits = self.tagger.logits(clips.waveform)
@@ -124,11 +124,11 @@ class FineTuning(Objective):
         count = torch.tensor(float(len(clips)), device=logits.device)
         if labels.kind == "numbers":
             moments = torch.stack([expected.sum(0), expected.square().sum(0)])
-            return Step(
+            return StepOutput(
                 losses.sum(), count, {"squared_error": losses.sum()}, None, {"value_moments": moments}
             )
         is_right = expected.gather(1, logits.argmax(1, keepdim=True))  # of tags, one of several may be
-        return Step(losses.sum(), count, {"accuracy": is_right.sum()})
+        return StepOutput(losses.sum(), count, {"accuracy": is_right.sum()})
 
     def _chosen(self) -> list[nn.Parameter]:
         """The parameters of the encoder that were asked for; sets what moves in training."""

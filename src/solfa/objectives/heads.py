@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import Config, Positive, Width
-from solfa.objectives.base import Step
+from solfa.objectives.base import StepOutput
 from solfa.targets import Codes, CodesShape, TargetError, Values, ValuesShape
 
 
@@ -46,7 +46,7 @@ class CodeHead(nn.Module):
 
     def loss(
         self, hidden: Float[Tensor, "hidden dim"], expected: Codes, mask: Bool[Tensor, "clip frame"]
-    ) -> Step:
+    ) -> StepOutput:
         """Cross-entropy of hidden frames, summed over frames."""
         codes = rearrange(expected.values, "clip codebook frame -> clip frame codebook")[mask]
         logits = self(hidden).float()
@@ -54,7 +54,7 @@ class CodeHead(nn.Module):
         with torch.no_grad():
             predicted = logits.argmax(-1)
             correct = (predicted == codes).sum(0)
-        return Step(
+        return StepOutput(
             loss.sum(),
             mask.sum().float(),
             {
@@ -119,11 +119,11 @@ class LinearValueHead(nn.Module):
 
     def loss(
         self, hidden: Float[Tensor, "hidden dim"], expected: Values, mask: Bool[Tensor, "clip frame"]
-    ) -> Step:
+    ) -> StepOutput:
         """Squared error of hidden frames: the mean over values, summed over frames."""
         values = expected.values[mask]
         error = (self.linear(hidden).float() - values).square().mean(-1)
-        return Step(
+        return StepOutput(
             error.sum(),
             mask.sum().float(),
             {"squared_error": error.detach().sum()},

@@ -12,7 +12,7 @@ from solfa import distributed
 from solfa.config import Config
 from solfa.data.clips import Clips, derived_seed
 from solfa.models.encoder import check_waveform
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.precision import full_float32
 from solfa.targets import ChromaFramesConfig, KMeansCodes, KMeansCodesConfig, TargetError
 
@@ -72,12 +72,12 @@ class KMeansFit(Objective):
         return self.targets
 
     @torch.no_grad()
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss and figures of all frames of clips; in training they are kept for ``finish_step``."""
         with full_float32(clips.waveform.device):
             return self._step(clips)
 
-    def _step(self, clips: Clips) -> Step:
+    def _step(self, clips: Clips) -> StepOutput:
         check_waveform(clips.waveform, None)
         targets = cast(list[KMeansCodes], list(self.targets))
         frames = [target.features(clips.waveform) for target in targets]
@@ -94,7 +94,7 @@ class KMeansFit(Objective):
             "explained_variance_by_target": explained * count,
             "explained_variance": explained.mean() * count,
         }
-        return Step(errors.sum(), count, sums, statistics=_uses(targets, codes))
+        return StepOutput(errors.sum(), count, sums, statistics=_uses(targets, codes))
 
     @torch.no_grad()
     def finish_step(self) -> None:
@@ -103,13 +103,13 @@ class KMeansFit(Objective):
         Raises:
             TargetError: the first step has fewer frames than there are clusters.
         """
-        numbers = distributed.gather_rows(torch.cat([part.numbers for part in self.seen]))
+        numbers = distributed.all_gather(torch.cat([part.numbers for part in self.seen]))
         seed = derived_seed(self.seen[0].seed, int(numbers.min()))
         for place, target in enumerate(cast(list[KMeansCodes], list(self.targets))):
             mine = torch.cat([part.frames[place] for part in self.seen])
-            rows = distributed.gather_rows(mine)[numbers.argsort()].flatten(0, 1)
+            rows = distributed.all_gather(mine)[numbers.argsort()].flatten(0, 1)
             _check_number(rows, target)
-            if distributed.is_first():  # sums of the same numbers may differ in their last digits elsewhere
+            if distributed.is_main():  # sums of the same numbers may differ in their last digits elsewhere
                 _move_centres(target, rows, np.random.RandomState(seed % 2**32))
             distributed.share_first([target.centres, target.counts])
         self.seen = []

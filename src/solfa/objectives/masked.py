@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from solfa.config import Config, NotNegative
 from solfa.data.clips import Clips
 from solfa.models import EncoderConfig, build_encoder
+from solfa.models.checks import check_finite
 from solfa.models.encoder import check_waveform
-from solfa.models.finite import check_finite
 from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
 from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
 from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
@@ -111,7 +111,7 @@ class MaskedPrediction(Objective):
                     type(target).__name__, target.reach_samples, clips.context_samples,
                 )  # fmt: skip
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss over the hidden frames of clips."""
         targets = cast(list[Target], list(self.targets))
         expected: list[Any] = [target.of(clips) for target in targets]  # from the clean waveform
@@ -172,13 +172,13 @@ def hidden_moments(states: Float[Tensor, "hidden dim"]) -> Float[Tensor, "one_an
         return few.T @ few
 
 
-def _step_of_clips(name: str, losses: Float[Tensor, " clip"], mask: Bool[Tensor, "clip frame"]) -> Step:
+def _step_of_clips(name: str, losses: Float[Tensor, " clip"], mask: Bool[Tensor, "clip frame"]) -> StepOutput:
     """A clip's loss weighs as much as its hidden frames, so that the sum is over frames here too."""
     loss = (losses * mask.sum(1)).sum()
-    return Step(loss, mask.sum().float(), {name: loss.detach()})
+    return StepOutput(loss, mask.sum().float(), {name: loss.detach()})
 
 
-def _combine(steps: list[Step], weights: list[float]) -> Step:
+def _combine(steps: list[StepOutput], weights: list[float]) -> StepOutput:
     """One step out of those of several predictions over the same hidden frames.
 
     A figure whose name an earlier prediction has taken is called after its place in the configuration:
@@ -191,4 +191,4 @@ def _combine(steps: list[Step], weights: list[float]) -> Step:
         uses = {} if step.code_uses is None else {"code_uses": step.code_uses}
         for joint, own in ((sums, step.sums), (statistics, step.statistics | uses)):
             joint.update({f"predictions.{number}.{n}" if n in joint else n: v for n, v in own.items()})
-    return Step(loss, steps[0].count, sums, statistics.pop("code_uses", None), statistics)
+    return StepOutput(loss, steps[0].count, sums, statistics.pop("code_uses", None), statistics)

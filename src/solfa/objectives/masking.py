@@ -134,7 +134,7 @@ class SpanMasking(Masking):
         ]
         if self.training:
             fewest_here = torch.tensor([min(int(row.sum()) for row in rows)], device=device)
-            fewest = int(distributed.gather_rows(fewest_here).min())
+            fewest = int(distributed.all_gather(fewest_here).min())
             rows = [
                 thin_out(row, fewest, generator=generator)
                 for row, generator in zip(rows, generators, strict=True)

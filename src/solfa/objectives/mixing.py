@@ -78,9 +78,9 @@ class BatchMixing:
                 f"Clips of {n_samples} samples are shorter than a piece to mix in, {self.longest}. Lower "
                 "objective.mixing.max_seconds or raise data.clip_seconds."
             )
-        numbers = distributed.gather_rows(clips.numbers.to(device))
+        numbers = distributed.all_gather(clips.numbers.to(device))
         order = numbers.argsort()
-        everyone = distributed.gather_rows(clips.waveform)[order].flatten()
+        everyone = distributed.all_gather(clips.waveform)[order].flatten()
         if len(numbers) == 1:
             self._say_alone()
             return clips

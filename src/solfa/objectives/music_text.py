@@ -16,7 +16,7 @@ from solfa.data.stored_frames import ClipStates
 from solfa.errors import ArgumentError
 from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load
 from solfa.models.layers.normalization import BatchNorm
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.contrastive import DecoupledLossConfig, PairLoss, PairLossConfig
 
 TEXTS_KEPT = 10_000  # whose states a frozen language model need not compute again
@@ -132,18 +132,18 @@ class MusicText(Objective):
         rest = [p for p in self.parameters() if p.requires_grad and id(p) not in taken]
         return [(rest, 1.0), *groups]
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss over pairs, and the share of clips whose own text is the nearest."""
         if not clips.texts:
             raise ArgumentError(NO_TEXTS)
         audio, text = self._embed_audio(clips), self._embed_text(clips.texts)
         if len(clips) == 1 and not self.training:  # the last of a validation: nothing to tell it from
             nothing = audio.new_zeros(())
-            return Step(nothing, nothing, {"accuracy": nothing, "similarity_scale": nothing})
+            return StepOutput(nothing, nothing, {"accuracy": nothing, "similarity_scale": nothing})
         losses, is_right = self.loss(audio, text)
         count = torch.tensor(float(len(losses)), device=losses.device)
         figures = {"accuracy": is_right.sum(), "similarity_scale": self.loss.scale.detach() * count}
-        return Step(losses.sum(), count, figures)
+        return StepOutput(losses.sum(), count, figures)
 
     def _embed_audio(self, clips: Clips) -> Float[Tensor, "clip dim"]:
         """Unit vectors of clips; of many, some at a time, and again for the gradient."""

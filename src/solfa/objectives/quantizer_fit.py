@@ -8,7 +8,7 @@ from torch import nn
 
 from solfa.config import Config, NotNegative
 from solfa.data.clips import Clips
-from solfa.objectives.base import Objective, Step
+from solfa.objectives.base import Objective, StepOutput
 from solfa.targets import FittableTarget, HiddenRVQ, HiddenRVQConfig, MelRVQ, MelRVQConfig
 
 FittableConfig = MelRVQConfig | HiddenRVQConfig
@@ -50,7 +50,7 @@ class QuantizerFit(Objective):
         """Let the target measure its frames."""
         self.target.measure(clips)
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss over all frames of clips."""
         frames = self.target.frames_to_quantize(clips)
         quantized = self.target.quantizer(frames)
@@ -74,7 +74,7 @@ class QuantizerFit(Objective):
             "explained_variance": explained,
         }
         sums = {name: value.detach() * count for name, value in figures.items()}
-        return Step(loss * count, count, sums, torch.stack(uses))
+        return StepOutput(loss * count, count, sums, torch.stack(uses))
 
 
 def _build_target(config: FittableConfig) -> FittableTarget:

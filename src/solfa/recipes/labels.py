@@ -64,7 +64,7 @@ def with_labels(config: RunConfig, run: Path) -> RunConfig:
     encoder = load(objective.start)
     if isinstance(encoder, MuLan):
         raise ArgumentError(f"{objective.start} is a music-text model. Name an encoder: a MuQ or a MERT.")
-    if distributed.is_first():
+    if distributed.is_main():
         write_refused(labelled.refused, _made(run) / REFUSED)
         for split, tracks in labelled.tracks.items():
             if tracks:

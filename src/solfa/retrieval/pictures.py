@@ -21,10 +21,10 @@ SIDES = (  # of a point, where its name may stand: offset in points, and which e
     ((0, -8), "center", "top"),
 )  # fmt: skip
 
-Place = tuple[LibraryTrack, float, float]
+Placement = tuple[LibraryTrack, float, float]
 
 
-def draw_map(places: Sequence[Place], out: Path) -> Path:
+def draw_map(places: Sequence[Placement], out: Path) -> Path:
     """Draw tracks at their places and return the picture that was written.
 
     Tracks of the artists, or else the folders, that have the most of them have colours of their own. Few
@@ -82,7 +82,7 @@ def _colour(track: LibraryTrack, groups: dict[str, str]) -> str:
     return groups.get(_group(track), OTHERS)
 
 
-def _write_names(figure: Any, axes: Any, places: Sequence[Place]) -> None:
+def _write_names(figure: Any, axes: Any, places: Sequence[Placement]) -> None:
     """Names right, left, above or below their points, where nothing lies yet; else not at all."""
     from matplotlib.transforms import Bbox
 

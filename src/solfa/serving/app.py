@@ -10,10 +10,10 @@ from fastapi.staticfiles import StaticFiles
 
 from solfa.errors import ArgumentError
 from solfa.retrieval import Searcher
-from solfa.serving import finding, tracks
-from solfa.serving.desk import Desk, ServingConfig
+from solfa.serving import routes_search, routes_tracks
 from solfa.serving.errors import add_handlers
 from solfa.serving.guard import Guard
+from solfa.serving.state import Desk, ServingConfig
 
 PAGE = Path(__file__).parent / "page"
 DESCRIPTION = """Search a library of music by words, tracks, segments and files, and hear what was found.
@@ -44,15 +44,15 @@ def build_app(searcher: Searcher, config: ServingConfig | None = None) -> FastAP
         docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.desk = Desk(searcher, config)
-    app.include_router(finding.router)
-    app.include_router(tracks.router)
+    app.include_router(routes_search.router)
+    app.include_router(routes_tracks.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/api/docs", _docs, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
     add_handlers(app)
     app.add_middleware(
         Guard, address=config.address, names=config.names, most_bytes=config.most_bytes,
-        upload_bytes=config.upload_bytes, upload_path=finding.UPLOAD_PATH,
+        upload_bytes=config.upload_bytes, upload_path=routes_search.UPLOAD_PATH,
     )  # fmt: skip
     return app
 

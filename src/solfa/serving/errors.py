@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError
 from solfa.models import ModelError
-from solfa.models.finite import NotFiniteError
+from solfa.models.checks import NotFiniteError
 from solfa.retrieval import FilterError, LibraryError, QueryError, UnknownTrackError
-from solfa.serving.answers import readable
-from solfa.serving.desk import Desk
+from solfa.serving.schemas import readable
+from solfa.serving.state import Desk
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from solfa.models import MuLan
 from solfa.retrieval import LibraryError, LibrarySegment, QueryError, Searcher
 from solfa.retrieval.zero_shot import COMMON_TAGS, ZeroShotTagger
-from solfa.serving.answers import TagBar, TagsAnswer
+from solfa.serving.schemas import TagBar, TagsAnswer
 
 MOST_TAGS = 60
 LONGEST_TAG = 100  # letters

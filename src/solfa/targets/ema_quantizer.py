@@ -88,7 +88,7 @@ class EMAVectorQuantizer(nn.Module):
     def _fill(self, rows: Float[Tensor, "frame dim"]) -> None:
         """Make frames of all ranks the entries; too few frames serve several times, a little apart."""
         entries = _some_of_all_ranks(rows, self.config.codebook_size)
-        apart = distributed.from_first(torch.randn_like(entries)) * 1e-3 * entries.std()
+        apart = distributed.broadcast(torch.randn_like(entries)) * 1e-3 * entries.std()
         self._replace(torch.ones_like(self.uses, dtype=torch.bool), entries + apart)
         self.is_filled.fill_(True)
 
@@ -96,8 +96,8 @@ class EMAVectorQuantizer(nn.Module):
     def _follow(self, rows: Float[Tensor, "frame dim"], codes: Int[Tensor, " frame"]) -> None:
         """Move the running means, and give entries that are not used to frames of this batch."""
         size, decay = self.config.codebook_size, self.config.decay
-        uses = distributed.total(torch.bincount(codes, minlength=size).to(rows))
-        sums = distributed.total(torch.zeros_like(self.sums).index_add_(0, codes, rows))
+        uses = distributed.all_reduce_sum(torch.bincount(codes, minlength=size).to(rows))
+        sums = distributed.all_reduce_sum(torch.zeros_like(self.sums).index_add_(0, codes, rows))
         self.uses.mul_(decay).add_(uses, alpha=1 - decay)
         self.sums.mul_(decay).add_(sums, alpha=1 - decay)
         self.codebook.copy_(self.sums / self.uses[:, None])
@@ -175,8 +175,8 @@ class EMAResidualQuantizer(nn.Module):
 
 def _some_of_all_ranks(rows: Float[Tensor, "frame dim"], k: int) -> Float[Tensor, "k dim"]:
     """``k`` random rows, the same on all ranks, however these share them; each once if there are enough."""
-    everywhere = distributed.gather_rows(rows)
+    everywhere = distributed.all_gather(rows)
     everywhere = everywhere[everywhere[:, 0].argsort(stable=True)]
     n = len(everywhere)
     picks = torch.randperm(n)[:k] if n >= k else torch.randint(n, (k,))
-    return everywhere[distributed.from_first(picks.to(rows.device))]
+    return everywhere[distributed.broadcast(picks.to(rows.device))]

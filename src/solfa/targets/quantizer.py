@@ -148,14 +148,14 @@ class VectorQuantizer(nn.Module):
     ) -> None:
         """Count the steps that each code went unused; one that reaches the limit becomes a random frame."""
         uses = torch.bincount(codes.flatten(), minlength=self.config.codebook_size)
-        unused = distributed.total(uses) == 0
+        unused = distributed.all_reduce_sum(uses) == 0
         self.stale_counter.copy_(torch.where(unused, self.stale_counter + 1, 0.0))
         stale = self.stale_counter >= self.config.stale_steps
         if not bool(stale.any()):
             return
-        rows = distributed.gather_rows(F.normalize(projected.flatten(0, 1), dim=-1))
+        rows = distributed.all_gather(F.normalize(projected.flatten(0, 1), dim=-1))
         picks = torch.randint(len(rows), (int(stale.sum()),), device=rows.device)
-        self.codebook.weight[stale] = rows[distributed.from_first(picks)]
+        self.codebook.weight[stale] = rows[distributed.broadcast(picks)]
         self.stale_counter[stale] = 0
 
 

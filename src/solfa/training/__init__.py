@@ -1,9 +1,9 @@
 """Objective + clips -> checkpoints."""
 
+from solfa.training.config import Placement, RunConfig
 from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.loss_scale import ScaleError
 from solfa.training.optim import AdamWConfig, MuonConfig
-from solfa.training.run import Place, RunConfig
 from solfa.training.trainer import Interrupted, Trainer, TrainingError
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "MuonConfig",
     "CurvesError",
     "Interrupted",
-    "Place",
+    "Placement",
     "RunConfig",
     "ScaleError",
     "Trainer",

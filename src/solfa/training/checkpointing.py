@@ -14,9 +14,9 @@ from solfa import checkpoint, distributed
 from solfa.config import ConfigError, save_config
 from solfa.errors import ArgumentError
 from solfa.files import FolderLock
+from solfa.training.config import Placement, RunConfig
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Figures, Totals
-from solfa.training.run import Place, RunConfig
 
 LOSS = "valid_loss"
 
@@ -37,7 +37,7 @@ class BestStep:
         if not isinstance(loss, float) or not loss < self.loss:
             return
         self.step, self.loss = step, loss
-        if distributed.is_first():
+        if distributed.is_main():
             checkpoint.save_best(self.run, step, objective.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Checkpointing:
     def __init__(
         self,
         config: RunConfig,
-        place: Place,
+        place: Placement,
         objective: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
     ) -> None:
@@ -91,7 +91,7 @@ class Checkpointing:
             CheckpointError: it cannot be written; older ones are whole.
         """
         joint = totals.joint()
-        if distributed.is_first():
+        if distributed.is_main():
             training = {
                 "step": step,
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -131,7 +131,7 @@ class Checkpointing:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in the same folder."""
-        if not distributed.is_first():
+        if not distributed.is_main():
             yield
             return
         with FolderLock(self.place.run):

@@ -15,7 +15,7 @@ from torch import Tensor
 from solfa import checkpoint, distributed
 from solfa.files import WriteError, not_written, write_text
 from solfa.json_files import append_lines, readable_lines
-from solfa.objectives import Step
+from solfa.objectives import StepOutput
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Totals:
         self.device = device
         self.sums = {name: value.to(device) for name, value in (state or {}).items()}
 
-    def add(self, step: Step) -> None:
+    def add(self, step: StepOutput) -> None:
         """Add a batch of this rank."""
         parts = {"loss": step.loss, "count": step.count, **step.sums, **step.statistics}
         if step.code_uses is not None:
@@ -62,7 +62,7 @@ class Totals:
         rows = [self.sums.get(name, nothing.expand(shapes[name])).flatten() for name in names]
         if not rows:
             return {}
-        values = distributed.total(torch.cat(rows)).cpu().split([len(row) for row in rows])
+        values = distributed.all_reduce_sum(torch.cat(rows)).cpu().split([len(row) for row in rows])
         return {name: value.view(shapes[name]) for name, value in zip(names, values, strict=True)}
 
     def figures(self) -> Figures:
@@ -225,7 +225,7 @@ CURE = (
 )
 
 
-class Worries:
+class CollapseAlarms:
     """Says aloud what looks wrong in the log; each worry once in a run."""
 
     def __init__(self) -> None:

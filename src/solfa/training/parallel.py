@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from solfa import distributed
 from solfa.data.clips import Clips
-from solfa.objectives import Objective, Step
+from solfa.objectives import Objective, StepOutput
 from solfa.precision import DTYPES, Precision, half_precision
 
 # Buffers of all ranks are equal by themselves, and need not be shared in every pass. What says so has another
@@ -46,12 +46,12 @@ class Parallel:
         """
         return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
 
-    def forward(self, clips: Clips) -> Step:
+    def forward(self, clips: Clips) -> StepOutput:
         """Loss and figures of this rank's clips, whose gradients are to be joined with other ranks'."""
         with self.autocast():
             return self.module(clips.to(self.device))
 
-    def answer(self, clips: Clips) -> Step:
+    def answer(self, clips: Clips) -> StepOutput:
         """Loss and figures without a gradient: ranks may call it unequally often."""
         with self.autocast():
             return self.objective(clips.to(self.device))
@@ -83,7 +83,7 @@ class Parallel:
         return nn.utils.clip_grad_norm_(parameters, float("inf") if longest is None else longest)
 
 
-def tracks_of(parts: Sequence[Step], tracks: Sequence[Int[Tensor, " clip"]]) -> list[int]:
+def tracks_of(parts: Sequence[StepOutput], tracks: Sequence[Int[Tensor, " clip"]]) -> list[int]:
     """Tracks in whose passes the loss was not finite, on all ranks; those of all passes if it was in none.
 
     A call is collective: every rank makes it.
@@ -96,5 +96,5 @@ def tracks_of(parts: Sequence[Step], tracks: Sequence[Int[Tensor, " clip"]]) -> 
     for part, numbers in zip(parts, tracks, strict=True):
         is_bad = (~torch.isfinite(part.loss.detach())).long().expand(len(numbers))
         rows.append(torch.stack([numbers.to(is_bad.device), is_bad], 1))
-    number, is_bad = distributed.gather_rows(torch.cat(rows)).unbind(1)
+    number, is_bad = distributed.all_gather(torch.cat(rows)).unbind(1)
     return sorted(set(number[is_bad.bool()].tolist() or number.tolist()))

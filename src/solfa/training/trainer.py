@@ -15,13 +15,13 @@ from solfa import checkpoint, distributed
 from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
 from solfa.data.manifest import read_manifest
 from solfa.errors import SolfaError
-from solfa.objectives import Step, build_objective
+from solfa.objectives import StepOutput, build_objective
 from solfa.training.checkpointing import Checkpointing, check_sizes
+from solfa.training.config import Placement, RunConfig
 from solfa.training.loss_scale import LossScale
-from solfa.training.monitor import Clock, Figures, Log, Totals, Worries
+from solfa.training.monitor import Clock, CollapseAlarms, Figures, Log, Totals
 from solfa.training.optim import build_optimizers, set_learning_rates
 from solfa.training.parallel import Parallel, tracks_of
-from solfa.training.run import Place, RunConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Trainer:
     """Turns an objective and clips into checkpoints. It knows nothing about either."""
 
     def __init__(
-        self, config: RunConfig, place: Place, on_step: Callable[[int, Figures], None] | None = None
+        self, config: RunConfig, place: Placement, on_step: Callable[[int, Figures], None] | None = None
     ) -> None:
         self.config, self.place, self.on_step = config, place, on_step
         self._check()
@@ -51,7 +51,7 @@ class Trainer:
         self.parallel = Parallel(self.objective, place.device, config.precision)
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
-        self.totals, self.worries, self.step = Totals(place.device), Worries(), 0
+        self.totals, self.worries, self.step = Totals(place.device), CollapseAlarms(), 0
         self.checkpoints = Checkpointing(config, place, self.objective, self.optimizers)
         self.best = self.checkpoints.best
         self.n_unreadable = 0  # clips of all ranks
@@ -75,7 +75,7 @@ class Trainer:
 
     def _train(self, resume: bool) -> Path:
         self._open(resume)
-        journal = Log(self.place.run, self.step) if distributed.is_first() else None
+        journal = Log(self.place.run, self.step) if distributed.is_main() else None
         if journal:
             log.info("%s", self.plan())
         clock = Clock()
@@ -136,12 +136,12 @@ class Trainer:
             tracks.append(clips.tracks)
         return {"lr": lr, **self._follow(parts, tracks, n_unreadable)}
 
-    def _follow(self, parts: list[Step], tracks: list[torch.Tensor], n_unreadable: int) -> Figures:
+    def _follow(self, parts: list[StepOutput], tracks: list[torch.Tensor], n_unreadable: int) -> Figures:
         """Take the step with all optimisers, or, where half precision overflowed, with none."""
         self.scale.unscale(self.optimizers)
         counted = torch.stack([part.count for part in parts]).sum()
         mine = (torch.full_like(counted, number) for number in (self.stop_requested, n_unreadable))
-        counted, self.n_stopping, unreadable = distributed.total(torch.stack([counted, *mine]))
+        counted, self.n_stopping, unreadable = distributed.all_reduce_sum(torch.stack([counted, *mine]))
         norm = float(self.parallel.divide_and_clip(counted, self.config.max_gradient_norm))
         if not math.isfinite(norm) and not self.scale.is_used:
             raise TrainingError(self._not_finite(tracks_of(parts, tracks)))
@@ -184,7 +184,7 @@ class Trainer:
         if self.step % self.config.log_every == 0 or is_last:
             figures |= self.totals.figures() | self.scale.figures() | clock.look()
             self.totals = Totals(self.place.device)
-            if distributed.is_first():
+            if distributed.is_main():
                 self.worries.look({"step": self.step, **figures})
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
             figures |= {f"valid_{name}": value for name, value in self.validate().items()}
@@ -222,7 +222,7 @@ class Trainer:
             self.objective.start(self._first_clips())
             self.parallel.share_state()
         distributed.barrier()  # all ranks have looked for a run before the first of them begins one
-        if distributed.is_first():
+        if distributed.is_main():
             self.checkpoints.save_config()
         distributed.barrier()
 
@@ -230,7 +230,7 @@ class Trainer:
         """Take up what a checkpoint folder holds; CheckpointError if it does not fit this run."""
         reached = self.checkpoints.load(folder, self.scale)
         self.step, self.n_unreadable = reached.step, reached.n_unreadable
-        self.totals = Totals(self.place.device, reached.totals if distributed.is_first() else {})
+        self.totals = Totals(self.place.device, reached.totals if distributed.is_main() else {})
         log.info("Continuing from step %d.", self.step)
 
     def _first_clips(self) -> Clips:

@@ -20,7 +20,7 @@ from solfa.models.folders import model_folder, read_weights
 from solfa.models.loading import load
 from solfa.models.published import FORMATS, writable_format
 from solfa.models.published.format import Besides, WritableFormat
-from solfa.models.sharing import CARD, ModelCard, Shareable, card_text, is_new, is_saved
+from solfa.models.saving import CARD, ModelCard, Shareable, card_text, is_new, is_saved
 
 READ_BY = ("model_type", "architectures", "auto_map")  # which program reads a folder: said anew
 

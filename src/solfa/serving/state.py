@@ -12,7 +12,8 @@ from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError
 from solfa.models import ModelError
 from solfa.retrieval import Filters, LibraryError, LibraryTrack, Match, Searcher
-from solfa.serving.answers import (
+from solfa.serving.places import known_places, without_places
+from solfa.serving.schemas import (
     LARGEST,
     FoundAnswer,
     TrackAnswer,
@@ -20,7 +21,6 @@ from solfa.serving.answers import (
     readable,
     track_answer,
 )
-from solfa.serving.places import known_places, without_places
 from solfa.serving.tags import LONGEST_TAG, MOST_TAGS, LibraryTags
 from solfa.serving.waveform import Waveforms
 

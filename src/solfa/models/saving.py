@@ -23,7 +23,7 @@ from solfa.config import Config, to_dict
 from solfa.errors import ArgumentError
 from solfa.files import PARTIAL, sha256, whole_folder, write_text
 from solfa.json_files import write_json
-from solfa.models.finite import broken_weights
+from solfa.models.checks import broken_weights
 from solfa.models.known_answer import known_answer
 
 CARD, MODEL, ANSWER, SHA256 = "README.md", "model", "known_answer", "weights_sha256"

@@ -141,14 +141,14 @@ class MapAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaylistWish:
+class PlaylistRequest:
     """Tracks of a playlist, in their order."""
 
     ids: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Field(max_length=MOST_LISTED)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class ErrorResponse:
     """What went wrong, and the cure."""
 
     error: str

@@ -31,7 +31,7 @@ class RunConfig(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Placement:
     """Where a run runs. It changes how fast a run is, not what it is."""
 
     run: Path

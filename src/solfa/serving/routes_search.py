@@ -16,21 +16,21 @@ from solfa.data.audio import AudioError, probe_audio
 from solfa.retrieval import Filters, QueryError, parse_query
 from solfa.retrieval.export import playlist
 from solfa.retrieval.expression import Words
-from solfa.serving.answers import (
+from solfa.serving.errors import KNOWN
+from solfa.serving.places import below
+from solfa.serving.schemas import (
     MOST_LISTED,
+    ErrorResponse,
     Example,
     FoundAnswer,
     LibraryAnswer,
     MapAnswer,
     MapPoint,
-    PlaylistWish,
-    Problem,
+    PlaylistRequest,
     TracksAnswer,
     readable,
 )
-from solfa.serving.desk import LONGEST_TEXT, Ability, Desk, DeskOf, FiltersOf, Number
-from solfa.serving.errors import KNOWN
-from solfa.serving.places import below
+from solfa.serving.state import LONGEST_TEXT, Ability, Desk, DeskOf, FiltersOf, Number
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ UNUSABLE = "This file cannot be used: nothing here can read it. Send it in anoth
 WORDS = ("calm piano", "fast electronic music with drums", "dark orchestra")
 BINARY = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem} for status in (400, 404, 413, 422, 500, 503)
+    status: {"model": ErrorResponse} for status in (400, 404, 413, 422, 500, 503)
 }
 
 router = APIRouter(prefix="/api", tags=["finding"], responses=PROBLEMS)
@@ -115,7 +115,7 @@ async def map(desk: DeskOf) -> MapAnswer:
 
 
 @router.post("/playlist", response_class=PlainTextResponse)
-def make_playlist(desk: DeskOf, wish: PlaylistWish) -> PlainTextResponse:
+def make_playlist(desk: DeskOf, wish: PlaylistRequest) -> PlainTextResponse:
     """A playlist (M3U) of some tracks.
 
     Their files are named by the ways below the folder of the library, where the playlist should be kept; or

@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from solfa.data.audio import AudioError
 from solfa.retrieval import LibraryTrack
 from solfa.retrieval.index import units
-from solfa.serving.answers import (
+from solfa.serving.routes_search import PROBLEMS
+from solfa.serving.schemas import (
     FoundAnswer,
     SimilarityAnswer,
     TagsAnswer,
@@ -22,8 +23,7 @@ from solfa.serving.answers import (
     WaveformAnswer,
     media_type,
 )
-from solfa.serving.desk import DeskOf, FiltersOf, Number, TagTexts, TrackId
-from solfa.serving.finding import PROBLEMS
+from solfa.serving.state import DeskOf, FiltersOf, Number, TagTexts, TrackId
 from solfa.serving.streaming import FileSound, RangeError, Sound, WavSound, read_range, stream
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from solfa.models import (
     TransformerConfig,
     build_encoder,
 )
-from solfa.models.finite import NotFiniteError, broken_weights
+from solfa.models.checks import NotFiniteError, broken_weights
 
 CLIP = 0.1 * torch.randn(2, 8_000, generator=torch.Generator().manual_seed(0))
 
