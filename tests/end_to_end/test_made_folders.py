@@ -1,4 +1,4 @@
-"""500 folders of good and broken files: good ones are in, every other is named, no run ends or hangs."""
+"""Folders of good and broken files, 500 unless SOLFA_MADE_FOLDERS says fewer: good ones are in, every other is named, no run ends or hangs."""
 
 import json
 import os
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-N_FOLDERS, SEED, SECONDS = 500, 13, 900  # in a minute and a half on one core; more is a hang
+N_FOLDERS = int(os.environ.get("SOLFA_MADE_FOLDERS", "500"))
+SEED, SECONDS = 13, 900  # 500 take a minute and a half on one core; more is a hang
 pytestmark = pytest.mark.slow
 
 
@@ -46,4 +47,4 @@ def test_there_were_enough_of_each(lines: list[dict[str, Any]]) -> None:
     assert sum(line["n_good"] for line in done) > 2 * N_FOLDERS
     assert sum(line["n_bad"] for line in done) > 3 * N_FOLDERS
     assert sum(line["n_good"] > 0 and line["n_bad"] > 0 for line in done) > N_FOLDERS / 2
-    assert sum(not line["n_good"] + line["n_bad"] + line["n_short"] for line in done) > 5  # of nothing
+    assert sum(not line["n_good"] + line["n_bad"] + line["n_short"] for line in done) > N_FOLDERS / 100  # of nothing
