@@ -194,7 +194,7 @@ def test_a_full_disk_is_no_fault_of_an_upload(client: TestClient, monkeypatch: p
     def full(prefix: str, **options: object) -> object:
         raise OSError(28, "No space left on device", "/secret/place")
 
-    monkeypatch.setattr(finding, "TemporaryDirectory", full)
+    monkeypatch.setattr(routes_search, "TemporaryDirectory", full)
     answer = client.post("/api/query", content=wav())
     assert answer.status_code == 503 and "room" in answer.json()["error"] and "secret" not in answer.text
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from solfa.files import whole_file
+from solfa.drawing import INK, new_figure, save, tidy
 from solfa.probing.heads import CONCATENATED, WEIGHTED
 from solfa.probing.probe import LayerScore, ProbeResult
 from solfa.probing.scoring import metric
 
-INK, FAINT, MIX = "#22303c", "#d5dce2", "#7d8a94"
+MIX = "#7d8a94"
 COLOURS = (
     "#2a6f97", "#d1495b", "#3a7d44", "#b36a1e", "#6a4c93", "#1b8a8f",
     "#c74b9b", "#7f8c1f", "#5b4636", "#8a9299",
@@ -43,7 +43,7 @@ def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
         asked = of_task[0].scores[0].metric
         told = f"{metric(metric(asked).quick or asked).title}, validation"  # what chose the layer
         axes.text(0, 1.02, told, transform=axes.transAxes, color=MIX, fontsize=8.5, va="bottom")
-        _tidy(axes)
+        tidy(axes)
     named: dict[str, Any] = {}
     for axes in panels:
         handles, labels = axes.get_legend_handles_labels()
@@ -54,9 +54,7 @@ def draw_layers(results: Sequence[ProbeResult], out: Path) -> Path:
     figure.legend(
         named.values(), named.keys(), loc="outside lower center", ncols=n_columns, frameon=False, fontsize=9
     )
-    with whole_file(out) as partial:
-        figure.savefig(partial, dpi=120, format=out.suffix[1:] or "png")
-    return out
+    return save(figure, out)
 
 
 def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
@@ -70,7 +68,8 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
     for row, result in enumerate(results):
         for entry in _single(result):
             values[row, layers.index(entry.layer)] = entry.mean
-    figure, axes = _figure((2.6 + 0.52 * len(layers), 1.5 + 0.42 * len(results)))
+    figure = new_figure(2.6 + 0.52 * len(layers), 1.5 + 0.42 * len(results))
+    axes = figure.subplots()
     low = np.nanmin(values, 1, keepdims=True)
     spread = np.nanmax(values, 1, keepdims=True) - low
     shades = (values - low) / np.where(spread > 0, spread, 1.0)
@@ -89,9 +88,7 @@ def draw_heat_map(results: Sequence[ProbeResult], out: Path) -> Path:
     axes.tick_params(length=0, colors=INK, labelsize=9)
     for side in axes.spines.values():
         side.set_visible(False)
-    with whole_file(out) as partial:
-        figure.savefig(partial, dpi=120, format=out.suffix[1:] or "png")
-    return out
+    return save(figure, out)
 
 
 def _draw_curve(axes: Any, result: ProbeResult, colour: str, last: int) -> None:
@@ -137,26 +134,8 @@ def _single(result: ProbeResult) -> list[LayerScore]:
 def _panels(n: int) -> tuple[Any, list[Any]]:
     n_columns = min(n, MOST_IN_ROW)
     n_rows = -(-n // n_columns)
-    figure, _ = _figure((PANEL_INCHES[0] * n_columns, PANEL_INCHES[1] * n_rows), has_axes=False)
+    figure = new_figure(PANEL_INCHES[0] * n_columns, PANEL_INCHES[1] * n_rows)
     panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     for empty in panels[n:]:
         empty.remove()
     return figure, panels[:n]
-
-
-def _figure(size: tuple[float, float], *, has_axes: bool = True) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots() if has_axes else None
-
-
-def _tidy(axes: Any) -> None:
-    axes.grid(color=FAINT, lw=0.6)
-    axes.tick_params(colors=INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(FAINT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 
 from solfa.config import Config
 from solfa.embedding.space import POOLS
@@ -27,8 +28,6 @@ from solfa.tasks.kinds import Scale
 
 Progress = Callable[[int, str], None]
 SURE = 0.95  # probability of the intervals
-# Student's t at that probability, for 1 to 9 degrees of freedom; the last serves for more, on the safe side.
-STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ class Score(Config):
         n = len(self.by_seed)
         if n < 2:
             return math.nan
-        return STUDENT[min(n - 2, len(STUDENT) - 1)] * float(np.std(self.by_seed, ddof=1)) / math.sqrt(n)
+        return float(stats.t.ppf((1 + SURE) / 2, n - 1) * np.std(self.by_seed, ddof=1)) / math.sqrt(n)
 
 
 @dataclass(frozen=True, kw_only=True)

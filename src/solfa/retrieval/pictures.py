@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from solfa.drawing import FAINT, INK, new_figure, save
 from solfa.errors import ArgumentError
-from solfa.files import whole_file
 from solfa.retrieval.contents import LibraryTrack
 
-INK, FAINT, OTHERS = "#22303c", "#e6ebee", "#9aa7b0"
+OTHERS = "#9aa7b0"
 COLOURS = ("#2a6f97", "#d1495b", "#edae49", "#66a182", "#8d5a97", "#3d405b", "#e07a5f", "#4ba3a8")
 MOST_NAMES = 60  # tracks: of more, no picture of this size has room for the names
 LONGEST_NAME = 28  # letters
@@ -37,13 +37,9 @@ def draw_map(places: Sequence[Placement], out: Path) -> Path:
     Raises:
         ValueError: no tracks.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not places:
         raise ArgumentError("There are no tracks to draw. Add some: solfa index MUSIC --library LIBRARY")
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 7.0)
     axes = figure.subplots()
     groups = _groups([track for track, _, _ in places])
     names: list[str] = []
@@ -62,9 +58,7 @@ def draw_map(places: Sequence[Placement], out: Path) -> Path:
             text.set(text=name, parse_math=False)
     if len(places) <= MOST_NAMES:
         _write_names(figure, axes, places)
-    with whole_file(out) as partial:
-        figure.savefig(partial, dpi=120, format=out.suffix[1:])
-    return out
+    return save(figure, out)
 
 
 def _group(track: LibraryTrack) -> str:

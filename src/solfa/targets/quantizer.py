@@ -80,9 +80,6 @@ class RandomProjectionConfig(Config):
         return 1
 
 
-QuantizerConfig = VectorQuantizerConfig | ResidualVectorQuantizerConfig | RandomProjectionConfig
-
-
 class VectorQuantizer(nn.Module):
     """Frames -> one code each: the entry whose direction is nearest to the projected frame.
 
@@ -232,9 +229,6 @@ class RandomProjection(nn.Module):
         """The code of every frame, with a codebook axis of one."""
         with full_float32(frames.device):
             return nearest_codes(frames.float() @ self.random_projection, self.codebook)[:, None]
-
-
-Quantizer = VectorQuantizer | ResidualVectorQuantizer | RandomProjection
 
 
 def nearest_codes(

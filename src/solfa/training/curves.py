@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from solfa import checkpoint
+from solfa.drawing import new_figure, save, tidy
 from solfa.errors import SolfaError
-from solfa.files import whole_file
 from solfa.json_files import readable_lines
 
-INK, FAINT, LEARNED, HELD_OUT, BASELINE = "#22303c", "#d5dce2", "#2a6f97", "#d1495b", "#7d8a94"
+LEARNED, HELD_OUT, BASELINE = "#2a6f97", "#d1495b", "#7d8a94"
 Line = dict[str, Any]
 
 
@@ -27,12 +27,8 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     Raises:
         CurvesError: nothing has been logged yet.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     lines = _read(run / checkpoint.LOG)
-    figure = Figure(figsize=(13, 3.9), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(13.0, 3.9)
     left, middle, right = figure.subplots(1, 3)
     if {"accuracy", "unigram_accuracy"} <= lines[-1].keys():
         _draw(left, lines, "code_loss", "loss of a hidden code (nats)")
@@ -49,13 +45,11 @@ def draw_curves(run: Path, out: Path | None = None) -> Path:
     else:
         _draw(right, lines, "gradient_norm", "length of the gradient")
     for axes in (left, middle, right):
-        _tidy(axes)
+        tidy(axes)
+        axes.set_xlabel("step")
     left.legend(frameon=False)
     middle.legend(frameon=False)
-    out = out or run / "curves.png"
-    with whole_file(out) as partial:
-        figure.savefig(partial, dpi=110, format=out.suffix[1:] or "png")
-    return out
+    return save(figure, out or run / "curves.png", dpi=110)
 
 
 def _read(log: Path) -> list[Line]:
@@ -127,13 +121,3 @@ def _draw_codebooks(axes: Any, lines: list[Line]) -> None:
         axes.legend(frameon=False, fontsize=7, ncols=2)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("perplexity of the codes")
-
-
-def _tidy(axes: Any) -> None:
-    axes.set_xlabel("step")
-    axes.grid(color=FAINT, lw=0.6)
-    axes.tick_params(colors=INK)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(FAINT)
