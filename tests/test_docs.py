@@ -1,7 +1,9 @@
 """README and docs say only what is there: commands, options, recipes, files."""
 
+import ast
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,37 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     broken = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not broken
+
+
+def defined_in(path: Path) -> Iterator[str]:
+    """Names that a file defines, those of a class after its own: ``Trainer``, ``Trainer.train``."""
+
+    def of(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+        for node in body:
+            match node:
+                case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                    yield prefix + name
+                case ast.ClassDef(name=name, body=inner):
+                    yield prefix + name
+                    yield from of(inner, f"{prefix}{name}.")
+                case ast.Assign(targets=targets):
+                    yield from (prefix + target.id for target in targets if isinstance(target, ast.Name))
+                case ast.AnnAssign(target=ast.Name(id=name)):
+                    yield prefix + name
+
+    return of(ast.parse(path.read_text()).body, "")
+
+
+def test_the_architecture_names_files_and_what_they_define() -> None:
+    """``file.py::name``; a ``::name`` alone belongs to the file named last."""
+    page, places = (ROOT / "docs" / "architecture.md").read_text(), (ROOT / "src" / "solfa", ROOT / "src")
+    named = re.findall(r"(?<![\w/])([a-z0-9_/]+\.py)\b|::(\w+(?:\.\w+)*)", page.split("## ", 1)[1])
+    wrong, file = [], Path()
+    for name_of_file, name in named:
+        if name_of_file:
+            found = [place / name_of_file for place in places if (place / name_of_file).is_file()]
+            file = found[0] if found else Path()
+            wrong += [] if found else [name_of_file]
+        elif file == Path() or name not in set(defined_in(file)):
+            wrong.append(f"{file.name}::{name}")
+    assert len(named) > 100 and not wrong
