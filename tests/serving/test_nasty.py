@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from solfa.retrieval import Searcher
+from solfa.serving import routes_search
 from solfa.serving.guard import HEADERS
 from solfa.serving.tags import LONGEST_TAG, MOST_TAGS
 from synth import chord
@@ -181,7 +182,7 @@ def test_what_nobody_foresaw_in_an_upload_is_told_without_details(
         given = ("utf-8", b"", 0, 1, "secret") if failure is UnicodeDecodeError else ("/secret/place",)
         raise failure(*given)
 
-    monkeypatch.setattr(finding if place == "probe_audio" else searcher, place, fail)
+    monkeypatch.setattr(routes_search if place == "probe_audio" else searcher, place, fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with caplog.at_level(logging.WARNING):
         answer = client.post("/api/query", content=wav())
