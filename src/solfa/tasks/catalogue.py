@@ -6,48 +6,37 @@ from collections import Counter
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 
 from solfa.tasks.base import SPLITS, Item, Split, Task, TaskError
-from solfa.tasks.chords1217 import CHORDS1217
-from solfa.tasks.emomusic import EMOMUSIC
-from solfa.tasks.giantsteps import GIANTSTEPS_KEY
-from solfa.tasks.gtzan import GTZAN_BEATS, GTZAN_GENRE
-from solfa.tasks.harmonix import HARMONIX_STRUCTURE
-from solfa.tasks.hooktheory import HOOKTHEORY_KEY, HOOKTHEORY_STRUCTURE
 from solfa.tasks.leaks import shared_groups
-from solfa.tasks.magnatagatune import MAGNATAGATUNE
-from solfa.tasks.mtg_jamendo import MTG_GENRE, MTG_INSTRUMENT, MTG_MOOD, MTG_TOP50
-from solfa.tasks.musdb18 import MUSDB18
-from solfa.tasks.nsynth import NSYNTH_INSTRUMENT, NSYNTH_PITCH
-from solfa.tasks.vocalset import VOCALSET_SINGER, VOCALSET_TECHNIQUE
 
 ROOTS_VARIABLE = "SOLFA_DATA"  # folders of data sets, separated as in PATH
 
-_OWN: dict[str, Task] = {
-    task.name: task
-    for task in (
-        MAGNATAGATUNE,
-        GTZAN_GENRE,
-        GTZAN_BEATS,
-        GIANTSTEPS_KEY,
-        EMOMUSIC,
-        NSYNTH_INSTRUMENT,
-        NSYNTH_PITCH,
-        VOCALSET_TECHNIQUE,
-        VOCALSET_SINGER,
-        MTG_GENRE,
-        MTG_INSTRUMENT,
-        MTG_MOOD,
-        MTG_TOP50,
-        MUSDB18,
-        CHORDS1217,
-        HOOKTHEORY_KEY,
-        HOOKTHEORY_STRUCTURE,
-        HARMONIX_STRUCTURE,
-    )
-}
+# As papers list them; tasks that are not named here come after these.
+ORDER = (
+    "magnatagatune",
+    "gtzan_genre",
+    "gtzan_beats",
+    "giantsteps_key",
+    "emomusic",
+    "nsynth_instrument",
+    "nsynth_pitch",
+    "vocalset_technique",
+    "vocalset_singer",
+    "mtg_genre",
+    "mtg_instrument",
+    "mtg_mood",
+    "mtg_top50",
+    "musdb18",
+    "chords1217",
+    "hooktheory_key",
+    "hooktheory_structure",
+    "harmonix_structure",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +56,11 @@ class Presence:
 
 
 class _Tasks(MutableMapping[str, Task]):
-    """Tasks by name; those of wings are imported when a task is asked for."""
+    """Tasks by name: those of this room's files and of wings, which are imported when a task is asked for."""
 
     @cached_property
     def _all(self) -> dict[str, Task]:
-        return _OWN | {task.name: task for tasks in wings().values() for task in tasks}
+        return _own() | {task.name: task for tasks in wings().values() for task in tasks}
 
     def __getitem__(self, name: str) -> Task:
         return self._all[name]
@@ -90,6 +79,15 @@ class _Tasks(MutableMapping[str, Task]):
 
 
 TASKS: MutableMapping[str, Task] = _Tasks()
+
+
+def _own() -> dict[str, Task]:
+    """Every ``Task`` that a file of this room has among its names."""
+    files = [
+        import_module(f"{__package__}.{file.name}") for file in iter_modules([str(Path(__file__).parent)])
+    ]
+    found = {value.name: value for file in files for value in vars(file).values() if isinstance(value, Task)}
+    return {name: found.pop(name) for name in ORDER} | found
 
 
 @cache
