@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from solfa.errors import ArgumentError
 from solfa.files import whole_file
 
 INK, FAINT = "#22303c", "#d5dce2"
@@ -32,8 +33,14 @@ def save(figure: Any, out: Path, dpi: int = 120) -> Path:
     """Write a picture in the format that the end of its name says; PNG if it says none.
 
     Raises:
+        ValueError: there is no such format.
         WriteError: the disk is full or does not take the file; what was there is as it was.
     """
+    kind = out.suffix[1:].lower() or "png"
+    if kind not in (known := figure.canvas.get_supported_filetypes()):
+        raise ArgumentError(
+            f"{out.name} ends as no picture does that can be drawn. Known are {', '.join(known)}."
+        )
     with whole_file(out) as partial:
-        figure.savefig(partial, dpi=dpi, format=out.suffix[1:] or "png")
+        figure.savefig(partial, dpi=dpi, format=kind)
     return out

@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from solfa.errors import ArgumentError
 from solfa.files import sha256
-from solfa.json_files import write_json, write_json_lines
+from solfa.json_files import read_json_object, read_lines, write_json, write_json_lines
 from solfa_free.debian import PackageError, download_package, find_package, list_files, unpack_files
 from solfa_free.rendered import AUDIO, LABELS
 
@@ -143,7 +143,7 @@ def is_audio(path: str) -> bool:
 
 def _begin(out: Path, config: CutConfig) -> None:
     path, setup = out / SETUP, asdict(config)
-    if path.exists() and json.loads(path.read_text(encoding="ascii")) != setup:
+    if path.exists() and read_json_object(path) != setup:
         raise PackageError(f"{out} holds what was cut otherwise (see {path}). Give another folder.")
     for folder in (AUDIO, PACKAGES):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -232,9 +232,7 @@ def _without_repeated(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _rows(out: Path, package: str) -> list[dict[str, Any]]:
     path = _done(out, package)
-    return (
-        [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
-    )
+    return read_lines(path) if path.exists() else []
 
 
 def _done(out: Path, package: str) -> Path:

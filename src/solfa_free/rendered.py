@@ -1,7 +1,6 @@
 """Many pieces -> a folder of audio with exact labels, in parallel; what is there is not rendered again."""
 
 import hashlib
-import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import soundfile
 
 from solfa.files import sha256, whole_file, write_text
-from solfa.json_files import write_json, write_json_lines
+from solfa.json_files import read_json_object, write_json, write_json_lines
 from solfa_free.mma import accompaniments
 from solfa_free.pieces import Piece, midi_files, single_notes
 from solfa_free.pop909 import read_songs
@@ -37,7 +36,7 @@ class Rendered:
 
     def tags(self, path: Path) -> dict[str, str]:
         """Corpus, piece, split, soundfont and licence of a rendered file."""
-        values = json.loads(path.with_suffix(".json").read_text(encoding="ascii"))
+        values = read_json_object(path.with_suffix(".json"))
         names = ("piece", "split", "soundfont", "soundfont_licence")
         return {name: values[name] for name in names} | values["tags"]
 
@@ -143,7 +142,7 @@ def _begin(out: Path, order: _Order) -> None:
         **asdict(order.config),
     }
     path = out / SETUP
-    if path.exists() and json.loads(path.read_text(encoding="ascii")) != setup:
+    if path.exists() and read_json_object(path) != setup:
         raise ScoreError(f"{out} holds what was rendered otherwise (see {path}). Give another folder.")
     order.folder.mkdir(parents=True, exist_ok=True)
     write_json(path, setup)

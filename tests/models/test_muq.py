@@ -190,3 +190,9 @@ def test_the_full_size_model_has_the_published_names_and_shapes() -> None:
         expected = muq_weights({name: torch.empty(shape) for name, shape in stored.items()})
     assert {n: w.shape for n, w in encoder.state_dict().items()} == {n: w.shape for n, w in expected.items()}
     assert config == MuQConfig()
+
+
+@pytest.mark.parametrize("name", ["a b/c d", "x/y.git", "owner/\u00fc", "owner/.."])
+def test_a_name_that_no_hub_can_have_is_said_to_be_none(name: str) -> None:
+    with pytest.raises(ModelError, match="No model can be called"):
+        solfa.load(name)

@@ -16,7 +16,7 @@ from solfa.embedding.windows import cut_waveform, cut_windows
 from solfa.models import AudioEncoder
 from solfa.probing import features as module
 from solfa.probing import load_baseline, rows
-from solfa.probing.features import extract
+from solfa.probing.features import FeaturesError, extract
 from solfa.probing.rows import clip_starts
 from solfa.tasks.base import ClipRule, Item, Task
 from solfa.tasks.kinds import Classes, FrameClasses
@@ -242,3 +242,14 @@ def test_a_waveform_is_cut_into_the_windows_of_its_file(
     for one, other in zip(of_file, of_waveform, strict=True):
         np.testing.assert_array_equal(one.waveform, other.waveform)
         assert one.taken == other.taken
+
+
+def test_damaged_features_are_named_with_the_cure(
+    tmp_path: Path, write_wav: WriteWav, tiny_encoder: AudioEncoder
+) -> None:
+    found = extract(TASK, [item(write_wav(tmp_path / "a.wav", melody(1.0)))], tiny_encoder, tmp_path / "f")
+    ((_, key),) = found.kept
+    (path,) = found.folder.rglob("*.npy")
+    path.write_bytes(b"cut")
+    with pytest.raises(FeaturesError, match=r"is damaged.*Remove it, and probe again"):
+        found.array(key)

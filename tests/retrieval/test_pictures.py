@@ -8,6 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from solfa.errors import ArgumentError
 from solfa.retrieval.library import LibraryTrack
 from solfa.retrieval.pictures import COLOURS, draw_map
 
@@ -76,3 +77,9 @@ def test_many_tracks_are_points_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_an_empty_library_has_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="solfa index"):
         draw_map([], tmp_path / "map.png")
+
+
+def test_a_format_that_nobody_draws_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"map\.xyz ends as no picture.*png"):
+        draw_map(placed([("a", "b")]), tmp_path / "map.xyz")
+    assert not list(tmp_path.iterdir())

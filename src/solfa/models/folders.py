@@ -113,13 +113,22 @@ def fetch(name: str, files: list[str]) -> Path:
             "'solfa models' lists what can be loaded."
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
     try:
         folder = Path(snapshot_download(name, allow_patterns=files))
         if checkpoint.WEIGHTS in files and not (folder / checkpoint.WEIGHTS).is_file():
             snapshot_download(name, allow_patterns=[PICKLED_WEIGHTS])
         return folder
+    except HFValidationError as error:
+        raise ModelError(
+            f"The hub can have no model '{name}': {error}. 'solfa models' lists what can be loaded."
+        ) from None
     except RepositoryNotFoundError:
         raise ModelError(f"The hub has no model '{name}'. 'solfa models' lists what can be loaded.") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:

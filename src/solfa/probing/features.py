@@ -23,7 +23,7 @@ from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
 from solfa.embedding.options import check_is_ready
 from solfa.embedding.space import Pool
-from solfa.errors import ArgumentError
+from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, write_array
 from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
@@ -34,6 +34,10 @@ from solfa.tasks.base import Item, Task
 
 DESCRIPTION, FILES, ITEMS = "features.json", "files.jsonl", "items"
 CLIP_MARGIN_SECONDS = 1.0  # that a window is longer than a clip: a clip must not become two windows
+
+
+class FeaturesError(SolfaError, ValueError):
+    """Stored features that are damaged; the message names the cure."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,12 @@ class Features:
     n_computed: int  # arrays that were not there before
 
     def array(self, key: str) -> Float[np.ndarray, "row layer dim"]:
-        """The rows of an item; frames stay on the disk."""
-        rows = np.load(_path(self.folder, key), mmap_mode="r" if self.config.rows == "frames" else None)
+        """The rows of an item; frames stay on the disk. Raises FeaturesError if they are damaged."""
+        path = _path(self.folder, key)
+        try:
+            rows = np.load(path, mmap_mode="r" if self.config.rows == "frames" else None)
+        except (ValueError, EOFError) as error:
+            raise FeaturesError(f"{path} is damaged ({error}). Remove it, and probe again.") from None
         return np.asarray(rows)  # slices of a memmap cost several times as much
 
     def frame_times(self, n_frames: int) -> Float[np.ndarray, "frame"]:
