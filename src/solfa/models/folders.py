@@ -126,9 +126,8 @@ def fetch(name: str, files: list[str]) -> Path:
             snapshot_download(name, allow_patterns=[PICKLED_WEIGHTS])
         return folder
     except HFValidationError as error:
-        raise ModelError(
-            f"The hub can have no model '{name}': {error}. 'solfa models' lists what can be loaded."
-        ) from None
+        reason = str(error).rstrip(".")
+        raise ModelError(f"No model can be called '{name}': {reason}. 'solfa models' lists some.") from None
     except RepositoryNotFoundError:
         raise ModelError(f"The hub has no model '{name}'. 'solfa models' lists what can be loaded.") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
