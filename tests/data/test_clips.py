@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import torch
 
-from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, derived_seed
+from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches
 from solfa.data.manifest import Track
+from solfa.data.seeds import derived_seed
 
 
 def track(folder: Path, name: str, seconds: float, n_channels: int = 1) -> Track:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from solfa.data.clips import Clips, derived_seed
+from solfa.data.clips import Clips
+from solfa.data.seeds import derived_seed
 from solfa.frames import FrameGrid
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig, Piece
 from synth import tone

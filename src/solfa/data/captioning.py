@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from solfa.data.captions import tag_words
-from solfa.data.clips import derived_seed
 from solfa.data.manifest import ManifestError, Track
 from solfa.data.scenes import scenes_in
+from solfa.data.seeds import derived_seed
 from solfa.errors import ArgumentError
 
 FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode")

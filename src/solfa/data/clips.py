@@ -11,8 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import lcm
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,24 +19,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from solfa.config import Config, Count, LayerNumber, Seconds, SecondsFromZero
+from solfa.config import Count, Seconds, SecondsFromZero
 from solfa.data.audio import AudioError, read_padded
-from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
-from solfa.data.manifest import LABEL, Track
-from solfa.data.stored_frames import (
-    ClipCodes,
-    ClipStates,
-    StoredCodeFrames,
-    StoredFrames,
-    StoredFramesError,
-    StoredHiddenStates,
-)
+from solfa.data.companions import CompanionsConfig, Cut, companions
+from solfa.data.manifest import Track
+from solfa.data.seeds import CUT, derived_seed
+from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.errors import ArgumentError
-from solfa.frames import samples_to_seconds, seconds_to_samples
+from solfa.frames import seconds_to_samples
 
 log = logging.getLogger(__name__)
-
-CUT, MASK, NOISE, MIX, CAPTION = range(5)  # purposes of randomness: each draws from a stream of its own
 
 
 @dataclass(frozen=True)
@@ -90,8 +81,8 @@ class Clips:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipsConfig(Config):
-    """Which clips a run sees."""
+class ClipsConfig(CompanionsConfig):
+    """Which clips a run sees, and what goes with them."""
 
     manifest: str = ""  # tracks to learn from; given on the command line
     valid_manifest: str = ""  # held-out tracks to watch; none if empty
@@ -102,34 +93,24 @@ class ClipsConfig(Config):
     channel: Literal["mean", "random"] = "mean"  # of a recording with several
     context_seconds: SecondsFromZero = 0.0  # on each side of a clip; teachers hear it, encoders do not
     start_samples: Count = 1  # clips start at multiples of it; where frames are stored, on frames
-    codes: str = ""  # folder of 'solfa data label', whose codes go with the clips
-    frames: str = ""  # folder of 'solfa embed --frames', whose hidden states stand in place of audio
-    frames_layer: LayerNumber | None = None  # which of them; may be null where there is one only
     turns: Literal["by_length", "one_each"] = "by_length"  # of tracks: every second, or track, as likely
-    labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
-    captions: CaptionsConfig | None = None  # of pairs of music and text
 
     def __post_init__(self) -> None:
         if self.context_seconds < 0 or self.start_samples < 1:
             raise ArgumentError("data.context_seconds must be at least 0, and data.start_samples at least 1.")
         if self.codes and self.channel != "mean":
             raise ArgumentError("Stored codes are those of all channels together. Set data.channel to mean.")
-        if self.codes and self.frames:
-            raise ArgumentError(
-                "data.frames stand in place of audio, and codes are for audio: set one of them."
-            )
         super().__post_init__()
 
 
 class Clip(NamedTuple):
     """One clip, before it is joined to others."""
 
-    waveform: Float[Tensor, " sample"]  # with what is around it; empty if frames stand in its place
+    waveform: Float[Tensor, " sample"]  # with what is around it; empty if a companion stands in its place
     number: int
     track: int  # place in the manifest
     n_unreadable: int  # tracks that could not be read before this one
-    codes: Int[Tensor, "codebook frame"] | None = None
-    hidden: Float[Tensor, "frame dim"] | None = None
+    beside: tuple[Any, ...]  # what each companion says of it
 
 
 class RandomClips(Dataset[Clip]):
@@ -157,13 +138,13 @@ class RandomClips(Dataset[Clip]):
             )
         self.n_samples = seconds_to_samples(config.clip_seconds, sample_rate)
         self.context_samples = seconds_to_samples(config.context_seconds, sample_rate)
-        if config.captions:
-            check_captions([tracks[i] for i in np.unique(self.turns)], config.captions)
-        self.codes = StoredCodeFrames(Path(config.codes)) if config.codes else None
-        self.hidden = StoredHiddenStates(Path(config.frames), config.frames_layer) if config.frames else None
-        self.start_samples = lcm(config.start_samples, *(s.grid.hop_length for s in self._stored))
-        for stored in self._stored:
-            self._check(stored)
+        self.companions = companions(config)
+        grids = [companion.grid for companion in self.companions if companion.grid]
+        self.start_samples = lcm(config.start_samples, *(grid.hop_length for grid in grids))
+        self.has_audio = not any(companion.replaces_audio for companion in self.companions)
+        used = [tracks[i] for i in np.unique(self.turns)]
+        for companion in self.companions:
+            companion.check(used, sample_rate, self.context_samples)
 
     @property
     def n_left_out(self) -> int:
@@ -183,113 +164,65 @@ class RandomClips(Dataset[Clip]):
         epoch, position = divmod(number // self.config.clips_per_track, len(self.turns))
         order = _order(self.seed, epoch, len(self.turns))
         for attempt in range(len(self.turns)):
-            track = int(self.turns[order[(position + attempt) % len(self.turns)]])
+            place = int(self.turns[order[(position + attempt) % len(self.turns)]])
             try:
-                return self._cut(Clip(torch.zeros(0), number, track, attempt))
+                return self._clip(number, place, attempt)
             except (AudioError, OSError) as error:
                 log.warning("Clip %d: %s cannot be read (%s); the next track takes its place.",
-                            number, self.tracks[track].path, error)  # fmt: skip
+                            number, self.tracks[place].path, error)  # fmt: skip
         raise AudioError(f"None of the {len(self.tracks)} tracks can be read. Is the folder still there?")
 
     def join(self, clips: Sequence[Clip]) -> Clips:
         """Single clips -> Clips."""
-        heard, context = torch.stack([clip.waveform for clip in clips]), self.context_samples
-        has_context = bool(context) and not self.hidden
+        heard = torch.stack([clip.waveform for clip in clips])
+        context = self.context_samples if self.has_audio else 0
+        beside = zip(*(clip.beside for clip in clips), strict=True)
+        fields: dict[str, Any] = {}
+        for companion, parts in zip(self.companions, beside, strict=True):
+            fields |= companion.join(parts)
         return Clips(
-            heard[:, context:-context].contiguous() if has_context else heard,
+            heard[:, context:-context].contiguous() if context else heard,
             self.sample_rate,
             torch.tensor([clip.number for clip in clips]),
             torch.tensor([clip.track for clip in clips]),
             self.seed,
             sum(clip.n_unreadable for clip in clips),
-            surroundings=heard if has_context else None,
-            context_samples=context if has_context else 0,
-            codes=self._joined_codes(clips),
-            hidden=self._joined_states(clips),
-            labels=tuple(self.tracks[clip.track].tags[LABEL] for clip in clips) if self.config.labels else (),
-            texts=self._texts(clips),
+            surroundings=heard if context else None,
+            context_samples=context,
+            **fields,
         )
 
-    def _texts(self, clips: Sequence[Clip]) -> tuple[str, ...]:
-        """What is said of each clip: decided by seed and number, as its place in the track is."""
-        config = self.config.captions
-        if not config:
-            return ()
-        draws = (np.random.default_rng(derived_seed(self.seed, clip.number, CAPTION)) for clip in clips)
-        return tuple(
-            draw_caption(self.tracks[clip.track], config, rng) for clip, rng in zip(clips, draws, strict=True)
-        )
-
-    def _joined_codes(self, clips: Sequence[Clip]) -> ClipCodes | None:
-        if not self.codes:
-            return None
-        values = torch.stack([clip.codes for clip in clips if clip.codes is not None])
-        return ClipCodes(values, self.codes.description.codebook_size, self.codes.grid)
-
-    def _joined_states(self, clips: Sequence[Clip]) -> ClipStates | None:
-        if not self.hidden:
-            return None
-        values = torch.stack([clip.hidden for clip in clips if clip.hidden is not None])
-        return ClipStates(values, self.hidden.grid, self.hidden.source)
-
-    def _cut(self, clip: Clip) -> Clip:
-        """Fill in what a clip holds, from a random place of its track."""
-        rng = np.random.default_rng(derived_seed(self.seed, clip.number, CUT))
-        track, context = self.tracks[clip.track], self.context_samples
+    def _clip(self, number: int, place: int, n_unreadable: int) -> Clip:
+        """A clip from a random place of a track."""
+        rng = np.random.default_rng(derived_seed(self.seed, number, CUT))
+        track = self.tracks[place]
         start = int(rng.integers(0, self._n_starts(track))) * self.start_samples
-        channel = int(rng.integers(0, 2**16)) if self.config.channel == "random" else None
-        if self.hidden:
-            states = self._rows(self.hidden, track, start, 0)
-            return clip._replace(hidden=torch.from_numpy(states.astype(np.float32)))
+        channel = int(rng.integers(0, 2**16)) % track.n_channels if self.config.channel == "random" else None
+        cut = Cut(
+            track=track, number=number, seed=self.seed, start=start, n_samples=self.n_samples,
+            context_samples=self.context_samples,
+        )  # fmt: skip
+        waveform = self._read(cut, channel) if self.has_audio else torch.zeros(0)
+        beside = tuple(companion.cut(cut) for companion in self.companions)
+        return Clip(waveform, number, place, n_unreadable, beside)
+
+    def _read(self, cut: Cut, channel: int | None) -> Float[Tensor, " sample"]:
+        """The audio of a clip and what is around it."""
+        track, context = cut.track, cut.context_samples
         begin = seconds_to_samples(track.start_seconds, self.sample_rate)
         wave = read_padded(
-            track.path, sample_rate=self.sample_rate, start=begin + start - context,
-            n_samples=self.n_samples + 2 * context,
+            track.path, sample_rate=self.sample_rate, start=begin + cut.start - context,
+            n_samples=cut.n_samples + 2 * context,
             end=begin + seconds_to_samples(track.seconds, self.sample_rate),
-            channel=None if channel is None else channel % track.n_channels,
-            take_damaged=bool(track.damage),
+            channel=channel, take_damaged=bool(track.damage),
         )  # fmt: skip
-        clip = clip._replace(waveform=torch.from_numpy(wave))
-        if not self.codes:
-            return clip
-        codes = self._rows(self.codes, track, start, context)
-        return clip._replace(codes=torch.from_numpy(codes.T.astype(np.int64)))
+        return torch.from_numpy(wave)
 
     def _n_starts(self, track: Track) -> int:
         """How many places a clip of a track can start at."""
-        end = seconds_to_samples(track.seconds, self.sample_rate)
-        n_free = end - self.n_samples
-        for stored in self._stored:
-            hop = stored.grid.hop_length
-            n_free = min(n_free, (stored.n_frames(track.content_hash) - self.n_samples // hop) * hop)
-        if n_free < 0:  # the last frame was not whole
-            raise AudioError("its stored frames are fewer than those of a clip; use shorter clips")
-        return n_free // self.start_samples + 1
-
-    def _rows(self, stored: StoredFrames, track: Track, start: int, context: int) -> np.ndarray:
-        """The stored frames of a clip and its context."""
-        hop = stored.grid.hop_length
-        first, n_context, n_frames = start // hop, context // hop, self.n_samples // hop
-        return stored.rows(track.content_hash, first - n_context, first + n_frames + n_context)
-
-    @property
-    def _stored(self) -> list[StoredFrames]:
-        return [stored for stored in (self.codes, self.hidden) if stored]
-
-    def _check(self, stored: StoredFrames) -> None:
-        """Refuse stored frames of which there are not enough, or that lie elsewhere."""
-        if stored.grid.sample_rate != self.sample_rate:
-            raise StoredFramesError(
-                f"{stored.folder} is of audio at {stored.grid.sample_rate} Hz, and this run hears "
-                f"{self.sample_rate} Hz. Make its frames with a model at {self.sample_rate} Hz."
-            )
-        if self.context_samples % stored.grid.hop_length:
-            seconds = samples_to_seconds(stored.grid.hop_length, self.sample_rate)
-            raise StoredFramesError(
-                f"data.context_seconds is not a whole number of the frames in {stored.folder}. Make it a "
-                f"multiple of {seconds:g}."
-            )
-        stored.require([self.tracks[i] for i in np.unique(self.turns)])
+        ends = [companion.last_start(track, self.n_samples) for companion in self.companions]
+        last = min([seconds_to_samples(track.seconds, self.sample_rate) - self.n_samples, *ends])
+        return last // self.start_samples + 1
 
 
 def batches(
@@ -315,11 +248,6 @@ def numbers_of_step(step: int, clips_per_step: int, rank: int, world_size: int) 
     """Clip numbers that one rank contributes to one step; together the ranks have them all, once."""
     first = step * clips_per_step
     return list(range(first + rank, first + clips_per_step, world_size))
-
-
-def derived_seed(*parts: int) -> int:
-    """A seed that is a fixed function of its parts, and unrelated to that of any other parts."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
 
 
 @lru_cache(maxsize=2)

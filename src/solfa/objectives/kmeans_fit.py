@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from solfa import distributed
 from solfa.config import Config
-from solfa.data.clips import Clips, derived_seed
+from solfa.data.clips import Clips
+from solfa.data.seeds import derived_seed
 from solfa.models.encoder import check_waveform
 from solfa.objectives.base import Objective, StepOutput
 from solfa.precision import full_float32

@@ -10,7 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config, Count, NotNegative, Seconds, Share
-from solfa.data.clips import MASK, NOISE, Clips
+from solfa.data.clips import Clips
+from solfa.data.seeds import MASK, NOISE
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from solfa import distributed
 from solfa.config import Config, Count, Seconds, Share
-from solfa.data.clips import MIX, Clips
+from solfa.data.clips import Clips
+from solfa.data.seeds import MIX
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 

@@ -12,8 +12,9 @@ from types import FrameType
 import torch
 
 from solfa import checkpoint, distributed
-from solfa.data.clips import Clips, RandomClips, batches, derived_seed, numbers_of_step
+from solfa.data.clips import Clips, RandomClips, batches, numbers_of_step
 from solfa.data.manifest import read_manifest
+from solfa.data.seeds import derived_seed
 from solfa.errors import SolfaError
 from solfa.objectives import StepOutput, build_objective
 from solfa.training.checkpointing import Checkpointing, check_sizes

@@ -1,0 +1,213 @@
+"""What goes with a clip: codes, hidden states, labels and texts, each a part that cuts and joins itself.
+
+A companion is asked twice: about one clip, in the process that makes it, and about clips that are joined.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from solfa.config import Config, LayerNumber
+from solfa.data.audio import AudioError
+from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
+from solfa.data.manifest import LABEL, Track
+from solfa.data.seeds import CAPTION, derived_seed
+from solfa.data.stored_frames import (
+    ClipCodes,
+    ClipStates,
+    StoredCodeFrames,
+    StoredFrames,
+    StoredFramesError,
+    StoredHiddenStates,
+)
+from solfa.errors import ArgumentError
+from solfa.frames import FrameGrid, samples_to_seconds
+
+ANYWHERE = 2**62  # a sample that no track reaches
+
+Stored = TypeVar("Stored", bound=StoredFrames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where a clip lies: decided by the seed of the run and the number of the clip."""
+
+    track: Track
+    number: int
+    seed: int
+    start: int  # first sample, from the beginning of the track
+    n_samples: int
+    context_samples: int  # that are wanted on each side
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompanionsConfig(Config):
+    """What goes with the clips of a run; nothing, as in pre-training from audio alone."""
+
+    codes: str = ""  # folder of 'solfa data label', whose codes go with the clips
+    frames: str = ""  # folder of 'solfa embed --frames', whose hidden states stand in place of audio
+    frames_layer: LayerNumber | None = None  # which of them; may be null where there is one only
+    labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
+    captions: CaptionsConfig | None = None  # of pairs of music and text
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.codes and self.frames:
+            raise ArgumentError(
+                "data.frames stand in place of audio, and codes are for audio: set one of them."
+            )
+
+
+class Companion:
+    """Something that goes with each clip."""
+
+    grid: FrameGrid | None = None  # on whose frames clips must start
+    replaces_audio: bool = False  # so that no audio is read
+
+    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
+        """Refuse tracks with which it cannot go, before the first clip."""
+
+    def last_start(self, track: Track, n_samples: int) -> int:
+        """The last sample of a track at which a clip may start, for what it needs."""
+        return ANYWHERE
+
+    def cut(self, cut: Cut) -> Any:
+        """What goes with one clip."""
+        raise NotImplementedError
+
+    def join(self, parts: Sequence[Any]) -> dict[str, Any]:
+        """What goes with several clips: fields of ``Clips``."""
+        raise NotImplementedError
+
+
+class StoredBeside(Companion, Generic[Stored]):
+    """Rows of stored frames.
+
+    Args:
+        stored: the folder that has them.
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        self.stored, self.grid = stored, stored.grid
+
+    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
+        """Refuse frames that are missing, or that lie elsewhere.
+
+        Raises:
+            StoredFramesError: the message names the cure.
+        """
+        stored, grid = self.stored, self.stored.grid
+        if grid.sample_rate != sample_rate:
+            raise StoredFramesError(
+                f"{stored.folder} is of audio at {grid.sample_rate} Hz, and this run hears "
+                f"{sample_rate} Hz. Make its frames with a model at {sample_rate} Hz."
+            )
+        if context_samples % grid.hop_length:
+            seconds = samples_to_seconds(grid.hop_length, sample_rate)
+            raise StoredFramesError(
+                f"data.context_seconds is not a whole number of the frames in {stored.folder}. Make it a "
+                f"multiple of {seconds:g}."
+            )
+        stored.require(tracks)
+
+    def last_start(self, track: Track, n_samples: int) -> int:
+        """Where the last clip starts of which all frames are stored.
+
+        Raises:
+            AudioError: the stored frames of the track are fewer than those of a clip.
+        """
+        hop = self.stored.grid.hop_length
+        n_more = self.stored.n_frames(track.content_hash) - n_samples // hop
+        if n_more < 0:  # the last frame was not whole
+            raise AudioError("its stored frames are fewer than those of a clip; use shorter clips")
+        return n_more * hop
+
+    def rows(self, cut: Cut, context_samples: int) -> Shaped[np.ndarray, "frame ..."]:
+        """The frames of a clip with some context."""
+        hop = self.stored.grid.hop_length
+        first, n_context = cut.start // hop, context_samples // hop
+        last = first + cut.n_samples // hop
+        return self.stored.rows(cut.track.content_hash, first - n_context, last + n_context)
+
+
+class CodesBeside(StoredBeside[StoredCodeFrames]):
+    """Stored codes, of a clip and its context."""
+
+    def cut(self, cut: Cut) -> Int[Tensor, "codebook frame"]:
+        """The codes of one clip."""
+        return torch.from_numpy(self.rows(cut, cut.context_samples).T.astype(np.int64))
+
+    def join(self, parts: Sequence[Int[Tensor, "codebook frame"]]) -> dict[str, Any]:
+        """The codes of clips."""
+        size = self.stored.description.codebook_size
+        return {"codes": ClipCodes(torch.stack(list(parts)), size, self.stored.grid)}
+
+
+class StatesBeside(StoredBeside[StoredHiddenStates]):
+    """Stored hidden states, in place of audio; what they are of heard its context."""
+
+    replaces_audio = True
+
+    def cut(self, cut: Cut) -> Float[Tensor, "frame dim"]:
+        """The states of one clip."""
+        return torch.from_numpy(self.rows(cut, 0).astype(np.float32))
+
+    def join(self, parts: Sequence[Float[Tensor, "frame dim"]]) -> dict[str, Any]:
+        """The states of clips."""
+        return {"hidden": ClipStates(torch.stack(list(parts)), self.stored.grid, self.stored.source)}
+
+
+class LabelsBeside(Companion):
+    """The label of each clip's track."""
+
+    def cut(self, cut: Cut) -> str:
+        """The label of one clip."""
+        return cut.track.tags[LABEL]
+
+    def join(self, parts: Sequence[str]) -> dict[str, Any]:
+        """The labels of clips."""
+        return {"labels": tuple(parts)}
+
+
+class TextsBeside(Companion):
+    """What is said of each clip: decided by seed and number, as its place in the track is."""
+
+    def __init__(self, config: CaptionsConfig) -> None:
+        self.config = config
+
+    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
+        """Refuse tracks of which nothing can be said."""
+        check_captions(tracks, self.config)
+
+    def cut(self, cut: Cut) -> str:
+        """The text of one clip."""
+        rng = np.random.default_rng(derived_seed(cut.seed, cut.number, CAPTION))
+        return draw_caption(cut.track, self.config, rng)
+
+    def join(self, parts: Sequence[str]) -> dict[str, Any]:
+        """The texts of clips."""
+        return {"texts": tuple(parts)}
+
+
+def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
+    """What goes with the clips that ``config`` describes.
+
+    Raises:
+        StoredFramesError: a folder that holds no frames of the kind.
+    """
+    found: list[Companion] = []
+    if config.captions:
+        found.append(TextsBeside(config.captions))
+    if config.codes:
+        found.append(CodesBeside(StoredCodeFrames(Path(config.codes))))
+    if config.frames:
+        found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
+    if config.labels:
+        found.append(LabelsBeside())
+    return tuple(found)

@@ -1,0 +1,10 @@
+"""Randomness of clips: a stream of its own for each purpose, decided by the seed of the run and a number."""
+
+import numpy as np
+
+CUT, MASK, NOISE, MIX, CAPTION = range(5)  # purposes: each draws from a stream of its own
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed that is a fixed function of its parts, and unrelated to that of any other parts."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]) >> 1
