@@ -4,6 +4,7 @@ from solfa.features.chroma import Chroma, ChromaConfig
 from solfa.features.cqt import ConstantQ, ConstantQConfig
 from solfa.features.log_cqt import LogConstantQ, LogConstantQConfig
 from solfa.features.mel import LogMel, LogMelConfig
+from solfa.features.mel_cqt import MelCQT, MelCQTConfig, MelCQTFrames
 from solfa.features.mfcc import MFCC, MFCCConfig
 from solfa.features.spectral_distance import Distances, SpectralDistance, SpectralDistanceConfig
 
@@ -19,6 +20,9 @@ __all__ = [
     "LogMelConfig",
     "MFCC",
     "MFCCConfig",
+    "MelCQT",
+    "MelCQTConfig",
+    "MelCQTFrames",
     "SpectralDistance",
     "SpectralDistanceConfig",
 ]
