@@ -193,7 +193,7 @@ def test_a_model_that_answers_with_nan_adds_nothing(
     tmp_path: Path, space: Space, music: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pooled = "solfa.embedding.files.Moments.pooled"
-    monkeypatch.setattr(pooled, lambda moments, pool: moments.total.float() * float("nan"))
+    monkeypatch.setattr(pooled, lambda moments: moments.total.float() * float("nan"))
     with Library(tmp_path / "library.sqlite", space) as library:
         changes = library.update([music], tiny_encoder)
         assert (len(library), len(changes.refused)) == (0, 3)

@@ -19,7 +19,7 @@ from mteb.models.abs_encoder import AbsEncoder
 from torch import Tensor
 
 from solfa import models
-from solfa.embedding.vectors import Moments
+from solfa.embedding.moments import Moments
 from solfa.errors import ArgumentError
 from solfa.models.input import Layer
 from solfa.models.registry import MUSIC_TEXT
@@ -96,10 +96,10 @@ class SolfaEncoder(AbsEncoder):
             waveform = self._waveform(row)
             if isinstance(self.model, models.MuLan):
                 return self.model.embed_audio(waveform)[0]
-            moments = Moments()
+            moments = Moments("mean")
             for window in self._windows(waveform):
                 moments.add(self.model(window, layers=[self.layer or 0]).last[0])
-            return moments.pooled("mean")
+            return moments.pooled()
         except ValueError as error:
             raise ArgumentError(f"Recording {number} of the task: {error}") from None
 

@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from solfa.arrays import ArrayError, ArrayFolder
 from solfa.config import Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
 from solfa.errors import SolfaError
-from solfa.files import PARTIAL, SUMS, append_text, read_sums, sha256, sum_line, write_array
+from solfa.files import SUMS, append_text, read_sums, sha256, sum_line
 from solfa.frames import FrameGrid
 from solfa.json_files import ContentError, mend_lines, read_json_object, write_json
 
@@ -66,7 +67,8 @@ class StoredFrames:
     command: str
 
     def __init__(self, folder: Path, grid: FrameGrid, row_shape: tuple[int | None, ...], dtype: str) -> None:
-        self.folder, self.grid, self.row_shape, self.dtype = folder, grid, row_shape, dtype
+        self.folder, self.grid = folder, grid
+        self.arrays = ArrayFolder(folder / FRAMES, row_shape, dtype)
 
     def path(self, content_hash: str) -> Path:
         """Where the array of a track is, or will be.
@@ -76,11 +78,11 @@ class StoredFrames:
         """
         if not IS_NAME.fullmatch(content_hash):
             raise StoredFramesError(f"{content_hash!r:.80} is no content_hash. Prepare the manifest again.")
-        return self.folder / FRAMES / f"{content_hash}.npy"
+        return self.arrays.path(content_hash)
 
     def require(self, tracks: Sequence[Track]) -> None:
         """Refuse tracks of which there is nothing."""
-        stored = {path.stem for path in (self.folder / FRAMES).glob("*.npy")}
+        stored = self.arrays.keys()
         missing = [track for track in tracks if track.content_hash not in stored]
         if missing:
             raise StoredFramesError(
@@ -111,13 +113,9 @@ class StoredFrames:
                 f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
             )
         try:
-            array = np.load(path, mmap_mode="r")
-        except (ValueError, EOFError) as error:
+            return self.arrays[content_hash]
+        except ArrayError as error:
             raise self.damaged(path, str(error)) from None
-        fits = all(wanted in (None, n) for wanted, n in zip(self.row_shape, array.shape[1:], strict=False))
-        if array.dtype != self.dtype or array.ndim != 1 + len(self.row_shape) or not fits:
-            raise self.damaged(path, f"it holds {array.dtype} {array.shape}")
-        return array
 
     def damaged(self, path: Path, why: str) -> StoredFramesError:
         """The error of an array that is there and of no use."""
@@ -178,11 +176,9 @@ class StoredCodeFrames(StoredFrames):
             )
         if not (folder / CODES).exists():
             write_json(folder / CODES, to_dict(description))
-        (folder / FRAMES).mkdir(exist_ok=True)
-        for leftover in (folder / FRAMES).glob(f"*{PARTIAL}"):
-            leftover.unlink()
         mend_lines(folder / SUMS)
         codes = cls(folder)
+        codes.arrays.begin()
         before = codes.description
         if (before.target_id, before.source) != (description.target_id, description.source):
             raise StoredFramesError(
@@ -198,7 +194,7 @@ class StoredCodeFrames(StoredFrames):
             WriteError: the disk is full or does not take them.
         """
         path = self.path(content_hash)
-        write_array(path, codes.astype(np.int16))
+        self.arrays[content_hash] = codes.astype(np.int16)
         self._sums[content_hash] = sha256(path)
         append_text(self.folder / SUMS, sum_line(self._sums[content_hash], f"{FRAMES}/{path.name}"))
 
@@ -254,8 +250,8 @@ class StoredHiddenStates(StoredFrames):
     @property
     def dim(self) -> int | None:
         """Width of the states; None if there are none yet."""
-        first = next((self.folder / FRAMES).glob("*.npy"), None)
-        return None if first is None else int(self._array(first.stem).shape[1])
+        first = next(iter(self.arrays.keys()), None)
+        return None if first is None else int(self._array(first).shape[1])
 
     def rows(self, content_hash: str, start: int, stop: int) -> Float[np.ndarray, "frame dim"]:
         """As of every such folder; hidden states that are no numbers are refused."""

@@ -1,7 +1,7 @@
 """Model + audio -> hidden states or vectors, in memory or in a store."""
 
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files, hash_content
-from solfa.embedding.segments import Segment
+from solfa.embedding.moments import Segment
 from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (

@@ -15,10 +15,10 @@ from solfa.data.manifest import Track
 from solfa.data.prepare import as_track, hash_content
 from solfa.data.refused import Refused, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.moments import Moments, Segment, SegmentMoments
 from solfa.embedding.options import checked_count
-from solfa.embedding.segments import Segment, SegmentMoments
 from solfa.embedding.space import Pool, Space
-from solfa.embedding.vectors import Moments, check_is_ready, default_windows_at_once
+from solfa.embedding.vectors import check_is_ready, default_windows_at_once
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder
@@ -177,6 +177,9 @@ class _Tracks:
         self._forget(source)
         return outcome
 
+    def _begin(self) -> tuple[Moments, SegmentMoments]:
+        return Moments(self.pool), SegmentMoments(self.pool, self.encoder)
+
     def _forget(self, source: Source) -> None:
         self._refused.add(source)
         self._begun.pop(source, None)
@@ -184,7 +187,7 @@ class _Tracks:
             self.keep_frames.discard(source.path)
 
     def _add(self, source: Source, piece: Piece) -> Embedded | None:
-        whole, parts = self._begun.setdefault(source, (Moments(), SegmentMoments(self.encoder)))
+        whole, parts = self._begun.setdefault(source, self._begin())
         whole.add(piece.states[0])
         parts.add(piece.states[0], piece.peaks)
         if self.keep_frames:
@@ -195,8 +198,8 @@ class _Tracks:
         if not piece.is_last or source.track is None:
             return None
         del self._begun[source]
-        segments = parts.pooled(self.pool, source.track.seconds)
-        return Embedded(source.track, source.stamp, whole.pooled(self.pool), segments, whole.n_frames)
+        segments = parts.pooled(source.track.seconds)
+        return Embedded(source.track, source.stamp, whole.pooled(), segments, whole.n_frames)
 
 
 class _FramesError(Exception):

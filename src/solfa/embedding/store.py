@@ -25,16 +25,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.arrays import ArrayError, ArrayFolder, GrowingArray, mapped
 from solfa.data.audio import RESAMPLER
 from solfa.data.manifest import FIELDS, Track, damage_of, track_values
 from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import FRAMES, STORE
 from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
-from solfa.embedding.growing import GrowingArray
 from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.embedding.space import POOLS, Space, space_from_values
-from solfa.errors import ArgumentError, SolfaError
-from solfa.files import PARTIAL, FolderLock, WriteError
+from solfa.errors import SolfaError
+from solfa.files import FolderLock, WriteError
 from solfa.json_files import (
     ContentError,
     append_lines,
@@ -315,12 +315,9 @@ def read_frames(folder: Path, content_hash: str) -> Float[np.ndarray, "layer fra
 def _array(path: Path, row_shape: tuple[int, ...]) -> Float[np.ndarray, "row ..."]:
     """An array of a store, mapped from the disk."""
     try:
-        array = np.load(path, mmap_mode="r")
-        if array.shape[1:] != row_shape or array.dtype != np.float32:
-            raise ArgumentError(f"it holds {array.dtype} {array.shape}")
-    except (ValueError, EOFError) as error:
+        return mapped(path, row_shape, "float32")
+    except ArrayError as error:
         raise StoreError(f"{path} is damaged ({error}). Remove {path.parent} and make it again.") from None
-    return array
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
@@ -342,27 +339,21 @@ def made_with() -> dict[str, str]:
 
 
 class _FrameFiles:
-    """Hidden states on their way to the disk; a file gets its name when it is whole."""
+    """Hidden states on their way to the disk, of files that are read at the same time."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(f"*{PARTIAL}"):
-            leftover.unlink()
+        self.arrays = ArrayFolder(folder, (None, None), "float32")
+        self.arrays.begin()
         self._open: dict[Path, GrowingArray] = {}
 
     def add(self, path: Path, content_hash: str, states: Float[Tensor, "layer frame dim"]) -> None:
         if path not in self._open:
             n_layers, _, dim = states.shape
-            partial = self.folder / f"{content_hash}.{time.monotonic_ns()}{PARTIAL}"
-            self._open[path] = GrowingArray(partial, (n_layers, dim))
+            self._open[path] = self.arrays.growing(content_hash, (n_layers, dim))
         self._open[path].append(states.transpose(0, 1).numpy())
 
     def finish(self, track: Track) -> None:
-        array = self._open[track.path]
-        array.flush()
-        array.close()
-        array.path.replace(self.folder / f"{track.content_hash}.npy")
+        self.arrays.keep(track.content_hash, self._open[track.path])
         del self._open[track.path]  # only now: what fails before is discarded
 
     def discard(self, path: Path) -> None:

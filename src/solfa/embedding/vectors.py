@@ -17,6 +17,7 @@ from solfa.data.folders import find_music
 from solfa.data.manifest import absolute
 from solfa.data.refused import check_is_file, refusal
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.moments import Moments
 from solfa.embedding.options import (
     Count,
     Cut,
@@ -31,7 +32,7 @@ from solfa.embedding.options import (
     check_reading,
     encoder_of,
 )  # fmt: skip
-from solfa.embedding.space import POOLS, Pool, check_pool
+from solfa.embedding.space import POOLS
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, ClipEncoder
@@ -95,11 +96,11 @@ def embed(
     tracks, rows = _rows_of(paths)
     encoder = encoder_of(model, device)
     layers = (_layer_of(encoder, model, layer, task),)
-    moments = [Moments() for _ in tracks]
+    moments = [Moments(pool) for _ in tracks]
     for number, piece in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
         moments[number].add(piece.states[0])
     empty = torch.zeros(0, POOLS[pool] * encoder.dim, dtype=torch.float32)
-    return torch.cat([empty, *(moments[row].pooled(pool)[None] for row in rows)])
+    return torch.cat([empty, *(moments[row].pooled()[None] for row in rows)])
 
 
 def hidden_states(
@@ -170,36 +171,6 @@ def find_tracks(paths: Paths) -> list[Path]:
     """
     given = [paths] if isinstance(paths, str | PathLike) else paths
     return find_music(Path(path) for path in given).paths
-
-
-class Moments:
-    """Mean and standard deviation of frames that come in pieces; every frame weighs the same."""
-
-    def __init__(self) -> None:
-        self.n_frames, self.total, self.squares = 0, torch.zeros(()), torch.zeros(())
-
-    def add(self, states: Float[Tensor, "frame dim"]) -> None:
-        """Take in some frames."""
-        states = states.double()  # so that neither order nor length matters
-        self.n_frames += len(states)
-        self.total = self.total + states.sum(0)
-        self.squares = self.squares + states.square().sum(0)
-
-    def joined(self, other: "Moments") -> "Moments":
-        """Those of the frames of both."""
-        both = Moments()
-        both.n_frames = self.n_frames + other.n_frames
-        both.total, both.squares = self.total + other.total, self.squares + other.squares
-        return both
-
-    def pooled(self, pool: Pool) -> Float[Tensor, " dim"]:
-        """The vector of all frames so far, float32."""
-        check_pool(pool)
-        mean = self.total / self.n_frames
-        if pool == "mean":
-            return mean.float()
-        variance = self.squares / self.n_frames - mean.square()
-        return torch.cat([mean, variance.clamp(min=0).sqrt()]).float()
 
 
 def _layer_of(encoder: AudioEncoder, model: Model, layer: Layer | None, task: TaskName | None) -> int:

@@ -18,13 +18,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.arrays import ArrayError, ArrayFolder
 from solfa.config import load_config, to_dict
 from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
 from solfa.embedding.options import check_is_ready
 from solfa.embedding.space import Pool
 from solfa.errors import ArgumentError, SolfaError
-from solfa.files import PARTIAL, write_array
 from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
@@ -52,12 +52,15 @@ class Features:
 
     def array(self, key: str) -> Float[np.ndarray, "row layer dim"]:
         """The rows of an item; frames stay on the disk. Raises FeaturesError if they are damaged."""
-        path = _path(self.folder, key)
+        arrays = _arrays(self.folder)
         try:
-            rows = np.load(path, mmap_mode="r" if self.config.rows == "frames" else None)
-        except (ValueError, EOFError) as error:
-            raise FeaturesError(f"{path} is damaged ({error}). Remove it, and probe again.") from None
-        return np.asarray(rows)  # slices of a memmap cost several times as much
+            rows = arrays[key]
+        except ArrayError as error:
+            raise FeaturesError(
+                f"{arrays.path(key)} is damaged ({error}). Remove it, and probe again."
+            ) from None
+        # No map any more, whose slices cost several times as much; means are few, and read at once.
+        return np.asarray(rows) if self.config.rows == "frames" else np.array(rows)
 
     def frame_times(self, n_frames: int) -> Float[np.ndarray, "frame"]:
         """Where the frames of an item start, in seconds from its beginning.
@@ -103,23 +106,23 @@ def extract(
     check_is_ready(encoder, precision)
     config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
     config = replace(config, pool=pool, is_raw=is_raw)
-    means_place = _place_of_means(folder, config) if gives_means else None
+    means = _means(folder, config) if gives_means else None
     config = _with_frames_averaged(config, task.clips.frame_rate)
     place = folder / config.id  # tasks that cut the same recordings in the same way share it
-    _begin(place, config)
+    arrays = _begin(place, config)
     keys, refused = _keys(place, items)
-    wanted = {key: item for item, key in keys.items() if not _path(place, key).exists()}
+    wanted = {key: item for item, key in keys.items() if key not in arrays}
     n_computed, n_there = 0, len(items) - len(wanted) - len(refused)
     for n_done, (key, outcome) in enumerate(compute_rows(wanted, encoder, config), n_there + 1):
         if isinstance(outcome, Refused):
             refused.append(outcome)
         else:
-            if means_place:
-                _write(_path(means_place, key), outcome.means)
-            _write(_path(place, key), outcome.frames or outcome.means)
+            if means:
+                means[key] = _joined(outcome.means)
+            arrays[key] = _joined(outcome.frames or outcome.means)
             n_computed += 1
         progress(n_done, wanted[key].path.name)
-    kept = tuple((item, key) for item, key in keys.items() if _path(place, key).exists())
+    kept = tuple((item, key) for item, key in keys.items() if key in arrays)
     return Features(place, config, kept, tuple(refused), n_computed)
 
 
@@ -177,27 +180,26 @@ def _with_frames_averaged(config: FeaturesConfig, frame_rate: float | None) -> F
     )
 
 
-def _begin(place: Path, config: FeaturesConfig) -> None:
-    (place / ITEMS).mkdir(parents=True, exist_ok=True)
+def _begin(place: Path, config: FeaturesConfig) -> ArrayFolder:
+    """The arrays of a folder, which is made if it is not there."""
+    arrays = _arrays(place)
+    arrays.begin()
     if not (place / DESCRIPTION).exists():
         write_json(place / DESCRIPTION, to_dict(config))
     elif load_config(FeaturesConfig, place / DESCRIPTION) != config:
         raise ArgumentError(f"{place / DESCRIPTION} was changed. Remove {place} and run again.")
     mend_lines(place / FILES)
-    for leftover in (place / ITEMS).glob(f"*{PARTIAL}"):
-        leftover.unlink()
+    return arrays
 
 
-def _place_of_means(folder: Path, config: FeaturesConfig) -> Path:
+def _arrays(place: Path) -> ArrayFolder:
+    return ArrayFolder(place / ITEMS, (None, None), dtype=None)  # means are float32, frames float16
+
+
+def _means(folder: Path, config: FeaturesConfig) -> ArrayFolder:
     """Where the means of clips are kept whose frames are those of ``config``."""
     means = replace(config, rows="clips")
-    place = folder / means.id
-    _begin(place, means)
-    return place
-
-
-def _path(place: Path, key: str) -> Path:
-    return place / ITEMS / f"{key}.npy"
+    return _begin(folder / means.id, means)
 
 
 def _keys(place: Path, items: Sequence[Item]) -> tuple[dict[Item, str], list[Refused]]:
@@ -224,5 +226,5 @@ def _keys(place: Path, items: Sequence[Item]) -> tuple[dict[Item, str], list[Ref
     return keys, [found for found in hashes.values() if isinstance(found, Refused)]
 
 
-def _write(path: Path, rows: Sequence[Tensor]) -> None:
-    write_array(path, torch.cat(list(rows)).numpy())
+def _joined(rows: Sequence[Tensor]) -> Float[np.ndarray, "row layer dim"]:
+    return torch.cat(list(rows)).numpy()

@@ -18,6 +18,7 @@ from solfa.data.audio import AudioError, read_audio
 from solfa.data.refused import Refused, refusal
 from solfa.embedding import Precision, WindowConfig
 from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.moments import Moments
 from solfa.embedding.space import Pool
 from solfa.embedding.vectors import default_windows_at_once
 from solfa.embedding.windows import Window, cut_waveform
@@ -97,30 +98,27 @@ class _Clip:
 class ItemRows:
     """What there is of an item so far."""
 
+    pool: Pool  # of the frames of a clip
     n_in_one: int = 1  # frames of the encoder, of which one is kept as their mean
     n_most: int | None = None  # frames of a clip; one for what is left over stands in the next clip
     frames: list[Float[Tensor, "frame layer dim"]] = field(default_factory=list)  # if they are wanted
     rest: list[Float[Tensor, "frame layer dim"]] = field(default_factory=list)  # too few for a mean so far
     means: list[Float[Tensor, "1 layer dim"]] = field(default_factory=list)  # of each clip
-    total: Float[Tensor, "layer dim"] | None = None  # of the clip that is being encoded
-    n_frames: int = 0
+    clip: Moments | None = None  # of the clip that is being encoded
 
-    def add(self, piece: Piece, rows: Rows, pool: Pool) -> None:
+    def add(self, piece: Piece, rows: Rows) -> None:
         """Take in what follows; a clip is averaged when it is over."""
+        self.clip = self.clip or Moments(self.pool)
         if rows == "frames":
-            self._add_frames(piece)
-        summed = piece.states.sum(1, dtype=torch.float64)
-        if pool == "mean+std":
-            summed = torch.cat([summed, piece.states.double().square().sum(1)], -1)
-        self.total = summed if self.total is None else self.total + summed
-        self.n_frames += piece.states.shape[1]
+            self._add_frames(piece, self.clip.n_frames)
+        self.clip.add(piece.states)
         if piece.is_last:
-            self.means.append(_pooled(self.total / self.n_frames, pool)[None])
-            self.total, self.n_frames = None, 0
+            self.means.append(self.clip.pooled()[None])
+            self.clip = None
 
-    def _add_frames(self, piece: Piece) -> None:
+    def _add_frames(self, piece: Piece, n_before: int) -> None:
         """Frames of a clip; at its end, a mean of those that are left."""
-        end = None if self.n_most is None else max(0, self.n_most - self.n_frames)
+        end = None if self.n_most is None else max(0, self.n_most - n_before)
         frames = torch.cat([*self.rest, piece.states.transpose(0, 1)[:end]])
         n_means = len(frames) // self.n_in_one
         n_whole = n_means * self.n_in_one
@@ -129,14 +127,6 @@ class ItemRows:
         if piece.is_last and len(frames) > n_whole:
             self.frames.append(frames[n_whole:].mean(0, keepdim=True).half())
             self.rest = []
-
-
-def _pooled(means: Float[Tensor, "layer mean"], pool: Pool) -> Float[Tensor, "layer dim"]:
-    """Means over time; or these and deviations, of means of frames and of their squares."""
-    if pool == "mean":
-        return means.float()
-    mean, square = means.chunk(2, -1)
-    return torch.cat([mean, (square - mean.square()).clamp(min=0).sqrt()], -1).float()
 
 
 def compute_rows(
@@ -159,8 +149,8 @@ def compute_rows(
                 growing.pop(clip.key, None)
                 yield clip.key, refusal(wanted[clip.key].path, item)
                 continue
-            so_far = growing.setdefault(clip.key, ItemRows(n_in_one, n_most))
-            so_far.add(item, config.rows, config.pool)
+            so_far = growing.setdefault(clip.key, ItemRows(config.pool, n_in_one, n_most))
+            so_far.add(item, config.rows)
             if item.is_last and clip.is_last:
                 yield clip.key, growing.pop(clip.key)
 

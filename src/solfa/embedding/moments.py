@@ -1,13 +1,13 @@
-"""Frames of a track, as they come -> one vector for each segment of about ten seconds that can be heard."""
+"""Moments: frames that come in parts -> one vector. SegmentMoments: one for each audible segment."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from solfa.embedding.space import Pool
-from solfa.embedding.vectors import Moments
+from solfa.embedding.space import Pool, check_pool
 from solfa.models import AudioEncoder, ClipEncoder
 
 SEGMENT_SECONDS = 10.0
@@ -23,15 +23,54 @@ class Segment:
     vector: Float[Tensor, " dim"]
 
 
-class SegmentMoments:
-    """Cuts frames that come in pieces into segments.
+class Moments:
+    """Mean and standard deviation over time of frames that come in parts; every frame weighs the same.
 
     Args:
+        pool: what is made of them; squares are added up only if they are wanted.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        check_pool(pool)
+        self.pool, self.n_frames = pool, 0
+        self.total, self.squares = torch.zeros(()), torch.zeros(())
+
+    def add(self, states: Float[Tensor, "... frame dim"]) -> None:
+        """Take in some frames, of one layer or of each of several."""
+        states = states.double()  # so that neither order nor length matters
+        self.n_frames += states.shape[-2]
+        self.total = self.total + states.sum(-2)
+        if self.pool == "mean+std":
+            self.squares = self.squares + states.square().sum(-2)
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Those of the frames of both."""
+        both = Moments(self.pool)
+        both.n_frames = self.n_frames + other.n_frames
+        both.total, both.squares = self.total + other.total, self.squares + other.squares
+        return both
+
+    def pooled(self) -> Float[Tensor, "... dim"]:
+        """The vector of all frames so far, float32."""
+        mean = self.total / self.n_frames
+        if self.pool == "mean":
+            return mean.float()
+        # The variance as mean of squares less square of mean: in float64 its rounding is far below what a
+        # float32 state can say, and no second pass over the frames is needed.
+        variance = self.squares / self.n_frames - mean.square()
+        return torch.cat([mean, variance.clamp(min=0).sqrt()], -1).float()
+
+
+class SegmentMoments:
+    """Cuts frames that come in parts into segments.
+
+    Args:
+        pool: how the frames of a segment become a vector.
         encoder: whose frames they are. Those of a music-text model are whole clips, and a segment each.
     """
 
-    def __init__(self, encoder: AudioEncoder) -> None:
-        self.grid = encoder.grid
+    def __init__(self, pool: Pool, encoder: AudioEncoder) -> None:
+        self.pool, self.grid = pool, encoder.grid
         self.is_of_clips = isinstance(encoder, ClipEncoder)
         self.segment_frames = 1 if self.is_of_clips else self.grid.seconds_to_frames(SEGMENT_SECONDS)
         self.moments: list[Moments] = []
@@ -41,7 +80,7 @@ class SegmentMoments:
         """Take in some frames, and the largest sample of each."""
         while len(states):
             if not self.moments or self.moments[-1].n_frames == self.segment_frames:
-                self.moments.append(Moments())
+                self.moments.append(Moments(self.pool))
                 self.peaks.append(0.0)
             n_missing = self.segment_frames - self.moments[-1].n_frames
             self.moments[-1].add(states[:n_missing])
@@ -50,24 +89,23 @@ class SegmentMoments:
             self.peaks[-1] = max(self.peaks[-1], float(heard.max(initial=0.0)))
             states, peaks = states[n_missing:], peaks[n_missing:]
 
-    def pooled(self, pool: Pool, seconds: float) -> tuple[Segment, ...]:
+    def pooled(self, seconds: float) -> tuple[Segment, ...]:
         """The segments of all frames so far that are no silence; all of them if each is.
 
         The last one ends with the track. What would be less than half a segment belongs to the one before.
 
         Args:
-            pool: how the frames of a segment become a vector.
             seconds: length of the track.
         """
         seconds_each = self.segment_frames / self.grid.frame_rate
-        vectors, peaks = [part.pooled(pool) for part in self.moments], list(self.peaks)
+        vectors, peaks = [part.pooled() for part in self.moments], list(self.peaks)
         share = self._last_share(seconds / seconds_each)
         if len(vectors) > 1 and 2 * share < 1:
             rest, before = vectors.pop(), vectors.pop()
             if self.is_of_clips:  # a short last one has been filled up, and counts as far as it is itself
                 joined = (before + share * rest) / (1 + share)
             else:
-                joined = self.moments[-2].joined(self.moments[-1]).pooled(pool)
+                joined = self.moments[-2].joined(self.moments[-1]).pooled()
             vectors, peaks = [*vectors, joined], [*peaks[:-2], max(peaks[-2:])]
         starts = [n * seconds_each for n in range(len(vectors))]
         segments = tuple(map(Segment, starts, [*starts[1:], seconds], vectors))
