@@ -6,12 +6,14 @@ import torch
 from solfa.config import to_dict
 from solfa.data.clips import Clips
 from solfa.models.published.muq_training import gives_codes
+from solfa.objectives.residual_kmeans_fit import fit_residual_kmeans
 from solfa.targets import (
     AmplitudeConfig,
     ChromaFramesConfig,
     Codes,
     CodesShape,
     CQTFramesConfig,
+    CQTRVQConfig,
     EMAResidualQuantizerConfig,
     EncodecCodes,
     EncodecCodesConfig,
@@ -21,8 +23,11 @@ from solfa.targets import (
     MelFramesConfig,
     MelRandomProjectionConfig,
     MelRVQConfig,
+    ResidualKMeans,
+    ResidualKMeansConfig,
     RVQVAECodesConfig,
     RVQVAEConfig,
+    StackedMelConfig,
     Target,
     TargetConfig,
     ValuesShape,
@@ -34,6 +39,8 @@ from solfa.targets import (
 EVERY = [
     MelRVQConfig(),
     MelRVQConfig(quantizer=VectorQuantizerConfig()),
+    MelRVQConfig(frames=StackedMelConfig(level="removed"), quantizer=ResidualKMeansConfig()),
+    CQTRVQConfig(),
     MelRandomProjectionConfig(),
     MelFramesConfig(),
     EncodecCodesConfig(n_filters=4, dim=16, n_codebooks=3, codebook_size=64),
@@ -67,6 +74,9 @@ def built(config: TargetConfig) -> Target:
     if isinstance(target, KMeansCodes):
         frames = target.features(clips(10, 24_000).waveform).flatten(0, 1)
         target.centres.copy_(frames[: target.config.n_clusters])
+    if isinstance(quantizer := getattr(target, "quantizer", None), ResidualKMeans):
+        frames = target.frames_to_quantize(clips(24, 24_960)).flatten(0, 1)  # type: ignore[operator]
+        fit_residual_kmeans(quantizer, frames, seed=0)
     return target
 
 

@@ -47,6 +47,8 @@ def _words(figures: dict[str, Any]) -> dict[str, str]:
         "accuracy": "accuracy {:.1%}",
         "valid_loss": "held-out loss {:.3f}",
         "valid_accuracy": "held-out accuracy {:.1%}",
+        "explained_variance": "explained {:.1%}",
+        "valid_explained_variance": "held-out explained {:.1%}",
         "audio_hours_per_hour": "{:.0f} h/h",
     }
     return {name: form.format(figures[name]) for name, form in shown.items() if name in figures}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from solfa.config import ConfigError
-from solfa.recipes import codec, finetuning, mert, mulan, muq
+from solfa.recipes import codec, finetuning, mert, mulan, muq, quantizers
 from solfa.training import RunConfig
 
 __all__ = ["RECIPES", "recipe"]
@@ -20,7 +20,9 @@ def _recipes(module: ModuleType) -> Iterator[tuple[str, Callable[[], RunConfig]]
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    name: function for module in (muq, mert, codec, finetuning, mulan) for name, function in _recipes(module)
+    name: function
+    for module in (muq, quantizers, mert, codec, finetuning, mulan)
+    for name, function in _recipes(module)
 }
 
 

@@ -2,7 +2,16 @@
 
 from typing import assert_never
 
-from solfa.targets.base import Codes, CodesShape, FittableTarget, Target, TargetError, Values, ValuesShape
+from solfa.targets.base import (
+    Codes,
+    CodesShape,
+    FittableTarget,
+    Origin,
+    Target,
+    TargetError,
+    Values,
+    ValuesShape,
+)
 from solfa.targets.cqt import (
     AmplitudeConfig,
     CQTFrames,
@@ -10,6 +19,7 @@ from solfa.targets.cqt import (
     LinearMagnitudeConfig,
     LogMagnitudeConfig,
 )
+from solfa.targets.cqt_rvq import CQTRVQ, CQTLevelFramesConfig, CQTRVQConfig
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.encodec import EncodecCodes, EncodecCodesConfig
 from solfa.targets.fitted import as_fitted
@@ -32,6 +42,7 @@ from solfa.targets.quantizer import (
     VectorQuantizer,
     VectorQuantizerConfig,
 )
+from solfa.targets.residual_kmeans import ResidualKMeans, ResidualKMeansConfig
 from solfa.targets.rvq_vae import RVQVAE, RVQVAECodes, RVQVAECodesConfig, RVQVAEConfig, load_codec
 from solfa.targets.stored import StoredCodes, StoredCodesConfig
 from solfa.targets.stored_quantizer import load_quantizer
@@ -44,6 +55,7 @@ TargetConfig = (
     | RVQVAECodesConfig
     | KMeansCodesConfig
     | CQTFramesConfig
+    | CQTRVQConfig
     | StoredCodesConfig
 )
 
@@ -65,6 +77,8 @@ def build_target(config: TargetConfig) -> Target:
             return KMeansCodes(config)
         case CQTFramesConfig():
             return CQTFrames(config)
+        case CQTRVQConfig():
+            return CQTRVQ(config)
         case StoredCodesConfig():
             return StoredCodes(config)
         case _:
@@ -74,7 +88,7 @@ def build_target(config: TargetConfig) -> Target:
 def target_shape(config: TargetConfig) -> CodesShape | ValuesShape:
     """What the target that ``config`` describes gives for a frame; a head must predict as much."""
     match config:
-        case MelRVQConfig() | MelRandomProjectionConfig():
+        case MelRVQConfig() | MelRandomProjectionConfig() | CQTRVQConfig():
             return CodesShape(config.quantizer.n_codebooks, config.quantizer.codebook_size)
         case MelFramesConfig():
             return ValuesShape(config.frames.dim)
@@ -96,6 +110,9 @@ __all__ = [
     "AmplitudeConfig",
     "CQTFrames",
     "CQTFramesConfig",
+    "CQTLevelFramesConfig",
+    "CQTRVQ",
+    "CQTRVQConfig",
     "ChromaFramesConfig",
     "Codes",
     "CodesShape",
@@ -121,8 +138,11 @@ __all__ = [
     "RVQVAECodes",
     "RVQVAECodesConfig",
     "RVQVAEConfig",
+    "Origin",
     "RandomProjection",
     "RandomProjectionConfig",
+    "ResidualKMeans",
+    "ResidualKMeansConfig",
     "ResidualVectorQuantizer",
     "ResidualVectorQuantizerConfig",
     "StackedMelConfig",

@@ -1,8 +1,9 @@
 """Target, Codes, Values: the contract."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from solfa.data.clips import Clips
@@ -12,11 +13,24 @@ from solfa.precision import full_float32
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What codes were made of, and how far each of all codes lies from it."""
+
+    frames: Float[Tensor, "clip frame dim"]
+    squared_distances: Callable[[Float[Tensor, "row dim"]], Float[Tensor, "row codebook code"]]
+
+    def distances_of(self, mask: Bool[Tensor, "clip frame"]) -> Float[Tensor, "hidden codebook code"]:
+        """Squared distances of the frames where ``mask`` is True, clip after clip."""
+        return self.squared_distances(self.frames[mask])
+
+
+@dataclass(frozen=True)
 class Codes:
     """Codes to predict, by classification."""
 
     values: Int[Tensor, "clip codebook frame"]
     codebook_size: int
+    origin: Origin | None = None  # of a quantizer that knows distances
 
     @property
     def n_frames(self) -> int:
@@ -25,7 +39,9 @@ class Codes:
 
     def cut(self, n_frames: int, first: int = 0) -> "Codes":
         """So many frames, from frame ``first`` on."""
-        return Codes(self.values[:, :, first : first + n_frames], self.codebook_size)
+        part = slice(first, first + n_frames)
+        origin = self.origin and replace(self.origin, frames=self.origin.frames[:, part])
+        return Codes(self.values[:, :, part], self.codebook_size, origin)
 
 
 @dataclass(frozen=True)

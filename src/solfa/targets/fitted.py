@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from solfa.config import from_dict, to_dict
 from solfa.targets.base import TargetError
+from solfa.targets.cqt_rvq import CQTRVQConfig
 from solfa.targets.kmeans import KMeansCodesConfig, cluster_settings
 from solfa.targets.mel import MelRVQConfig
 from solfa.targets.rvq_vae import RVQVAECodesConfig, codec_settings
-from solfa.targets.stored_quantizer import mel_settings
+from solfa.targets.stored_quantizer import fitted_settings
 
 T = TypeVar("T")
 
@@ -21,13 +22,14 @@ def as_fitted(config: T) -> T:
         TargetError: there is no such run, or nothing of that kind was fitted in it.
     """
     match config:
-        case MelRVQConfig(fitted=run) if run:
-            values = to_dict(config) | mel_settings(Path(run))
+        case MelRVQConfig(fitted=run) | CQTRVQConfig(fitted=run) if run:
+            values = to_dict(config) | fitted_settings(Path(run), config.kind)
             kind = values["quantizer"]["kind"]
-            if kind not in ("rvq", "vq"):
+            frames = "mel" if isinstance(config, MelRVQConfig) else "log-CQT"
+            if kind not in ("rvq", "vq", "kmeans_rvq"):
                 raise TargetError(
-                    f"The quantizer of {run} is of the kind {kind}, and was not fitted to mel frames. Name a "
-                    "run of mel_rvq, or of an encoder that learned its codes."
+                    f"The quantizer of {run} is of the kind {kind}, and was not fitted to {frames} frames. "
+                    f"Name a run of {config.kind}, or of an encoder that learned its codes."
                 )
             return from_dict(type(config), values)
         case RVQVAECodesConfig(fitted=run) if run:

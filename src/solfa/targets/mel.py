@@ -1,7 +1,6 @@
 """MelRVQ, MelRandomProjection, MelFrames: targets made of mel frames."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,20 +8,20 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config, Width, from_dict
+from solfa.config import Config, Width
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, FittableTarget, Target, TargetError, Values
+from solfa.targets.base import Codes, Target, Values
+from solfa.targets.level import Level, without_level
+from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import (
     RandomProjection,
     RandomProjectionConfig,
-    ResidualVectorQuantizer,
     ResidualVectorQuantizerConfig,
-    VectorQuantizer,
     VectorQuantizerConfig,
 )
-from solfa.targets.stored_quantizer import load_quantizer, mel_settings
+from solfa.targets.residual_kmeans import ResidualKMeansConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +30,7 @@ class StackedMelConfig(Config):
 
     mel: LogMelConfig = field(default_factory=LogMelConfig)
     n_stacked: Width = 4  # mel frames in a target frame
+    level: Level = "kept"  # of a clip: removed, frames say nothing of how loud all of it is
 
     @property
     def dim(self) -> int:
@@ -54,7 +54,7 @@ class MelRVQConfig(Config):
 
     kind: Literal["mel_rvq"] = "mel_rvq"
     frames: StackedMelConfig = field(default_factory=StackedMelConfig)
-    quantizer: ResidualVectorQuantizerConfig | VectorQuantizerConfig = field(
+    quantizer: ResidualVectorQuantizerConfig | VectorQuantizerConfig | ResidualKMeansConfig = field(
         default_factory=ResidualVectorQuantizerConfig
     )
     fitted: str = ""  # run folder of mel_rvq, or a folder in MuQ's official layout; given on the command line
@@ -87,79 +87,39 @@ class StackedMel(nn.Module):
 
     def forward(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "clip frame dim"]:
         """Frames at the rate of the encoder; mel frames that fill none at the end are left out."""
-        mel = self.log_mel(waveform)
+        return self._stacked(self.log_mel(waveform))
+
+    def of_decibels(self, decibels: Float[Tensor, "clip mel_frame mel"]) -> Float[Tensor, "clip frame dim"]:
+        """Frames of mel decibels, as ``LogMel.decibels`` gives them: the same as of the audio itself."""
+        mel = self.config.mel
+        return self._stacked((decibels - mel.mean_db) / mel.std_db)
+
+    def _stacked(self, mel: Float[Tensor, "clip mel_frame mel"]) -> Float[Tensor, "clip frame dim"]:
         whole = mel.shape[1] // self.config.n_stacked * self.config.n_stacked
-        return rearrange(
+        frames = rearrange(
             mel[:, :whole],
             "clip (frame stacked) mel -> clip frame (stacked mel)",
             stacked=self.config.n_stacked,
         )
+        return without_level(frames, self.config.level)
 
 
-class MelRVQ(FittableTarget):
+class MelRVQ(QuantizedFrames):
     """Codes of mel frames by residual vector quantization.
 
     Source:
         Mel-RVQ of MuQ, arXiv:2501.01108.
     """
 
+    title, recipe = "Mel-RVQ", "mel_rvq"
+    frames: StackedMel
+
     def __init__(self, config: MelRVQConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.grid = config.frames.grid
-        self.frames = StackedMel(config.frames)
-        self.quantizer: ResidualVectorQuantizer | VectorQuantizer = (
-            ResidualVectorQuantizer(config.quantizer)
-            if isinstance(config.quantizer, ResidualVectorQuantizerConfig)
-            else VectorQuantizer(config.quantizer)
-        )
-
-    def start(self) -> None:
-        """Read the fitted quantizer.
-
-        Raises:
-            TargetError: none was named, or it does not fit this configuration.
-        """
-        if not self.config.fitted:
-            raise TargetError(
-                "Mel-RVQ targets need a fitted quantizer. Fit one with 'solfa train mel_rvq --out RUN "
-                "--set data.manifest=tracks.jsonl' and name it with "
-                "'--set objective.predictions.0.target.fitted=RUN'."
-            )
-        fitted = load_quantizer(Path(self.config.fitted))
-        if fitted.config != self.config.quantizer:
-            raise TargetError(
-                f"The quantizer of {self.config.fitted} is {fitted.config}, but this run wants "
-                f"{self.config.quantizer}. Set objective.predictions.0.target.quantizer to agree with it."
-            )
-        self._check_frames()
-        self.quantizer.load_state_dict(fitted.state_dict())
-
-    def _check_frames(self) -> None:
-        """Refuse a quantizer that was fitted to other frames: its codes would mean little, in silence."""
-        run, wanted = self.config.fitted, self.config.frames
-        there = mel_settings(Path(run)).get("frames")
-        fitted_to = wanted if there is None else from_dict(StackedMelConfig, there)
-        if fitted_to != wanted or self.config.quantizer.dim != wanted.dim:
-            raise TargetError(
-                f"The quantizer of {run} is for frames {self.config.quantizer.dim} wide of {fitted_to}, but "
-                f"this run would give it frames {wanted.dim} wide of {wanted}. Set "
-                "objective.predictions.0.target.frames to agree with it, or fit another."
-            )
-
-    @property
-    def reach_samples(self) -> int:
-        """Half a window."""
-        return self.config.frames.reach_samples
+        super().__init__(config, StackedMel(config.frames))
 
     def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
         """Mel frames."""
         return self.frames(clips.waveform)
-
-    @torch.no_grad()
-    def forward(self, clips: Clips) -> Codes:
-        """Codes of the clean clips."""
-        return Codes(self.quantizer.encode(self.frames(clips.waveform)), self.config.quantizer.codebook_size)
 
 
 class MelRandomProjection(Target):

@@ -1,7 +1,7 @@
 """A quantizer out of a run folder, or out of a folder in MuQ's official layout."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from torch import Tensor
 
@@ -18,18 +18,35 @@ from solfa.targets.quantizer import (
     VectorQuantizer,
     VectorQuantizerConfig,
 )
+from solfa.targets.residual_kmeans import ResidualKMeans, ResidualKMeansConfig
 
-StoredQuantizer = ResidualVectorQuantizer | VectorQuantizer | RandomProjection | EMAResidualQuantizer
+FittedQuantizerConfig = ResidualVectorQuantizerConfig | VectorQuantizerConfig | ResidualKMeansConfig
+FittedQuantizer = ResidualVectorQuantizer | VectorQuantizer | ResidualKMeans
+StoredQuantizer = FittedQuantizer | RandomProjection | EMAResidualQuantizer
 STACKED_MEL = {25: 4, 50: 2}  # label rate -> mel frames of 10 ms in a target frame, as published
 
 
-def load_quantizer(folder: str | Path) -> StoredQuantizer:
+def build_quantizer(config: FittedQuantizerConfig) -> FittedQuantizer:
+    """The quantizer that ``config`` describes, before it is fitted."""
+    match config:
+        case ResidualVectorQuantizerConfig():
+            return ResidualVectorQuantizer(config)
+        case VectorQuantizerConfig():
+            return VectorQuantizer(config)
+        case ResidualKMeansConfig():
+            return ResidualKMeans(config)
+        case _:
+            assert_never(config)
+
+
+def load_quantizer(folder: str | Path, kind: str = "") -> StoredQuantizer:
     """The quantizer that made, or was made by, the run in ``folder``; frozen, in eval mode.
 
     Args:
         folder: a run folder of ``mel_rvq``, of a codec, or of an encoder that learned codes of either, one of
             its ``step-*`` folders, or a folder in the official layout of MuQ (``config.json`` and
             ``model.safetensors``).
+        kind: of the target whose quantizer it is, where a run has several; the first that there is, if empty.
 
     Returns:
         A quantizer whose ``encode`` takes ``(clip frame dim)`` and gives ``(clip codebook frame)``.
@@ -39,20 +56,31 @@ def load_quantizer(folder: str | Path) -> StoredQuantizer:
     """
     folder = Path(folder)
     with runs.opened(folder, TargetError, _absent(folder)) as run:
-        quantizer = _of_run(run) if run.is_trained_here else _of_official_folder(run)
+        quantizer = _of_run(run, kind) if run.is_trained_here else _of_official_folder(run)
     return quantizer.eval().requires_grad_(False)
 
 
-def mel_settings(folder: Path) -> dict[str, Any]:
-    """Settings of the quantizer in ``folder``, and of the mel frames that it was fitted to, if it says so.
+def fitted_settings(folder: Path, kind: str) -> dict[str, Any]:
+    """Settings of the quantizer in ``folder``, and of the frames that it was fitted to, if it says so.
+
+    Args:
+        folder: as of ``load_quantizer``.
+        kind: of the target that wants it, such as ``mel_rvq``.
 
     Raises:
-        TargetError: there is no quantizer.
+        TargetError: there is no quantizer, or it was fitted for a target of another kind.
     """
     with runs.opened(folder, TargetError, _absent(folder)) as run:
+        owner = {"kind": "mel_rvq"}
+        if run.is_trained_here:
+            owner, _ = _owner(run, kind)
+        if owner.get("kind", kind) != kind:
+            raise TargetError(
+                f"The quantizer of {folder} was fitted for {owner['kind']}, and not for {kind}. Name a run "
+                f"that fitted one for {kind}, or of an encoder that learned its codes."
+            )
         if not run.is_trained_here:
             return {"quantizer": to_dict(load_quantizer(folder).config)}
-        owner, _ = _owner(run)
         return {name: owner[name] for name in ("quantizer", "frames") if name in owner}
 
 
@@ -60,18 +88,21 @@ def _absent(folder: Path) -> str:
     return f"No quantizer at {folder}. Fit one with: solfa train mel_rvq --out {folder}"
 
 
-def _of_run(run: Run) -> StoredQuantizer:
-    owner, prefix = _owner(run)
+def _of_run(run: Run, kind: str) -> StoredQuantizer:
+    owner, prefix = _owner(run, kind)
     return _built(owner["quantizer"], run.part(f"{prefix}quantizer."))
 
 
-def _owner(run: Run) -> tuple[dict[str, Any], str]:
-    """What has a quantizer in a run: its settings, and what the names of its weights begin with."""
-    for target in run.targets:
-        owner = target.settings.get("codec", target.settings)
-        if "quantizer" in owner:
-            return owner, target.prefix
-    raise _without_quantizer(run.folder)
+def _owner(run: Run, kind: str) -> tuple[dict[str, Any], str]:
+    """What has a quantizer in a run: its settings, and what the names of its weights begin with.
+
+    The first target of that kind; the first that has a quantizer at all if there is none.
+    """
+    owners = [(target.settings.get("codec", target.settings), target.prefix) for target in run.targets]
+    owners = [(owner, prefix) for owner, prefix in owners if "quantizer" in owner]
+    if not owners:
+        raise _without_quantizer(run.folder)
+    return next((found for found in owners if found[0].get("kind") == kind), owners[0])
 
 
 def _without_quantizer(folder: Path) -> TargetError:
@@ -121,6 +152,10 @@ def _built(config: dict[str, Any], weights: dict[str, Tensor]) -> StoredQuantize
             projection = from_dict(RandomProjectionConfig, config)
             checkpoint.check_sizes(projection, weights)
             quantizer = RandomProjection(projection)
+        case "kmeans_rvq":
+            centres = from_dict(ResidualKMeansConfig, config)
+            checkpoint.check_sizes(centres, weights)
+            quantizer = ResidualKMeans(centres)
         case "ema_rvq":
             following = from_dict(EMAResidualQuantizerConfig, config)
             checkpoint.check_sizes(following, weights)

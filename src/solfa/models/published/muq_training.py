@@ -20,6 +20,7 @@ HEAD, RECONSTRUCTION = "model.linear.", "model.recon_proj."
 NUMBERS_OF_CODES = ("codebook_size", "n_clusters")  # one is in the settings of every target that gives codes
 FIXED = {"codebook_size": 1024, "n_projection_layers": 1}  # of quantizers that are fitted
 CODEBOOK_DIM = {"rvq": 16, "vq": 8}
+AS_IT_IS = {"level": "kept"}  # of mel frames in targets; runs that do not say it are older than the choice
 SPELLINGS = (  # of weight normalisation: ours, and that of the quantizers of the official program
     ("parametrizations.weight.original0", "weight_g"),
     ("parametrizations.weight.original1", "weight_v"),
@@ -92,7 +93,7 @@ def _place(config: MuQConfig, prediction: Mapping[str, Any]) -> str | None:
         return None
     if gives_codes(target):
         return HEAD
-    return RECONSTRUCTION if target.get("frames") == _frames(config) else None
+    return RECONSTRUCTION if AS_IT_IS | target.get("frames", {}) == _frames(config) else None
 
 
 def _quantizer(config: MuQConfig, target: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Besides:
@@ -115,9 +116,11 @@ def _misfit(config: MuQConfig, target: Mapping[str, Any]) -> str:
     """Why the official program cannot make the codes of a target; empty if it can."""
     if target["kind"] not in ("mel_rvq", "mel_random_projection"):
         return f"it makes codes of mel frames, not of {target['kind']}"
-    if target["frames"] != _frames(config):
+    if AS_IT_IS | target["frames"] != _frames(config):
         return "its mel frames are those of the encoder, stacked to the encoder's rate"
     quantizer = target["quantizer"]
+    if quantizer["kind"] not in ("random_projection", *CODEBOOK_DIM):
+        return "it has no quantizer whose entries are centres"
     fixed = FIXED | {"codebook_dim": CODEBOOK_DIM.get(quantizer["kind"])}
     if quantizer["kind"] == "random_projection":
         fixed = {}
@@ -127,7 +130,7 @@ def _misfit(config: MuQConfig, target: Mapping[str, Any]) -> str:
 
 def _frames(config: MuQConfig) -> dict[str, Any]:
     """The mel frames that targets of the official program are made of."""
-    return {"mel": to_dict(config.mel), "n_stacked": math.prod(config.stem.time_strides)}
+    return {"mel": to_dict(config.mel), "n_stacked": math.prod(config.stem.time_strides), **AS_IT_IS}
 
 
 def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
