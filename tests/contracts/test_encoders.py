@@ -34,8 +34,10 @@ from solfa.models import (
     build_encoder,
     input,
 )
+from solfa.models.layers.rotary_transformer import RotaryTransformerConfig
 from solfa.models.mert2 import MERT2Config
 from solfa.models.musicnn import FrameFrontend, MusiCNN, MusiCNNConfig, MusiCNNEncoder, PatchFrontend
+from solfa.models.small import SolfaSmallConfig
 from solfa.probing import load_baseline
 
 MUQ = MuQConfig(
@@ -56,6 +58,7 @@ MERT2 = MERT2Config(
     mel=LogMelConfig(n_mels=16), stage_dims=(16, 16, 16), stage_layers=(1, 1, 2), n_layers=3, dim=16,
     feed_forward_dim=24, n_heads=2, kernel_frames=5,
 )  # fmt: skip
+SMALL = SolfaSmallConfig(transformer=RotaryTransformerConfig(n_layers=3, dim=16, n_heads=2))
 CNN = MusiCNNConfig(
     n_timbral=6, n_temporal=3, temporal_frames=(16, 8, 4), n_middle=4, penultimate_dim=8, n_tags=5,
     patch_frames=20,
@@ -77,6 +80,8 @@ ENCODERS: dict[str, Callable[[], AudioEncoder]] = {
     "mert_large": lambda: build_encoder(MERT_LARGE).eval(),
     "mert_cqt": lambda: build_encoder(MERT_CQT).eval(),
     "mert2": lambda: build_encoder(MERT2).eval(),
+    "small": lambda: build_encoder(SMALL).eval(),
+    "small, mel": lambda: build_encoder(replace(SMALL, halves=("mel",))).eval(),
     "tagger": tagger,
     "clips of a music-text model": lambda: ClipEncoder(solfa.load(GOLDEN / "muq_mulan")),
     "musicnn, patches": lambda: musicnn(PatchFrontend),
@@ -90,7 +95,16 @@ COMPAT: dict[str, Callable[[], nn.Module]] = {
     "compat.MERT2Model": lambda: compat.MERT2Model(build_encoder(MERT2)).eval(),
 }
 LEARNED = [name for name in ENCODERS if name not in ("log-mel", "mfcc-chroma")]
-DEEP = ("muq", "mert", "mert_large", "mert_cqt", "mert2", "tagger")  # that have several layers
+DEEP = (
+    "muq",
+    "mert",
+    "mert_large",
+    "mert_cqt",
+    "mert2",
+    "small",
+    "small, mel",
+    "tagger",
+)  # that have several layers
 OTHERS = [name for name in (*ENCODERS, *COMPAT) if name != "muq"]
 every_encoder = pytest.mark.parametrize("name", [*ENCODERS, *COMPAT])
 every_own_encoder = pytest.mark.parametrize("name", ENCODERS)

@@ -26,6 +26,7 @@ from solfa.data.manifest import Track
 from solfa.data.seeds import CUT, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.errors import ArgumentError
+from solfa.features import MelCQTFrames
 from solfa.frames import seconds_to_samples
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Clips:
     context_samples: int = 0  # that the surroundings have on each side of a clip
     codes: ClipCodes | None = None  # made beforehand; of the surroundings, where there are any
     hidden: ClipStates | None = None  # made beforehand; the waveform is empty then
+    spectra: MelCQTFrames | None = None  # of the clips; where they were stored, the waveform is empty
     labels: tuple[str, ...] = ()  # of each clip, as its track's tag has it; none in pre-training
     texts: tuple[str, ...] = ()  # about each clip; of pairs of music and text only
 
@@ -66,6 +68,7 @@ class Clips:
             surroundings=None if self.surroundings is None else moved(self.surroundings),
             codes=self.codes and replace(self.codes, values=moved(self.codes.values)),
             hidden=self.hidden and replace(self.hidden, values=moved(self.hidden.values)),
+            spectra=None if self.spectra is None else self.spectra.mapped(moved),
         )
 
     def surrounded(self) -> "Clips":

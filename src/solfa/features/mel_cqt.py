@@ -64,7 +64,7 @@ class MelCQTFrames:
     @property
     def stacked_mel(self) -> Float[Tensor, "clip frame stacked_mel"]:
         """The mel frames of each frame side by side, earliest first."""
-        return self.mel.reshape(len(self), self.n_frames, self.n_stacked * self.mel.shape[2])
+        return self.mel.unflatten(1, (self.n_frames, -1)).flatten(2)
 
     def cut(self, n_frames: int, first: int = 0) -> "MelCQTFrames":
         """So many frames, from frame ``first`` on."""

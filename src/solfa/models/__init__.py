@@ -8,6 +8,7 @@ from solfa.models.layers.conformer import ConformerConfig
 from solfa.models.layers.convolution import ConvStemConfig
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.layers.low_rank import LoRAConfig
+from solfa.models.layers.rotary_transformer import RotaryTransformerConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
 from solfa.models.loading import load, load_encoder
@@ -25,6 +26,7 @@ from solfa.models.published.format import GuidedTask
 from solfa.models.published.writing import LayoutError, save_official
 from solfa.models.registry import EncoderConfig, build_encoder
 from solfa.models.saving import ModelCard
+from solfa.models.small import SolfaSmall, SolfaSmallConfig
 from solfa.models.tagger import LabelHeadConfig, LabelsConfig, Tagger, TaggerConfig
 from solfa.models.text import PACKAGED, TextModel, language_dim
 
@@ -54,6 +56,9 @@ __all__ = [
     "MuQConfig",
     "NotFiniteError",
     "PACKAGED",
+    "RotaryTransformerConfig",
+    "SolfaSmall",
+    "SolfaSmallConfig",
     "Tagger",
     "TaggerConfig",
     "TextModel",

@@ -105,8 +105,18 @@ class Context(nn.Module):
         frames: Float[Tensor, "clip frame dim"],
         n_frames: Int[Tensor, " clip"] | None,
         highest: int | None = None,
+        places: Int[Tensor, "clip frame"] | None = None,
     ) -> HiddenStates:
-        """Hidden states of frames, of which ``n_frames`` hold audio, all if None; up to layer ``highest``."""
+        """Hidden states of frames.
+
+        Args:
+            frames: of clips; those of one clip know nothing of another's in eval mode.
+            n_frames: how many of each clip hold audio; all if None.
+            highest: number of the layer after which nothing is computed; the last if None.
+            places: the true number of each frame, rising, where only some frames of a clip are given. What
+                depends on positions takes these, and a convolution finds zeros where no frame is given. What
+                is said of padding has no meaning. From 0 on, without gaps, if None.
+        """
         raise NotImplementedError
 
 

@@ -14,8 +14,9 @@ from solfa.features import LogMel, LogMelConfig
 from solfa.features.exact import exact
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates, padding_mask
-from solfa.models.layers.conformer import rotary_angles, rotate
 from solfa.models.layers.normalization import LayerNorm
+from solfa.models.layers.places import at_places, taken
+from solfa.models.layers.rotary import rotary_angles, rotate
 
 T = TypeVar("T", int, Tensor)
 LEAST_STD = 1e-5  # of a mel band: smaller ones count as it
@@ -190,14 +191,15 @@ class MERT2Conformer(Context):
         frames: Float[Tensor, "clip frame dim"],
         n_frames: Int[Tensor, " clip"] | None,
         highest: int | None = None,
+        places: Int[Tensor, "clip frame"] | None = None,
     ) -> HiddenStates:
         """Hidden states; frames beyond a clip's end are neither seen nor given."""
         gap = None if n_frames is None else padding_mask(n_frames, frames.shape[1])
         states = [_without(exact(frames), gap)]
         head_dim = self.dim // self.config.n_heads
-        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, states[0])
+        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, states[0], places)
         for layer in self.layers[:highest]:
-            states.append(_without(layer(states[-1], rotation, gap), gap))
+            states.append(_without(layer(states[-1], rotation, gap, places), gap))
         return HiddenStates.of(states, n_frames)
 
 
@@ -215,13 +217,14 @@ class MERT2Layer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "clip frame dim"],
-        rotation: Float[Tensor, "2 frame half"],
+        rotation: Float[Tensor, "2 *_ frame half"],
         gap: Bool[Tensor, "clip frame"] | None,
+        places: Int[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The next hidden state."""
         x = x + 0.5 * self.feed_forward_in(x)
         x = x + self.attention(x, rotation, gap)
-        x = x + self.convolution(x, gap)
+        x = x + self.convolution(x, gap, places)
         x = x + 0.5 * self.feed_forward_out(x)
         return self.norm(x)
 
@@ -255,7 +258,7 @@ class TurnedAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "clip frame dim"],
-        rotation: Float[Tensor, "2 frame half"],
+        rotation: Float[Tensor, "2 *_ frame half"],
         gap: Bool[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The residual; no frame attends to padding."""
@@ -283,11 +286,16 @@ class GatedConvolution(nn.Module):
         self.mix = nn.Linear(dim, dim, bias=False)
 
     def forward(
-        self, x: Float[Tensor, "clip frame dim"], gap: Bool[Tensor, "clip frame"] | None
+        self,
+        x: Float[Tensor, "clip frame dim"],
+        gap: Bool[Tensor, "clip frame"] | None,
+        places: Int[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The residual; the kernel finds zeros beyond a clip's end, as when the clip is alone."""
         gated = _without(F.glu(self.gated(self.norm(x)), dim=-1), gap)
-        along_time = self.depthwise(gated.transpose(1, 2)).transpose(1, 2)
+        heard = gated if places is None else at_places(gated, places)
+        along_time = self.depthwise(heard.transpose(1, 2)).transpose(1, 2)
+        along_time = along_time if places is None else taken(along_time, places)
         return self.mix(F.gelu(self.depthwise_norm(along_time)))
 
 

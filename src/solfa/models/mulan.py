@@ -218,6 +218,7 @@ class NoContext(Context):
         frames: Float[Tensor, "clip frame dim"],
         n_frames: Int[Tensor, " clip"] | None,
         highest: int | None = None,
+        places: Int[Tensor, "clip frame"] | None = None,
     ) -> HiddenStates:
         """One state: what came."""
         return HiddenStates.of([exact(frames)], n_frames)

@@ -11,9 +11,15 @@ from solfa.models.encoder import AudioEncoder
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mert2 import MERT2, MERT2Config
 from solfa.models.muq import MuQ, MuQConfig
+from solfa.models.small import SolfaSmall, SolfaSmallConfig
 
-EncoderConfig = MuQConfig | MERTConfig | MERT2Config
-ENCODERS: dict[type[Config], type[AudioEncoder]] = {MuQConfig: MuQ, MERTConfig: MERT, MERT2Config: MERT2}
+EncoderConfig = MuQConfig | MERTConfig | MERT2Config | SolfaSmallConfig
+ENCODERS: dict[type[Config], type[AudioEncoder]] = {
+    MuQConfig: MuQ,
+    MERTConfig: MERT,
+    MERT2Config: MERT2,
+    SolfaSmallConfig: SolfaSmall,
+}
 PUBLISHED = {"muq": "MuQFormat", "mert": "MERTFormat", "mert2": "MERT2Format", "mulan": "MuLanFormat"}
 
 WEIGHTS = Path(__file__).parent.parent / "weights"

@@ -14,6 +14,8 @@ from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.normalization import BatchNorm, LayerNorm
+from solfa.models.layers.places import at_places, taken
+from solfa.models.layers.rotary import rotary_angles, rotate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +55,16 @@ class Conformer(Context):
         frames: Float[Tensor, "clip frame dim"],
         n_frames: Int[Tensor, " clip"] | None,
         highest: int | None = None,
+        places: Int[Tensor, "clip frame"] | None = None,
     ) -> HiddenStates:
         """Hidden states; frames beyond a clip's end are neither seen nor given."""
         gap = None if n_frames is None else padding_mask(n_frames, frames.shape[1])
         head_dim = self.config.dim // self.config.n_heads
         # What layers add to stays float32 under any autocast: half precision would round it each time.
         states = [self.dropout(_without(exact(frames), gap))]
-        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, states[0])
+        rotation = rotary_angles(frames.shape[1], head_dim, self.config.rotary_base, states[0], places)
         for layer in self.layers[:highest]:
-            states.append(_without(layer(states[-1], rotation, gap), gap))
+            states.append(_without(layer(states[-1], rotation, gap, places), gap))
         if len(states) > self.n_layers:
             states[-1] = _without(self.norm(states[-1]), gap)
         return HiddenStates.of(states, n_frames)
@@ -81,13 +84,14 @@ class ConformerLayer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "clip frame dim"],
-        rotation: Float[Tensor, "2 frame half"],
+        rotation: Float[Tensor, "2 *_ frame half"],
         padding: Bool[Tensor, "clip frame"] | None,
+        places: Int[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The next hidden state."""
         x = x + 0.5 * self.feed_forward_in(x)
         x = x + self.attention(x, rotation, padding)
-        x = x + self.convolution(x, padding)
+        x = x + self.convolution(x, padding, places)
         x = x + 0.5 * self.feed_forward_out(x)
         return self.norm(x)
 
@@ -123,7 +127,7 @@ class RotaryAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "clip frame dim"],
-        rotation: Float[Tensor, "2 frame half"],
+        rotation: Float[Tensor, "2 *_ frame half"],
         padding: Bool[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The residual; no frame attends to padding."""
@@ -157,15 +161,34 @@ class ConvolutionModule(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Float[Tensor, "clip frame dim"], padding: Bool[Tensor, "clip frame"] | None
+        self,
+        x: Float[Tensor, "clip frame dim"],
+        padding: Bool[Tensor, "clip frame"] | None,
+        places: Int[Tensor, "clip frame"] | None,
     ) -> Float[Tensor, "clip frame dim"]:
         """The residual; the kernel finds zeros beyond a clip's end, as when the clip is alone."""
         gated = _without(F.glu(self.gated(self.norm(x)), dim=-1), padding)
-        if is_plain_inference(self, gated):
+        if places is not None:
+            along_time = self._around_gaps(gated, padding, places)
+        elif is_plain_inference(self, gated):
             along_time = self._folded_depthwise(gated)
         else:
             along_time = self.batch_norm(self.depthwise(gated.transpose(1, 2))).transpose(1, 2)
         return self.dropout(self.mix(F.silu(along_time)))
+
+    def _around_gaps(
+        self,
+        gated: Float[Tensor, "clip frame dim"],
+        padding: Bool[Tensor, "clip frame"] | None,
+        places: Int[Tensor, "clip frame"],
+    ) -> Float[Tensor, "clip frame dim"]:
+        """Depthwise convolution with zeros where no frame is given, normalised over the frames that are."""
+        whole = self.depthwise(at_places(gated, places).transpose(1, 2)).transpose(1, 2)
+        given = taken(whole, places)
+        if padding is None:
+            return self.batch_norm(given.transpose(1, 2)).transpose(1, 2)
+        # Padding would be counted in the statistics, and how much there is depends on the other clips.
+        return torch.zeros_like(given).masked_scatter(~padding[..., None], self.batch_norm(given[~padding]))
 
     def _folded_depthwise(self, gated: Float[Tensor, "clip frame dim"]) -> Float[Tensor, "clip frame dim"]:
         """Depthwise convolution and normalisation in one.
@@ -178,32 +201,6 @@ class ConvolutionModule(nn.Module):
         padding, n_groups = (0, weight.shape[2] // 2), weight.shape[0]
         along_time = F.conv2d(row, weight[:, :, None], bias, padding=padding, groups=n_groups)
         return rearrange(along_time, "clip dim 1 frame -> clip frame dim")
-
-
-def rotary_angles(n_frames: int, head_dim: int, base: float, like: Tensor) -> Float[Tensor, "2 frame half"]:
-    """Cosine and sine of frame times frequency, of the type and on the device of ``like``."""
-    frequency = rotary_frequencies(head_dim, base, like.device, like.dtype)
-    angle = torch.outer(torch.arange(n_frames, device=like.device, dtype=like.dtype), frequency)
-    return torch.stack([angle.cos(), angle.sin()])
-
-
-def rotary_frequencies(
-    head_dim: int, base: float, device: torch.device, dtype: torch.dtype = torch.float32
-) -> Float[Tensor, " half"]:
-    """Radians from a frame to the next, falling from 1 towards ``1 / base``."""
-    return 1.0 / base ** (torch.arange(0, head_dim, 2, device=device, dtype=dtype) / head_dim)
-
-
-def rotate(
-    x: Float[Tensor, "clip frame dim"], rotation: Float[Tensor, "2 frame half"], n_heads: int
-) -> Float[Tensor, "clip frame dim"]:
-    """Turn each head's pairs (entry i, entry i + half) by the angle of their frame and frequency."""
-    cos, sin = rotation[:, :, None, :]
-    first, second = rearrange(
-        x, "clip frame (head two half) -> two clip frame head half", head=n_heads, two=2
-    )
-    turned = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=3)
-    return rearrange(turned, "clip frame head two half -> clip frame (head two half)").to(x.dtype)
 
 
 def _without(

@@ -1,4 +1,4 @@
-"""LayerNorm and BatchNorm in float32 under any autocast; batches are those of all ranks."""
+"""LayerNorm, RMSNorm and BatchNorm in float32 under any autocast; batches are those of all ranks."""
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,18 @@ class LayerNorm(nn.LayerNorm):
         """Normalised input."""
         bias = None if self.bias is None else exact(self.bias)
         return F.layer_norm(exact(input), self.normalized_shape, exact(self.weight), bias, self.eps)
+
+
+class RMSNorm(nn.RMSNorm):
+    """Division by the root of the mean square, float32 under any autocast, and so is what it gives.
+
+    Source:
+        arXiv:1910.07467.
+    """
+
+    def forward(self, x: Float[Tensor, "*axis dim"]) -> Float[Tensor, "*axis dim"]:
+        """Input of length one a dimension, times the learned weight."""
+        return F.rms_norm(exact(x), self.normalized_shape, exact(self.weight), self.eps)
 
 
 class BatchNorm(nn.modules.batchnorm._BatchNorm):

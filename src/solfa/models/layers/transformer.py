@@ -15,6 +15,7 @@ from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
 from solfa.models.layers.normalization import LayerNorm
+from solfa.models.layers.places import at_places, taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,15 @@ class Transformer(Context):
         frames: Float[Tensor, "clip frame dim"],
         n_frames: Int[Tensor, " clip"] | None,
         highest: int | None = None,
+        places: Int[Tensor, "clip frame"] | None = None,
     ) -> HiddenStates:
         """Hidden states; frames beyond a clip's end are neither seen nor given."""
         gap = None if n_frames is None else padding_mask(n_frames, frames.shape[1])
         norm_is_last = self.config.norm == "before"
         # What layers add to stays float32 under any autocast: half precision would round it each time.
         x = _without(exact(frames), gap)
-        x = x + self.positions(x)
+        around = self.positions(x) if places is None else taken(self.positions(at_places(x, places)), places)
+        x = x + around
         x = self.dropout(x if norm_is_last else self.norm(x))
         states = [_without(x, gap)]
         for layer in self.layers[:highest]:

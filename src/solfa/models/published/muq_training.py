@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from solfa.config import to_dict
-from solfa.models.layers.conformer import rotary_frequencies
+from solfa.models.layers.rotary import rotary_frequencies
 from solfa.models.muq import MuQConfig
 from solfa.models.published.format import Besides
 from solfa.runs import below
