@@ -9,6 +9,7 @@ from solfa.config import override
 from solfa.data.clips import Clips
 from solfa.objectives import MaskedPrediction, MaskedPredictionConfig, PredictionConfig, build_objective
 from solfa.objectives.heads import code_loss
+from solfa.objectives.scored import inner_frames
 from solfa.recipes import recipe
 from solfa.targets import MelFramesConfig, MelRandomProjectionConfig, MelRVQConfig, TargetError
 
@@ -50,6 +51,22 @@ def test_a_second_prediction_adds_its_weighted_loss() -> None:
         hidden = both.encoder(both.masking.hide_samples(clips(), mask)).last[mask]
         parts = [head.loss(hidden, e, mask).loss for head, e in zip(both.heads, expected, strict=True)]
     assert float(step.loss) == pytest.approx(float(parts[0] + 0.1 * parts[1]), rel=1e-6)
+
+
+def test_a_margin_asks_only_for_frames_well_inside_hidden_blocks() -> None:
+    near, far = (
+        objective(PredictionConfig(target=MelFramesConfig(), margin_seconds=margin)).eval()
+        for margin in (0.0, 0.16)
+    )
+    with torch.no_grad():
+        mask = far.masking.sample(clips(), 50)
+        hidden = far.encoder(far.masking.hide_samples(clips(), mask)).last
+        scored = inner_frames(mask, 4)
+        alone = far.heads[0].loss(hidden[scored], far.targets[0](clips()), scored)  # type: ignore[operator]
+        step, whole = far(clips()), near(clips())
+    assert 0 < float(alone.count) < float(step.count) == float(mask.sum())
+    assert float(step.loss / step.count) == pytest.approx(float(alone.loss / alone.count), rel=1e-5)
+    assert float(step.loss) != float(whole.loss) and float(step.count) == float(whole.count)
 
 
 def test_sums_of_parts_are_the_sum_of_the_whole() -> None:

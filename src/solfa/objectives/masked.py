@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from solfa.config import Config, NotNegative
+from solfa.config import Config, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
 from solfa.models import EncoderConfig, build_encoder
 from solfa.models.checks import check_finite
@@ -19,6 +19,7 @@ from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfi
 from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
 from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
+from solfa.objectives.scored import as_of_all, inner_frames
 from solfa.targets import (
     Codes,
     MelRVQConfig,
@@ -41,6 +42,7 @@ class PredictionConfig(Config):
     target: TargetConfig = field(default_factory=MelRVQConfig)
     head: HeadConfig = field(default_factory=LinearHeadConfig)
     weight: NotNegative = 1.0  # of its loss in the sum
+    margin_seconds: SecondsFromZero = 0.0  # only frames so far inside a hidden span are asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,8 @@ class MaskedPrediction(Objective):
         self.heads = nn.ModuleList(
             build_head(p.head, self.encoder.dim, target_shape(p.target)) for p in config.predictions
         )
+        seconds = [prediction.margin_seconds for prediction in config.predictions]
+        self.margins = [self.encoder.grid.seconds_to_frames(s) if s else 0 for s in seconds]  # frames
         self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
         # The last to be made: some draw random weights, stored codes none, and what learns must begin alike.
         targets = [build_target(p.target) for p in config.predictions]
@@ -123,7 +127,12 @@ class MaskedPrediction(Objective):
         hidden, penalties = self._encode(waveform, mask)
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
         states = hidden[:, :n_frames][mask]
-        steps = [head.loss(states, e.cut(n_frames), mask) for head, e in zip(heads, expected, strict=True)]
+        steps = [
+            self._predicted(head, margin, hidden[:, :n_frames], e.cut(n_frames), mask)
+            if margin
+            else head.loss(states, e.cut(n_frames), mask)
+            for head, margin, e in zip(heads, self.margins, expected, strict=True)
+        ]
         weights = [prediction.weight for prediction in self.config.predictions]
         if self.feature_penalty and penalties is not None:
             steps.append(_step_of_clips("feature_penalty", penalties, mask))
@@ -133,6 +142,18 @@ class MaskedPrediction(Objective):
             weights.append(self.agreement.config.weight)
         step = _combine(steps, weights)
         return replace(step, statistics=step.statistics | {"hidden_moments": hidden_moments(states)})
+
+    def _predicted(
+        self,
+        head: LinearCodeHead | LinearValueHead,
+        margin_frames: int,
+        hidden: Float[Tensor, "clip frame dim"],
+        expected: Any,
+        mask: Bool[Tensor, "clip frame"],
+    ) -> StepOutput:
+        """What a head says about the frames well inside hidden spans, as if it were about all hidden ones."""
+        scored = inner_frames(mask, margin_frames)
+        return as_of_all(head.loss(hidden[scored], expected, scored), scored, mask, is_training=self.training)
 
     def _encode(
         self, waveform: Float[Tensor, "clip sample"], mask: Bool[Tensor, "clip frame"]
