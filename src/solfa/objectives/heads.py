@@ -94,8 +94,6 @@ class LinearCodeHead(CodeHead):
         ArgumentError: as many weights as there are codebooks are wanted, and others were given.
     """
 
-    weights: Tensor
-
     def __init__(
         self, dim: int, n_codebooks: int, codebook_size: int, config: LinearHeadConfig | None = None
     ) -> None:
@@ -110,12 +108,11 @@ class LinearCodeHead(CodeHead):
         self.config = config
         self.n_codebooks = self.loss_divisor = n_codebooks
         self.linear = nn.Linear(dim, n_codebooks * codebook_size)
-        shares = torch.tensor([weight / sum(given) for weight in given], dtype=torch.float32)
-        self.register_buffer("weights", shares, persistent=False)
+        self.shares = [weight / sum(given) for weight in given]  # of codebooks in the loss
 
     def joint_loss(self, each: Float[Tensor, "hidden codebook"]) -> Float[Tensor, "hidden codebook"]:
         """Losses by their weights: what a frame has in all is the weighted mean of its codebooks."""
-        return each * self.weights if len(self.weights) else super().joint_loss(each)
+        return each * each.new_tensor(self.shares) if self.shares else super().joint_loss(each)
 
     def softened(
         self,
