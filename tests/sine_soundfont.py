@@ -8,22 +8,26 @@ import numpy as np
 
 RATE, PERIOD = 44_000, 100  # samples: 440 Hz
 N_PERIODS = 20
+DRUM_BANK = 128
 
 
-def write_sine_soundfont(path: Path, programs: Sequence[int] = (0,)) -> Path:
-    """All of ``programs`` are the same sine, which begins at once and ends at once."""
+def write_sine_soundfont(path: Path, programs: Sequence[int] = (0,), *, has_drums: bool = False) -> Path:
+    """All of ``programs`` are the same sine, which begins at once and ends at once; so is a kit of drums."""
     time = np.arange(N_PERIODS * PERIOD)
     sine = (20_000 * np.sin(2 * np.pi * time / PERIOD)).astype("<i2").tobytes() + bytes(2 * 46)
     content = _list(b"INFO", _chunk(b"ifil", struct.pack("<HH", 2, 1)) + _chunk(b"INAM", b"sine\0\0"))
-    content += _list(b"sdta", _chunk(b"smpl", sine)) + _list(b"pdta", _articulation(programs))
+    content += _list(b"sdta", _chunk(b"smpl", sine)) + _list(
+        b"pdta", _articulation([*((p, 0) for p in programs), *([(0, DRUM_BANK)] if has_drums else [])])
+    )
     path.write_bytes(_chunk(b"RIFF", b"sfbk" + content))
     return path
 
 
-def _articulation(programs: Sequence[int]) -> bytes:
+def _articulation(programs: Sequence[tuple[int, int]]) -> bytes:
     n = len(programs)
     presets = [
-        struct.pack("<20sHHHIII", b"sine", program, 0, k, 0, 0, 0) for k, program in enumerate(programs)
+        struct.pack("<20sHHHIII", b"sine", program, bank, k, 0, 0, 0)
+        for k, (program, bank) in enumerate(programs)
     ]
     presets.append(struct.pack("<20sHHHIII", b"EOP", 0, 0, n, 0, 0, 0))
     instruments = struct.pack("<20sH", b"sine", 0) + struct.pack("<20sH", b"EOI", 1)

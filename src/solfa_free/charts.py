@@ -15,7 +15,7 @@ Degree = tuple[int, str]  # semitones above the tonic, quality in Harte's syntax
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 MODES = ("major", "minor")
 PHRASE_BARS = 8
-MIN_SECONDS = 18.0  # of a chart: whole phrases until it is so long
+MIN_SECONDS = 18.0  # of a chart of the benchmark: whole phrases until it is so long
 SPLIT_BAR_PROBABILITY = 0.2  # of two chords in a bar, where it has an even number of beats
 
 TONIC, DOMINANT = "I", "V"
@@ -110,7 +110,14 @@ class Chart:
         return TONICS[(self.tonic + degree[0]) % 12], degree[1]
 
 
-def draw_chart(name: str, split: str, harmony: Harmony, beats_per_bar: int, tempi: tuple[int, int]) -> Chart:
+def draw_chart(
+    name: str,
+    split: str,
+    harmony: Harmony,
+    beats_per_bar: int,
+    tempi: tuple[int, int],
+    min_seconds: float = MIN_SECONDS,
+) -> Chart:
     """The chart of the piece ``name``: the same at each call.
 
     A progression stands in one split, whatever the key: it is drawn again until it falls into ``split``.
@@ -121,20 +128,23 @@ def draw_chart(name: str, split: str, harmony: Harmony, beats_per_bar: int, temp
         harmony: triads, seventh chords, or the three seventh chords of a blues.
         beats_per_bar: quarter notes.
         tempi: slowest and fastest, in beats per minute.
+        min_seconds: whole phrases until it is so long.
     """
     for attempt in itertools.count():
         chance = random.Random(f"chart {name} {attempt}")
-        chart = _draw(chance, harmony, beats_per_bar, tempi)
+        chart = _draw(chance, harmony, beats_per_bar, tempi, min_seconds)
         if draw_split(chart.progression) == split:
             return chart
     raise AssertionError("endless")
 
 
-def _draw(chance: random.Random, harmony: Harmony, beats_per_bar: int, tempi: tuple[int, int]) -> Chart:
+def _draw(
+    chance: random.Random, harmony: Harmony, beats_per_bar: int, tempi: tuple[int, int], min_seconds: float
+) -> Chart:
     tempo, mode = chance.randint(*tempi), chance.choice(MODES)
     bar_seconds = beats_per_bar * 60 / tempo
     bars: list[tuple[Degree, ...]] = []
-    while len(bars) * bar_seconds < MIN_SECONDS:
+    while len(bars) * bar_seconds < min_seconds:
         may_split = beats_per_bar % 2 == 0 and harmony != "blues"
         phrase = _phrase(chance, NEXT["blues" if harmony == "blues" else mode], may_split)
         bars += [tuple(_degree(name, mode, harmony) for name in names) for names in phrase]

@@ -1,5 +1,6 @@
 """solfa data free-music and solfa data render: music that anyone may use, and the free benchmark."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,10 @@ from solfa.data.prepare import Refused, prepare_files, write_refused
 from solfa_free.benchmark_report import render_free
 from solfa_free.free_benchmark import Sources
 from solfa_free.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
-from solfa_free.pieces import choose_pieces
-from solfa_free.rendered import Rendered, find_pieces, render_pieces
+from solfa_free.pieces import Piece, choose_pieces
+from solfa_free.pretraining import PRETRAINING
+from solfa_free.pretraining_report import render_pretraining
+from solfa_free.rendered import Rendered, Soloist, find_pieces, render_with
 from solfa_free.rendering import RenderingConfig
 from solfa_free.soundfonts import SOURCES, fetch_soundfont
 from solfa_free.tasks import FREE
@@ -26,14 +29,19 @@ SETS = {"core": CORE, "mid": MID}
 FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
 CorpusArgument = Annotated[
     str,
-    typer.Argument(help="'free', 'notes', 'mma', a folder or archive of POP909, or a folder of MIDI files."),
+    typer.Argument(
+        help="'free', 'pretraining', 'notes', 'mma', a folder or archive of POP909, a folder of MIDI files."
+    ),
 ]
 SoundfontOption = Annotated[
     str | None,
-    typer.Option(help=f"{', '.join(SOURCES)}, or the path of an .sf2 or .sf3; needed, but by 'free'."),
+    typer.Option(
+        help=f"{', '.join(SOURCES)}, or the path of an .sf2 or .sf3; needed, but by 'free' and 'pretraining'."
+    ),
 ]
 Pop909Option = Annotated[
-    Path | None, typer.Option(help="For 'free': folder or archive of POP909, which is yours to fetch.")
+    Path | None,
+    typer.Option(help="For 'free' and 'pretraining': folder or archive of POP909, which is yours to fetch."),
 ]
 ExcerptOption = Annotated[
     float | None,
@@ -41,6 +49,10 @@ ExcerptOption = Annotated[
         min=1.0, callback=finite, help="An excerpt out of each one's middle.", show_default="whole pieces"
     ),
 ]
+HoursOption = Annotated[
+    float, typer.Option(min=0.01, callback=finite, help="For 'pretraining': so many of music.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="For 'pretraining': of timbres.")]
 RenderCacheOption = Annotated[
     Path | None, typer.Option(help="Keep soundfonts and MMA here.", show_default="~/.cache/solfa")
 ]
@@ -94,6 +106,7 @@ def free_music(
 
 @examples(
     "solfa data render free --out data/free --pop909 POP909",
+    "solfa data render pretraining --out data/pretraining --pop909 POP909 --hours 20",
     "solfa data render POP909 --soundfont timgm6mb --out free/pop909-timgm6mb --split test --seconds 30",
     "solfa data render notes --soundfont fluidr3 --out free/notes-fluidr3 --tracks 1000",
     "solfa data render mma --soundfont fluidr3 --out free/mma-fluidr3 --tracks 600 --seconds 15",
@@ -107,6 +120,8 @@ def render(
     tracks: Annotated[int | None, typer.Option(min=1, help="So many, by lot; all if not given.")] = None,
     seconds: ExcerptOption = None,
     split: Annotated[str | None, typer.Option(help="Only pieces of train, valid or test.")] = None,
+    hours: HoursOption = 20.0,
+    seed: SeedOption = 0,
     sample_rate: Annotated[int, typer.Option(min=8000, help="Hz.")] = RenderingConfig.sample_rate,
     cache: RenderCacheOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: all cores.")] = None,
@@ -124,31 +139,43 @@ def render(
     and tracks out of other packages (2.5 GB; --cache is looked into first). It says what is left out and why,
     counts the items of every task, and looks for what stands on two sides of a split.
 
+    The corpus 'pretraining' is other music, to pre-train on: songs, charts, notes and drums that 'free' does
+    not play, each channel by another soundfont, in rooms; train.jsonl, valid.jsonl and README.md tell of it.
+
     Exit code: 0 when it is done, 1 with --strict if some pieces are not there, 2 for a usage error, 3 if not.
     """
-    if corpus == FREE:
+    if corpus in (FREE, PRETRAINING):
         if soundfont or seconds or split:
-            raise typer.BadParameter("'free' chooses soundfont, split and length itself. Leave them out.")
-        render_free(out, Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers), strict)
+            raise typer.BadParameter(
+                f"'{corpus}' chooses soundfont, split and length itself: leave them out."
+            )
+        sources = Sources(pop909=pop909, cache=cache, n_most=tracks, n_workers=workers)
+        if corpus == FREE:
+            render_free(out, sources, strict)
+        render_pretraining(out, sources, hours=hours, seed=seed, sample_rate=sample_rate, strict=strict)
     if soundfont is None:
         raise typer.BadParameter(f"Give one of {', '.join(SOURCES)}, or a path.", param_hint="--soundfont")
     if split not in (None, "train", "valid", "test"):
         raise typer.BadParameter(f"'{split}' is none of train, valid, test.", param_hint="--split")
     pieces = choose_pieces(find_pieces(corpus, cache), tracks, split)
     config = RenderingConfig(sample_rate=sample_rate)
-    font = fetch_soundfont(soundfont, cache)
+    player = Soloist(soundfont=fetch_soundfont(soundfont, cache), config=config, seconds=seconds)
+    raise typer.Exit(exit_code(_render_and_list(pieces, player, out, workers), strict))
+
+
+def _render_and_list(pieces: Sequence[Piece], player: Soloist, out: Path, workers: int | None) -> int:
+    """Render, write the manifest, and say what is not there; gives how much that is."""
     with progress("rendering", len(pieces)) as tell:
-        done = render_pieces(
-            pieces, font, out, config=config, seconds=seconds, n_workers=workers, progress=tell
-        )
+        done = render_with(player, pieces, out, n_workers=workers, progress=tell)
     with progress("decoding", len(done.paths)) as tell:
         prepared = prepare_files(
             done.paths, n_workers=workers, tags=done.tags, progress=lambda n_done, _: tell(n_done, "")
         )
-    write_manifest(prepared.tracks, out / "tracks.jsonl")
-    show_hours({out / "tracks.jsonl": prepared.tracks})
+    manifest = done.folder / "tracks.jsonl"
+    write_manifest(prepared.tracks, manifest)
+    show_hours({manifest: prepared.tracks})
     _show_rendered(done)
-    raise typer.Exit(exit_code(len(done.failures) + len(prepared.refused), strict))
+    return len(done.failures) + len(prepared.refused)
 
 
 def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:

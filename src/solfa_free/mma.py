@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.files import write_bytes
-from solfa_free.charts import Chart, Harmony, draw_chart
+from solfa_free.charts import MIN_SECONDS, Chart, Harmony, draw_chart
 from solfa_free.debian import PackageError, download_package, find_package, list_files, unpack_files
 from solfa_free.midi import read_midi
 from solfa_free.score import Score, ScoreError, Stretch
@@ -193,6 +193,7 @@ class Accompaniment:
     number: int  # within style and split
     file: str  # of the library
     groove: str
+    min_seconds: float = MIN_SECONDS  # of its chart
 
     @property
     def name(self) -> str:
@@ -207,7 +208,9 @@ class Accompaniment:
     def chart(self) -> Chart:
         """The chords, tempo and metre."""
         style = STYLES[self.style]
-        return draw_chart(self.name, self.split, style.harmony, style.beats_per_bar, style.tempi)
+        return draw_chart(
+            self.name, self.split, style.harmony, style.beats_per_bar, style.tempi, self.min_seconds
+        )
 
     def score(self) -> Score:
         """What MMA makes of the chart; beats, chords and key are the chart's. Raises ScoreError."""

@@ -1,15 +1,18 @@
 """Many pieces -> a folder of audio with exact labels, in parallel; what is there is not rendered again."""
 
 import hashlib
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import soundfile
+from jaxtyping import Float
 
 from solfa.files import sha256, whole_file, write_text
 from solfa.json_files import read_json_object, write_json, write_json_lines
@@ -19,6 +22,8 @@ from solfa_free.pop909 import read_songs
 from solfa_free.rendering import Renderer, RenderingConfig
 from solfa_free.score import Score, ScoreError
 from solfa_free.soundfonts import Soundfont
+
+log = logging.getLogger(__name__)
 
 SETUP, LABELS, AUDIO = "rendered.json", "labels.jsonl", "audio"
 PICKUP_SECONDS = 0.05  # an excerpt begins so long before a downbeat: players are never quite together
@@ -42,13 +47,65 @@ class Rendered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Order:
-    """What every process must know."""
+class Performance:
+    """A piece that was played."""
+
+    score: Score  # what was played of it
+    waveform: Float[np.ndarray, " sample"]
+    soundfont: str  # its name, or theirs
+    soundfont_licence: str
+
+
+Perform = Callable[[Piece], Performance]
+
+
+@runtime_checkable
+class Player(Protocol):
+    """Plays pieces: small enough to be sent to another process."""
+
+    @property
+    def config(self) -> RenderingConfig:
+        """Rate and level."""
+
+    @property
+    def setup(self) -> dict[str, Any]:
+        """All that decides how a piece sounds; one folder holds what was rendered by one setup."""
+
+    def open(self) -> Perform:
+        """Load soundfonts, which takes seconds; gives what plays a piece, and raises ScoreError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Soloist:
+    """One soundfont that plays all of a piece, or an excerpt."""
 
     soundfont: Soundfont
     config: RenderingConfig
-    folder: Path
     seconds: float | None
+
+    @property
+    def setup(self) -> dict[str, Any]:
+        """The soundfont, the length and the configuration."""
+        return {
+            "soundfont": self.soundfont.name,
+            "soundfont_hash": self.soundfont.content_hash,
+            "seconds": self.seconds,
+            **asdict(self.config),
+        }
+
+    def open(self) -> Perform:
+        """As every player."""
+        renderer = Renderer(self.soundfont.path, self.config)
+        return lambda piece: self._play(piece, renderer)
+
+    def _play(self, piece: Piece, renderer: Renderer) -> Performance:
+        score = excerpt(piece.score(), self.seconds)
+        return Performance(
+            score=score,
+            waveform=renderer.render(score),
+            soundfont=self.soundfont.name,
+            soundfont_licence=self.soundfont.licence,
+        )
 
 
 def find_pieces(corpus: str, cache: Path | None = None) -> list[Piece]:
@@ -99,16 +156,33 @@ def render_pieces(
     Raises:
         ScoreError: ``out`` holds what was rendered otherwise; or no piece at all can be rendered.
     """
-    order = _Order(soundfont=soundfont, config=config, folder=out / AUDIO, seconds=seconds)
-    _begin(out, order)
-    missing = [piece for piece in pieces if not _label_path(order.folder, piece.name).exists()]
+    player = Soloist(soundfont=soundfont, config=config, seconds=seconds)
+    return render_with(player, pieces, out, n_workers=n_workers, progress=progress)
+
+
+def render_with(
+    player: Player,
+    pieces: Sequence[Piece],
+    out: Path,
+    *,
+    n_workers: int | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Rendered:
+    """As ``render_pieces``, by any player.
+
+    Raises:
+        ScoreError: ``out`` holds what was rendered otherwise; or no piece at all can be rendered.
+    """
+    folder = out / AUDIO
+    _begin(out, player)
+    missing = [piece for piece in pieces if not _label_path(folder, piece.name).exists()]
     failures: dict[str, str] = {}
-    for n_done, (name, failure) in enumerate(_outcomes(missing, order, n_workers), start=1):
+    for n_done, (name, failure) in enumerate(_outcomes(missing, player, folder, n_workers), start=1):
         if failure is not None:
             failures[name] = failure
         if progress is not None:
             progress(len(pieces) - len(missing) + n_done, name)
-    labels = sorted(order.folder.glob("*.json"))
+    labels = sorted(folder.glob("*.json"))
     if not labels:
         raise ScoreError(
             f"None of {len(pieces)} pieces could be rendered. "
@@ -134,74 +208,73 @@ def excerpt(score: Score, seconds: float | None) -> Score:
     return score.crop(max(start, 0.0), seconds)
 
 
-def _begin(out: Path, order: _Order) -> None:
-    setup = {
-        "soundfont": order.soundfont.name,
-        "soundfont_hash": order.soundfont.content_hash,
-        "seconds": order.seconds,
-        **asdict(order.config),
-    }
+def _begin(out: Path, player: Player) -> None:
     path = out / SETUP
-    if path.exists() and read_json_object(path) != setup:
+    if path.exists() and read_json_object(path) != player.setup:
         raise ScoreError(f"{out} holds what was rendered otherwise (see {path}). Give another folder.")
-    order.folder.mkdir(parents=True, exist_ok=True)
-    write_json(path, setup)
+    (out / AUDIO).mkdir(parents=True, exist_ok=True)
+    write_json(path, player.setup)
 
 
 def _outcomes(
-    pieces: Sequence[Piece], order: _Order, n_workers: int | None
+    pieces: Sequence[Piece], player: Player, folder: Path, n_workers: int | None
 ) -> Iterator[tuple[str, str | None]]:
     """Name of each piece as it is done, with why it failed, if it did."""
     n_workers = min(n_workers or os.cpu_count() or 1, max(1, len(pieces)))
     if n_workers == 1:
-        renderer = Renderer(order.soundfont.path, order.config) if pieces else None
-        yield from ((piece.name, _render(piece, renderer, order)) for piece in pieces if renderer is not None)
+        perform = player.open() if pieces else None
+        yield from (
+            (piece.name, _render(piece, perform, player, folder)) for piece in pieces if perform is not None
+        )
         return
     # Spawned: a fork of a process that computes with threads may hang.
     with ProcessPoolExecutor(
-        n_workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(order,)
+        n_workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(player, folder)
     ) as pool:
         waiting = {pool.submit(_render_in_worker, piece): piece.name for piece in pieces}
         yield from ((waiting[done], done.result()) for done in as_completed(waiting))
 
 
-_worker: list[tuple[Renderer, _Order]] = []  # of a spawned process: loading a soundfont takes seconds
+_worker: list[tuple[Perform, Player, Path]] = []  # of a spawned process: loading a soundfont takes seconds
 
 
-def _start_worker(order: _Order) -> None:
-    _worker.append((Renderer(order.soundfont.path, order.config), order))
+def _start_worker(player: Player, folder: Path) -> None:
+    _worker.append((player.open(), player, folder))
 
 
 def _render_in_worker(piece: Piece) -> str | None:
-    renderer, order = _worker[0]
-    return _render(piece, renderer, order)
+    return _render(piece, *_worker[0])
 
 
-def _render(piece: Piece, renderer: Renderer, order: _Order) -> str | None:
+def _render(piece: Piece, perform: Perform, player: Player, folder: Path) -> str | None:
     """Write audio and then labels of a piece; returns why not, if it cannot be rendered."""
-    path = order.folder / f"{piece.name}.flac"
+    path = folder / f"{piece.name}.flac"
     try:
-        score = excerpt(piece.score(), order.seconds)
-        waveform = renderer.render(score)
+        played = perform(piece)
     except (ScoreError, FileNotFoundError) as error:
         return str(error)
+    except (
+        Exception
+    ) as error:  # notes that nobody foresaw are the piece's fault, and the others can be played
+        log.warning("%s cannot be played", piece.name, exc_info=True)
+        return f"It cannot be played ({type(error).__name__}: {error}). Leave it out."
     with whole_file(path) as partial:
-        soundfile.write(partial, waveform, order.config.sample_rate, subtype="PCM_16", format="FLAC")
-    write_json_lines([_labels(piece, score, path, order)], _label_path(order.folder, piece.name))
+        soundfile.write(partial, played.waveform, player.config.sample_rate, subtype="PCM_16", format="FLAC")
+    write_json_lines([_labels(piece, played, path)], _label_path(folder, piece.name))
     return None
 
 
-def _labels(piece: Piece, score: Score, path: Path, order: _Order) -> dict[str, Any]:
+def _labels(piece: Piece, played: Performance, path: Path) -> dict[str, Any]:
     of_audio = {
         "path": f"{AUDIO}/{path.name}",
         "content_hash": sha256(path),
         "piece": piece.name,
         "split": piece.split,
         "group": piece.group,
-        "soundfont": order.soundfont.name,
-        "soundfont_licence": order.soundfont.licence,
+        "soundfont": played.soundfont,
+        "soundfont_licence": played.soundfont_licence,
     }
-    return of_audio | score.labels()
+    return of_audio | played.score.labels()
 
 
 def _label_path(folder: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """Score and soundfont -> waveform, with every event on its sample."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -20,6 +21,7 @@ INSTALL = (
 )
 FLUSH_SECONDS = 0.1  # after a reset, until the last voice has faded
 N_CHANNELS = 16
+DRUM_BANK = 128
 FRAME_BYTES = 8  # left and right, float32
 MAX_HOLD_SECONDS = 4.0  # some files never lift a pedal; by then a string is still, a pad is not
 PEDAL_DOWN = 64  # a value from which on the pedal holds
@@ -80,13 +82,24 @@ class Renderer:
         Raises:
             ScoreError: nothing sounds: the soundfont has none of its instruments.
         """
+        return levelled(self.sound(score), self.config, f"{score.name} is silent with {self.soundfont.name}")
+
+    def sound(self, score: Score, cents: Mapping[int, float] | None = None) -> Float[np.ndarray, " sample"]:
+        """``score`` as ``render`` plays it, as loud as the soundfont has it; ``cents`` detune channels."""
         self._reset()
+        for channel, detuning in (cents or {}).items():
+            self.synth.soundfonts[self.font].channel_set_tuning(channel, detuning / 100)
         n_samples = seconds_to_samples(score.seconds, self.rate)
         stereo = self._generate(_events(score, self.rate), n_samples)
         waveform = soxr.resample(stereo.mean(axis=1), self.rate, self.config.sample_rate)
         n_wanted = seconds_to_samples(score.seconds, self.config.sample_rate)
-        waveform = np.pad(waveform[:n_wanted], (0, max(0, n_wanted - len(waveform))))
-        return self._level(waveform, score.name)
+        return np.pad(waveform[:n_wanted], (0, max(0, n_wanted - len(waveform)))).astype(np.float32)
+
+    def has(self, program: int, is_drums: bool) -> bool:
+        """Whether the soundfont has a program, or any kit of drums."""
+        if is_drums:
+            return int(self.synth.soundfonts[self.font].get_preset_index(DRUM_BANK, 0)) >= 0
+        return int(self.synth.soundfonts[self.font].get_preset_index(0, program)) >= 0
 
     def _reset(self) -> None:
         self.synth.soundfonts[self.font].reset()
@@ -133,19 +146,26 @@ class Renderer:
                 "take a soundfont of General MIDI."
             ) from None
 
-    def _level(self, waveform: Float[np.ndarray, " sample"], name: str) -> Float[np.ndarray, " sample"]:
-        power = float(np.square(waveform, dtype=np.float64).mean()) if len(waveform) else 0.0
-        if power < 1e-12:
-            raise ScoreError(
-                f"{name} is silent with {self.soundfont.name}: it lacks its instruments. Leave it out, "
-                "or take a soundfont of General MIDI."
-            )
-        gain = 10 ** (self.config.level_db / 20) / power**0.5
-        gain = min(gain, self.config.peak / float(np.abs(waveform).max()))
-        faded = (waveform * gain).astype(np.float32)
-        n_fade = min(len(faded), seconds_to_samples(self.config.fade_seconds, self.config.sample_rate))
-        faded[len(faded) - n_fade :] *= np.linspace(1, 0, n_fade, dtype=np.float32)
-        return faded
+
+def levelled(
+    waveform: Float[np.ndarray, " sample"], config: RenderingConfig, silence: str
+) -> Float[np.ndarray, " sample"]:
+    """A waveform at the level of ``config``, faded at its end.
+
+    Raises:
+        ScoreError: it is silent; the message begins with ``silence``.
+    """
+    power = float(np.square(waveform, dtype=np.float64).mean()) if len(waveform) else 0.0
+    if power < 1e-12:
+        raise ScoreError(
+            f"{silence}: it lacks its instruments. Leave it out, or take a soundfont of General MIDI."
+        )
+    gain = 10 ** (config.level_db / 20) / power**0.5
+    gain = min(gain, config.peak / float(np.abs(waveform).max()))
+    faded = (waveform * gain).astype(np.float32)
+    n_fade = min(len(faded), seconds_to_samples(config.fade_seconds, config.sample_rate))
+    faded[len(faded) - n_fade :] *= np.linspace(1, 0, n_fade, dtype=np.float32)
+    return faded
 
 
 def hold_by_pedal(score: Score) -> list[Note]:

@@ -1,13 +1,17 @@
 """Soundfonts out of Debian packages: what they are, under which licence, and how to get them."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.files import sha256
-from solfa_free.debian import PackageError, download_package, find_package, unpack_files
+from solfa.files import sha256, write_bytes
+from solfa_free.debian import PackageError, download_package, find_package, list_files, unpack_files
+from solfa_free.patches import PatchSample, build_soundfont, read_patch
 
 CACHE = Path("~/.cache/solfa/soundfonts")
+PATCHES = "usr/share/midi/freepats/"
+PATCH = re.compile(rf"{PATCHES}(Tone|Drum)_000/(\d{{3}})_.*\.pat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,7 @@ class _Source:
     package: str
     path: str  # within the package
     licence: str
-    content_hash: str  # of Debian 12's
+    content_hash: str  # of Debian 12's, or of what is made of it
 
 
 SOURCES = {
@@ -47,6 +51,18 @@ SOURCES = {
         path="usr/share/sounds/sf2/FluidR3_GM.sf2",
         licence="MIT",
         content_hash="74594e8f4250680adf590507a306655a299935343583256f3b722c48a1bc1cb0",
+    ),
+    "csound": _Source(  # 4 MB
+        package="csound-soundfont",
+        path="usr/share/sounds/sf2/sf_GMbank.sf2",
+        licence="public domain",
+        content_hash="9f39fc53bd3a1a69f13cb486838944eded358b3b6e8afbd6c1c2c33675b2034b",
+    ),
+    "freepats": _Source(  # 25 MB; made of its patches
+        package="freepats",
+        path=f"{PATCHES}freepats.sf2",
+        licence="GPL-2 or later, with an exception for compositions",
+        content_hash="2ab849909c7f34f6a087ebf5cc1b04fd320e828a380aa8a8747254066dfbb0a0",
     ),
 }
 
@@ -94,9 +110,23 @@ def _fetch(source: _Source, kept: Path) -> None:
         deb = find_package(source.package, kept.parent) or download_package(
             source.package, unfinished / "download"
         )
+        if source.path.startswith(PATCHES):
+            write_bytes(kept, _of_patches(deb, unfinished / "files"))
+            return
         found = unpack_files(deb, [source.path], unfinished / "files")
         if source.path not in found:
             raise PackageError(f"{deb.name} holds no {source.path}. Fetch the package of Debian 12.")
         found[source.path].replace(kept)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _of_patches(deb: Path, folder: Path) -> bytes:
+    """One soundfont of all patches of a package. Raises ScoreError if one is damaged."""
+    wanted = sorted(path for path in list_files(deb) if PATCH.fullmatch(path))
+    found = unpack_files(deb, wanted, folder)
+    kinds: dict[str, dict[int, list[PatchSample]]] = {"Tone": {}, "Drum": {}}
+    for path in wanted:
+        if match := PATCH.fullmatch(path):
+            kinds[match[1]].setdefault(int(match[2]), read_patch(found[path].read_bytes(), path))
+    return build_soundfont(kinds["Tone"], kinds["Drum"])

@@ -37,7 +37,7 @@ def test_a_missing_split_is_named_with_the_command_that_makes_it(folder: Path, n
 
 
 def test_every_soundfont_of_the_benchmark_can_be_fetched() -> None:
-    assert set(SOUNDFONTS) == set(SOURCES)
+    assert set(SOUNDFONTS) <= set(SOURCES)
 
 
 def test_keys_are_numbered_as_in_other_tasks(folder: Path) -> None:
