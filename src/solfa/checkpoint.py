@@ -5,6 +5,7 @@
     RUN/step-00000100/            a checkpoint: model.safetensors, training.pt, SHA256SUMS
     RUN/best.safetensors          of a run that keeps them: weights of its best step on validation
     RUN/SHA256SUMS                of the best step
+    RUN/ended-00000100/           where a run ended that was made longer since: a checkpoint, too
 
 A checkpoint is written beside its place, flushed to the disk and then renamed: a folder called ``step-*`` is
 whole, whatever killed the program and whenever. What a disk or a copy has changed since is told by the sums,
@@ -27,6 +28,7 @@ from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
 BEST = "best.safetensors"
+ASIDE = "ended-"  # begins the name of a checkpoint that its run does not go on from
 Shape = tuple[int, ...]
 
 
@@ -121,8 +123,26 @@ def _not_written(step: int, run: Path, error: Exception) -> str:
     )
 
 
-def keep_newest(run: Path, n: int) -> None:
+def set_aside(run: Path, step: int) -> Path:
+    """Give a checkpoint a name by which a run does not go on from it; one that has that name gives way.
+
+    Returns:
+        Where it is now. It can be loaded from there.
+    """
+    aside = run / f"{ASIDE}{step:08d}"
+    shutil.rmtree(aside, ignore_errors=True)
+    step_folder(run, step).rename(aside)
+    flush(run)
+    return aside
+
+
+def keep_newest(run: Path, n: int, *, always: int | None = None) -> None:
     """Remove all but the newest ``n`` checkpoints, and what an interrupted save left behind.
+
+    Args:
+        run: its folder.
+        n: so many are kept.
+        always: a step whose checkpoint is kept besides, if there is one.
 
     Raises:
         ValueError: none would be kept.
@@ -130,7 +150,8 @@ def keep_newest(run: Path, n: int) -> None:
     if n < 1:
         raise ArgumentError(f"{n} checkpoints cannot be kept. Set n_checkpoints_kept to 1 or more.")
     for step in steps(run)[:-n]:
-        _hide(step_folder(run, step))
+        if step != always:
+            _hide(step_folder(run, step))
     for leftover in run.glob(f"step-*{PARTIAL}"):
         shutil.rmtree(leftover, ignore_errors=True)
     for leftover in run.glob(f".{BEST}*{PARTIAL}"):

@@ -1,5 +1,6 @@
 """Objective + clips -> checkpoints."""
 
+from solfa.training.averaging import WeightAverageConfig
 from solfa.training.config import Placement, RunConfig
 from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.loss_scale import ScaleError
@@ -16,5 +17,6 @@ __all__ = [
     "ScaleError",
     "Trainer",
     "TrainingError",
+    "WeightAverageConfig",
     "draw_curves",
 ]

@@ -1,5 +1,6 @@
 """What of a run lies on the disk: saved, taken up again, kept, and its best step."""
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from solfa import checkpoint, distributed
-from solfa.config import ConfigError, save_config
+from solfa.config import ConfigError, load_config, save_config
 from solfa.errors import ArgumentError
 from solfa.files import FolderLock
+from solfa.training.averaging import WeightAverage, averaged, restore_weights
 from solfa.training.config import Placement, RunConfig
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Figures, Totals
+from solfa.training.optim import last_constant_step
+
+log = logging.getLogger(__name__)
 
 LOSS = "valid_loss"
 
@@ -24,8 +29,8 @@ LOSS = "valid_loss"
 class BestStep:
     """The step with the lowest loss on validation so far; its weights are in the run folder."""
 
-    def __init__(self, run: Path) -> None:
-        self.run, self.step, self.loss = run, 0, math.inf
+    def __init__(self, run: Path, average: WeightAverage | None = None) -> None:
+        self.run, self.average, self.step, self.loss = run, average, 0, math.inf
 
     def see(self, step: int, figures: Figures, objective: nn.Module) -> None:
         """Keep the weights if the loss on validation is among ``figures``, and lower than ever before.
@@ -38,7 +43,8 @@ class BestStep:
             return
         self.step, self.loss = step, loss
         if distributed.is_main():
-            checkpoint.save_best(self.run, step, objective.state_dict())
+            with averaged(self.average):
+                checkpoint.save_best(self.run, step, objective.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -66,6 +72,7 @@ class Checkpointing:
         place: its folder, and where it runs.
         objective: its weights.
         optimizers: of the objective.
+        average: of its weights, if there is one: what is saved as the weights of a step.
     """
 
     def __init__(
@@ -74,15 +81,47 @@ class Checkpointing:
         place: Placement,
         objective: nn.Module,
         optimizers: Sequence[torch.optim.Optimizer],
+        average: WeightAverage | None = None,
     ) -> None:
         self.config, self.place = config, place
-        self.objective, self.optimizers = objective, optimizers
-        self.best = BestStep(place.run) if config.keep_best else None
+        self.objective, self.optimizers, self.average = objective, optimizers, average
+        self.best = BestStep(place.run, average) if config.keep_best else None
+        self.last_constant_step = last_constant_step(config.optim, config.n_steps)
 
     def newest(self) -> Path | None:
         """The checkpoint that a run goes on from, if there is one."""
         found = checkpoint.steps(self.place.run)
         return checkpoint.step_folder(self.place.run, found[-1]) if found else None
+
+    def leave_decay(self) -> None:
+        """Before a run that had ended is made longer: go back to where its rate began to fall.
+
+        What was made of a falling rate is no place to go on from. Those checkpoints are set aside, and the
+        newest is then one that a longer run would have made as well.
+
+        Raises:
+            CheckpointError: there are no others.
+        """
+        run, found = self.place.run, checkpoint.steps(self.place.run)
+        if not found or not (run / checkpoint.CONFIG).is_file():
+            return
+        before = load_config(RunConfig, run / checkpoint.CONFIG)
+        constant = last_constant_step(before.optim, before.n_steps)
+        falling = [step for step in found if step > constant]
+        if before.n_steps == self.config.n_steps or not falling:
+            return
+        if falling == found:
+            raise checkpoint.CheckpointError(
+                f"All checkpoints of {run} are of steps whose learning rate fell, after step {constant}: a "
+                f"longer run cannot go on from them. Set n_steps back to {before.n_steps}, or train anew."
+            )
+        for step in falling:
+            log.info("Step %d is set aside: %s.", step, checkpoint.set_aside(run, step))
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is to be saved after a step."""
+        is_turn = step % self.config.checkpoint_every == 0
+        return is_turn or step in (self.last_constant_step, self.config.n_steps)
 
     def save(self, step: int, n_unreadable: int, totals: Totals, scale: LossScale) -> None:
         """Save a checkpoint, and remove the oldest. Every rank calls it; the first one writes.
@@ -99,9 +138,12 @@ class Checkpointing:
                 "totals": joint,
                 "n_unreadable": n_unreadable,
                 "best": self.best.state_dict() if self.best else {},
+                "average": self.average.state_dict() if self.average else {},
             }
-            checkpoint.save(self.place.run, step, self.objective.state_dict(), training)
-            checkpoint.keep_newest(self.place.run, self.config.n_checkpoints_kept)
+            with averaged(self.average):
+                checkpoint.save(self.place.run, step, self.objective.state_dict(), training)
+            kept = self.config.n_checkpoints_kept
+            checkpoint.keep_newest(self.place.run, kept, always=self.last_constant_step)
         distributed.barrier()
 
     def load(self, folder: Path, scale: LossScale) -> Reached:
@@ -114,6 +156,7 @@ class Checkpointing:
         training = checkpoint.load_training(folder, self.place.device)
         try:
             self.objective.load_state_dict(weights)
+            self._load_average(training.get("average", {}))
             for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
                 _check_state(optimizer)
@@ -123,6 +166,14 @@ class Checkpointing:
             return _reached(training, folder)
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise _misfit(folder, error) from error
+
+    def _load_average(self, state: dict[str, Any]) -> None:
+        """Weights besides their mean, if the checkpoint has both; the mean goes on if it is still wanted."""
+        if state and self.average:
+            self.average.load_state_dict(state)
+        elif state:
+            learned = {n: p for n, p in self.objective.named_parameters() if p.requires_grad}
+            restore_weights(learned, state)
 
     def save_config(self) -> None:
         """Write config.json, where it is not there or says something else."""

@@ -9,6 +9,7 @@ from solfa.config import Config, Count, Positive, Seed
 from solfa.data.clips import ClipsConfig
 from solfa.objectives import ObjectiveConfig
 from solfa.precision import Precision
+from solfa.training.averaging import WeightAverageConfig
 from solfa.training.optim import AdamWConfig, OptimConfig
 
 
@@ -20,6 +21,7 @@ class RunConfig(Config):
     data: ClipsConfig = field(default_factory=ClipsConfig)
     optim: OptimConfig = field(default_factory=AdamWConfig)
     n_steps: Count
+    average: WeightAverageConfig | None = None  # of weights: what is saved, validated and used, if not null
     max_gradient_norm: Positive | None = 10.0  # longer gradients are shortened to it; none are if null
     precision: Precision = "float32"  # of products on CUDA; CPUs use float32
     log_every: Count = 50  # steps

@@ -10,6 +10,8 @@ from solfa.config import Config, CountFromZero, NotNegative, Positive, Share
 from solfa.errors import ArgumentError
 from solfa.objectives import Objective
 
+Decay = Literal["linear", "constant", "late"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWConfig(Config):
@@ -18,7 +20,8 @@ class AdamWConfig(Config):
     kind: Literal["adamw"] = "adamw"
     lr: NotNegative = 5e-4  # at the end of the warm-up
     warmup_steps: CountFromZero = 0  # from zero to lr, linearly
-    decay: Literal["linear", "constant"] = "linear"  # from there to zero at the last step, or none
+    decay: Decay = "linear"  # from there to zero at the last step, or none; late: in the last steps only
+    decay_share: Share = 0.2  # of the steps, in which a late decay falls
     betas: tuple[Share, Share] = (0.9, 0.98)
     eps: Positive = 1e-6
     weight_decay: NotNegative = 0.01
@@ -40,7 +43,8 @@ class MuonConfig(Config):
     momentum: Share = 0.95
     adam_lr: NotNegative = 5e-4  # of all else: convolutions, norms, biases, heads
     warmup_steps: CountFromZero = 0
-    decay: Literal["linear", "constant"] = "linear"
+    decay: Decay = "linear"
+    decay_share: Share = 0.2  # of the steps, in which a late decay falls
     betas: tuple[Share, Share] = (0.9, 0.98)  # of Adam
     eps: Positive = 1e-6  # of Adam
     weight_decay: NotNegative = 0.01
@@ -95,7 +99,19 @@ def rate_share(config: OptimConfig, step: int, n_steps: int) -> float:
         return (step + 1) / config.warmup_steps
     if config.decay == "constant":
         return 1.0
+    if config.decay == "late":
+        first = last_constant_step(config, n_steps)
+        return min(1.0, max(0, n_steps - step) / max(1, n_steps - first))
     return max(0, n_steps - step) / max(1, n_steps - config.warmup_steps)
+
+
+def last_constant_step(config: OptimConfig, n_steps: int) -> int:
+    """Steps before a late decay: the weights after them do not depend on how long the run is to be.
+
+    All steps, where there is no such decay.
+    """
+    n_falling = round(config.decay_share * n_steps) if config.decay == "late" else 0
+    return max(n_steps - n_falling, min(n_steps, config.warmup_steps))
 
 
 def _adamw(

@@ -17,6 +17,7 @@ from solfa.data.manifest import read_manifest
 from solfa.data.seeds import derived_seed
 from solfa.errors import SolfaError
 from solfa.objectives import StepOutput, build_objective
+from solfa.training.averaging import WeightAverage, averaged
 from solfa.training.checkpointing import Checkpointing, check_sizes
 from solfa.training.config import Placement, RunConfig
 from solfa.training.loss_scale import LossScale
@@ -53,7 +54,8 @@ class Trainer:
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
         self.totals, self.worries, self.step = Totals(place.device), CollapseAlarms(), 0
-        self.checkpoints = Checkpointing(config, place, self.objective, self.optimizers)
+        self.average = WeightAverage(config.average, self.objective) if config.average else None
+        self.checkpoints = Checkpointing(config, place, self.objective, self.optimizers, self.average)
         self.best = self.checkpoints.best
         self.n_unreadable = 0  # clips of all ranks
         self.stop_requested = False  # of this rank
@@ -94,7 +96,7 @@ class Trainer:
                 if self.best:
                     self.best.see(self.step, due, self.objective)
                 stopped = self._stopped()
-                if stopped or self._saving_due():
+                if stopped or self.checkpoints.due(self.step):
                     self.checkpoints.save(self.step, self.n_unreadable, self.totals, self.scale)
                 if stopped:
                     raise Interrupted(f"Stopped after step {self.step}; it is saved. Continue with --resume.")
@@ -155,6 +157,8 @@ class Trainer:
         if not math.isfinite(norm):
             return {}
         self.objective.finish_step()
+        if self.average:
+            self.average.follow()
         for part in parts:
             self.totals.add(part)
         return {"gradient_norm": norm}
@@ -188,7 +192,8 @@ class Trainer:
             if distributed.is_main():
                 self.worries.look({"step": self.step, **figures})
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
-            figures |= {f"valid_{name}": value for name, value in self.validate().items()}
+            with averaged(self.average):
+                figures |= {f"valid_{name}": value for name, value in self.validate().items()}
             clock.look()  # validation is no training time
         return figures
 
@@ -205,13 +210,13 @@ class Trainer:
             totals.add(self.parallel.answer(clips))
         return totals.figures()
 
-    def _saving_due(self) -> bool:
-        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.n_steps
-
     # --- starting -----------------------------------------------------------------------------------------
 
     def _open(self, resume: bool) -> None:
         """Start a new run folder, or take up the newest checkpoint of an old one."""
+        if resume and distributed.is_main():
+            self.checkpoints.leave_decay()
+        distributed.barrier()
         run, newest = self.place.run, self.checkpoints.newest()
         if not resume and (newest or (run / checkpoint.CONFIG).exists()):
             raise TrainingError(
