@@ -28,7 +28,7 @@ from solfa.embedding.tagging import Tagged, tag_files
 from solfa.models import LoRAConfig, Tagger, load
 from solfa.objectives import FrozenConfig, FullConfig, LastLayersConfig
 from solfa.recipes.finetuning import finetune
-from solfa.recipes.labels import with_labels
+from solfa.recipes.resolve import with_labels
 from solfa.training import Placement, Trainer
 
 RATE, EXCERPT_SECONDS, FEWEST_TRACKS = 24_000, 15.0, 8

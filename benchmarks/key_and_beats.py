@@ -30,10 +30,10 @@ import numpy as np
 
 from solfa.data.audio import read_audio
 from solfa.probing.beats import decode_beats
-from solfa.probing.examples import Answers
 from solfa.probing.published import Column, PublishedRow
 from solfa.probing.report import save_row
 from solfa.probing.scoring import BEAT_TOLERANCE_SECONDS, score
+from solfa.probing.splits import Predictions
 from solfa.tasks import Item, task
 from solfa.tasks.catalogue import load_items
 from solfa.tasks.harmony import key_number
@@ -123,7 +123,7 @@ def scored(name: str, items: Sequence[Item], said: Sequence[Any]) -> dict[Column
     """The metrics of a task in per cent; ``said`` are the numbers of classes, or numbers."""
     kind = task(name).kind
     logits = [np.array(one) if isinstance(kind, Numbers) else np.eye(len(kind.names))[one[0]] for one in said]
-    answers = Answers(kind, [item.label for item in items], logits)
+    answers = Predictions(kind, [item.label for item in items], logits)
     return {(name, metric): 100 * score(metric, answers) for metric in task(name).metrics if metric != "r2"}
 
 

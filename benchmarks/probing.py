@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from solfa.probing.examples import Examples
+from solfa.probing.clip_features import FeaturesConfig
 from solfa.probing.features import Features
 from solfa.probing.grid import ProbeConfig, Shape, fit_grid, list_heads
 from solfa.probing.heads import Head
-from solfa.probing.rows import FeaturesConfig
+from solfa.probing.splits import Examples
 from solfa.tasks import SPLITS, Classes, FrameClasses, Item, Span, Task
 from solfa.tasks.base import ClipRule
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from solfa.probing.clip_features import FeaturesConfig, Rows
 from solfa.probing.features import Features
-from solfa.probing.rows import FeaturesConfig, Rows
 from solfa.tasks.base import SPLITS, ClipRule, Item, Task
 from solfa.tasks.kinds import Classes, LabelKind
 

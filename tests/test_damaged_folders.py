@@ -209,7 +209,7 @@ def test_a_run_without_a_config_is_refused_by_name(made: Path, tmp_path: Path) -
 
 
 def test_solfa_models_lists_what_is_damaged_and_all_else(made: Path, tmp_path: Path) -> None:
-    from solfa.cli.about import _runs
+    from solfa.cli.models import _runs
 
     shutil.copytree(made / "run", tmp_path / "whole")
     for name, content in CONFIGS.items():

@@ -17,11 +17,11 @@ from solfa.data.audio import AudioError
 from solfa.data.manifest import read_manifest, write_manifest
 from solfa.data.prepare import prepare_folder
 from solfa.embedding import (
+    Batching,
     EmbeddingStore,
     SpaceError,
     StoreError,
     WindowConfig,
-    Work,
     default_layer,
     describe_space,
     hidden_states,
@@ -278,7 +278,7 @@ def test_bad_files_are_reported_and_the_rest_goes_on(
     (music / "track 1b.wav").touch()
     write_wav(music / "track 2b.wav", noise(0.01))
     write_wav(music / "track 3b.wav", np.zeros(48_000))
-    done = extend(tmp_path / "store", music, tiny_encoder, work=Work(windows_at_once=3, n_workers=2))
+    done = extend(tmp_path / "store", music, tiny_encoder, batching=Batching(windows_at_once=3, n_workers=2))
     assert done.n_embedded == 5
     report = [json.loads(line) for line in (tmp_path / "store" / "refused.jsonl").read_text().splitlines()]
     reasons = {Path(line["path"]).name: line["reason"] for line in report}
@@ -379,7 +379,9 @@ def test_hidden_states_are_kept_when_asked_for(
     tiny_encoder: AudioEncoder, music: Path, tmp_path: Path
 ) -> None:
     with EmbeddingStore(tmp_path / "store", space_of(tiny_encoder), frame_layers=(0, 2)) as opened:
-        opened.extend(sorted(music.iterdir()), tiny_encoder, work=Work(windows_at_once=4, n_workers=2))
+        opened.extend(
+            sorted(music.iterdir()), tiny_encoder, batching=Batching(windows_at_once=4, n_workers=2)
+        )
     for track in read_store(tmp_path / "store")[0]:
         kept = torch.from_numpy(read_frames(tmp_path / "store", track.content_hash).copy())
         expected = hidden_states(track.path, tiny_encoder, [0, 2], windows=SHORT).states

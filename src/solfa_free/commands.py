@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.options import StrictOption, finite
 from solfa.cli.progress import progress
 from solfa.cli.reports import SHOWN, exit_code

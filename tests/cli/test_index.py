@@ -119,7 +119,7 @@ def test_a_known_refusal_is_not_read_again(
     music: Path, index: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index()
-    monkeypatch.setattr("solfa.embedding.files.hash_content", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr("solfa.embedding.reading.hash_content", lambda path: pytest.fail(f"read {path}"))
     assert values(index("--json"))["refused_before"][1]["path"].endswith("words.mp3")
 
 
@@ -132,7 +132,7 @@ def test_what_may_be_good_the_next_time_is_tried_again_and_spoken_of_once(
         return os.fsdecode(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("solfa.embedding.files.hash_content", fail)
+        patch.setattr("solfa.embedding.reading.hash_content", fail)
         assert "Input/output error" in index().stdout
         assert "Input/output error" not in index().stdout
     assert values(index("--json"))["added"] == 1

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import solfa
-from solfa.embedding import EmbeddingStore, WindowConfig, Work, describe_space, read_store
+from solfa.embedding import Batching, EmbeddingStore, WindowConfig, describe_space, read_store
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder, load_encoder
 from solfa.models.checks import NotFiniteError
@@ -43,9 +43,9 @@ def open_store(folder: Path, encoder: AudioEncoder) -> EmbeddingStore:
 def test_a_broken_model_stops_the_run_and_blames_no_file(
     broken: AudioEncoder, music: Path, tmp_path: Path, windows_at_once: int
 ) -> None:
-    work = Work(windows_at_once=windows_at_once)
+    batching = Batching(windows_at_once=windows_at_once)
     with open_store(tmp_path / "store", broken) as store, pytest.raises(NotFiniteError, match=BROKEN):
-        store.extend(sorted(music.iterdir()), broken, work=work)
+        store.extend(sorted(music.iterdir()), broken, batching=batching)
     assert not (tmp_path / "store" / REFUSED).exists()
 
 
@@ -74,7 +74,9 @@ def test_a_file_of_absurd_samples_is_refused_and_the_rest_goes_on(
 ) -> None:
     soundfile.write(music / "1b.wav", 1e30 * melody(2.0, seed=9), 24_000, subtype="FLOAT")
     with open_store(tmp_path / "store", tiny_encoder) as store:
-        done = store.extend(sorted(music.iterdir()), tiny_encoder, work=Work(windows_at_once=windows_at_once))
+        done = store.extend(
+            sorted(music.iterdir()), tiny_encoder, batching=Batching(windows_at_once=windows_at_once)
+        )
     assert done.n_embedded == 4
     assert [refused.path.name for refused in done.refused] == ["1b.wav"]
     assert "should stay in [-1, 1]" in done.refused[0].reason

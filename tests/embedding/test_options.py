@@ -12,7 +12,7 @@ import torch
 import solfa
 from golden_data import GOLDEN
 from solfa.data.audio import AudioError
-from solfa.embedding import WindowConfig, Work, describe_space, hidden_states, vectors
+from solfa.embedding import Batching, WindowConfig, describe_space, hidden_states, vectors
 from solfa.models import AudioEncoder, ClipEncoder
 from synth import melody
 
@@ -135,7 +135,7 @@ def test_files_that_the_command_refuses_are_refused_here_too(
 def test_sisters_of_these_options_are_checked_where_they_are_given(tiny_encoder: AudioEncoder) -> None:
     for options in ({"windows_at_once": 0}, {"n_workers": -1}):
         with pytest.raises(ValueError, match="whole number of at least 1"):
-            Work(**options)
+            Batching(**options)
     with pytest.raises(ValueError, match="There is no layer 9"):
         describe_space(tiny_encoder, "tiny", layer=9, pool="mean", windows=WindowConfig())
     with pytest.raises(ValueError, match="Windows last some seconds"):

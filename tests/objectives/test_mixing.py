@@ -9,7 +9,7 @@ import torch
 from solfa.data.clips import Clips
 from solfa.data.seeds import derived_seed
 from solfa.frames import FrameGrid
-from solfa.objectives.mixing import BatchMixing, BatchMixingConfig, Piece
+from solfa.objectives.mixing import BatchMixing, BatchMixingConfig, MixedSpan
 from synth import tone
 
 GRID = FrameGrid(24_000, 320)
@@ -25,10 +25,10 @@ def tones(seconds: float = 2.0, seed: int = 3) -> Clips:
     return Clips(waveform, 24_000, torch.arange(10, 14), torch.zeros(4, dtype=torch.long), seed)
 
 
-def drawn(n: int = 3000, probability: float = 0.5) -> list[list[Piece]]:
+def drawn(n: int = 3000, probability: float = 0.5) -> list[list[MixedSpan]]:
     mix = mixing(mixing_probability=probability)
     generators = (torch.Generator().manual_seed(derived_seed(number)) for number in range(n))
-    return [list(mix.pieces(120_000, 15 * 120_000, generator)) for generator in generators]
+    return [list(mix.spans(120_000, 15 * 120_000, generator)) for generator in generators]
 
 
 def loudness(waveform: torch.Tensor, hz: float) -> float:
@@ -38,27 +38,27 @@ def loudness(waveform: torch.Tensor, hz: float) -> float:
 
 
 def test_half_of_the_clips_are_mixed() -> None:
-    assert np.mean([bool(pieces) for pieces in drawn()]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([bool(spans) for spans in drawn()]) == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_probability_is_that_of_mixing() -> None:
-    assert np.mean([bool(pieces) for pieces in drawn(probability=0.9)]) == pytest.approx(0.9, abs=0.02)
+    assert np.mean([bool(spans) for spans in drawn(probability=0.9)]) == pytest.approx(0.9, abs=0.02)
 
 
 def test_one_two_and_three_pieces_are_as_likely() -> None:
-    counts = [len(pieces) for pieces in drawn(probability=1.0)]
+    counts = [len(spans) for spans in drawn(probability=1.0)]
     assert np.bincount(counts)[1:] / len(counts) == pytest.approx([1 / 3] * 3, abs=0.03)
 
 
 def test_pieces_last_half_a_second_to_a_second() -> None:
-    lengths = [piece.n_samples for pieces in drawn() for piece in pieces]
+    lengths = [span.n_samples for spans in drawn() for span in spans]
     assert min(lengths) >= 12_000 and max(lengths) <= 24_000
     assert np.mean(lengths) == pytest.approx(18_000, rel=0.01)
 
 
 def test_pieces_come_from_everywhere_and_go_everywhere() -> None:
-    pieces = [piece for pieces in drawn() for piece in pieces]
-    starts, free = [p.start for p in pieces], [p.position / (120_000 - p.n_samples) for p in pieces]
+    spans = [span for spans in drawn() for span in spans]
+    starts, free = [p.start for p in spans], [p.position / (120_000 - p.n_samples) for p in spans]
     assert np.mean(starts) == pytest.approx((15 * 120_000 - 24_000) / 2, rel=0.03)
     assert np.mean(free) == pytest.approx(0.5, abs=0.02)
 
@@ -87,7 +87,7 @@ def test_clips_themselves_stay_clean() -> None:
 
 def test_pieces_are_of_the_clips_before_mixing() -> None:
     # Clip 0 is silent; what it gets from others must not hold what these got themselves: each sample of one
-    # piece is a sample of a clean clip.
+    # span is a sample of a clean clip.
     clips = tones()
     clips.waveform[0] = 0
     clips.waveform[1:] = torch.tensor([1.0, 10.0, 100.0])[:, None]

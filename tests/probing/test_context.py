@@ -8,9 +8,9 @@ import torch
 from probing_data import CONFIG, features_config, make_task, store
 from solfa.probing import ProbeConfig
 from solfa.probing.context import FramesInContext
-from solfa.probing.examples import Examples
 from solfa.probing.heads import CONCATENATED, Sizes, initial_weights, n_weights
 from solfa.probing.probe import probe_features
+from solfa.probing.splits import Examples
 from solfa.tasks.base import SPLITS, Item
 from solfa.tasks.kinds import FrameClasses, Span
 

@@ -18,8 +18,8 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from probing_data import features_config, store
 from solfa.probing import ProbeConfig, probe_features, score
 from solfa.probing.beats import decode_beats
-from solfa.probing.examples import Answers, Examples
 from solfa.probing.features import Features
+from solfa.probing.splits import Examples, Predictions
 from solfa.tasks import SPLITS, TASKS
 from solfa.tasks.base import Item, Task
 from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, Numbers, Span, Stems, Tags, classes_at
@@ -130,11 +130,11 @@ def features_of(folder: Path, task: Task, items: list[Item], random: np.random.G
     return store(folder, arrays, features_config(rows_are, n_layers=1, clip_seconds=None))
 
 
-def asked(task: Task, features: Features, monkeypatch: pytest.MonkeyPatch) -> tuple[float, Answers]:
+def asked(task: Task, features: Features, monkeypatch: pytest.MonkeyPatch) -> tuple[float, Predictions]:
     """The first metric on test, and the answers behind it."""
-    heard: list[Answers] = []
+    heard: list[Predictions] = []
 
-    def listen(name: str, answers: list[Answers], n_resamples: int) -> tuple[list[float], np.ndarray]:
+    def listen(name: str, answers: list[Predictions], n_resamples: int) -> tuple[list[float], np.ndarray]:
         heard.append(answers[0])
         return [score(name, answers[0])], np.zeros(1)
 
@@ -144,7 +144,7 @@ def asked(task: Task, features: Features, monkeypatch: pytest.MonkeyPatch) -> tu
     return found.scores[0].mean, heard[0]
 
 
-def score_by_chance(task: Task, answers: Answers, random: np.random.Generator) -> tuple[float, float]:
+def score_by_chance(task: Task, answers: Predictions, random: np.random.Generator) -> tuple[float, float]:
     """Mean and deviation of the first metric where answers meet the labels of other tracks."""
     drawn = []
     for _ in range(30):
@@ -172,11 +172,11 @@ def test_noise_is_at_chance_and_the_label_itself_is_known(
         assert chance < knowing - 0.15
 
 
-def answers_of(task: Task, items: list[Item], said: Callable[[Item], np.ndarray]) -> Answers:
+def answers_of(task: Task, items: list[Item], said: Callable[[Item], np.ndarray]) -> Predictions:
     """Constructed answers about the tracks of test."""
     tracks = {item.track: item for item in items if item.split == "test"}.values()
     times = [TIMES] * len(tracks) if is_timed(task) else []
-    return Answers(task.kind, [item.label for item in tracks], [said(item) for item in tracks], times)
+    return Predictions(task.kind, [item.label for item in tracks], [said(item) for item in tracks], times)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -222,25 +222,25 @@ def partly_wrong(task: Task, item: Item, number: int, random: np.random.Generato
     return np.roll(said, number % 3 * 2, 0)
 
 
-def is_any_tag_scored(answers: Answers) -> bool:
+def is_any_tag_scored(answers: Predictions) -> bool:
     carried = [set(label) for label in answers.reference]
     return bool(set.union(*carried) - set.intersection(*carried))
 
 
-def share_of_right(answers: Answers) -> float:
+def share_of_right(answers: Predictions) -> float:
     pairs = zip(answers.reference, answers.estimated, strict=True)
     return sum(int(said.argmax()) == label for label, said in pairs) / len(answers.reference)
 
 
-def key_score(answers: Answers) -> float:
+def key_score(answers: Predictions) -> float:
     names = [name.lower() for name in answers.kind.names]
     pairs = zip(answers.reference, answers.estimated, strict=True)
     scores = [mir_eval.key.weighted_score(names[label], names[said.argmax()]) for label, said in pairs]
     return float(np.mean(scores))
 
 
-def over_tags(curve: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Answers], float]:
-    def area(answers: Answers) -> float:
+def over_tags(curve: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Predictions], float]:
+    def area(answers: Predictions) -> float:
         said, areas = np.stack(list(answers.estimated)), []
         for tag in range(len(answers.kind.names)):
             is_tagged = [tag in label for label in answers.reference]
@@ -251,7 +251,7 @@ def over_tags(curve: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Ans
     return area
 
 
-def share_of_frames(answers: Answers) -> float:
+def share_of_frames(answers: Predictions) -> float:
     n_right = n_counted = 0
     for spans, said in zip(answers.reference, answers.estimated, strict=True):
         for time, row in zip(TIMES, said, strict=True):
@@ -261,7 +261,7 @@ def share_of_frames(answers: Answers) -> float:
     return n_right / n_counted
 
 
-def boundaries(answers: Answers) -> float:
+def boundaries(answers: Predictions) -> float:
     scores = []
     for spans, said in zip(answers.reference, answers.estimated, strict=True):
         classes = said.argmax(1)
@@ -273,7 +273,7 @@ def boundaries(answers: Answers) -> float:
     return float(np.mean(scores))
 
 
-def beats(answers: Answers) -> float:
+def beats(answers: Predictions) -> float:
     n_hits = n_events = 0
     for (moments, *_), said in zip(answers.reference, answers.estimated, strict=True):
         found = decode_beats(1 / (1 + np.exp(-said[:, 0])), TIMES)
@@ -282,7 +282,7 @@ def beats(answers: Answers) -> float:
     return 2 * n_hits / n_events
 
 
-BY_HAND: dict[str, Callable[[Answers], float]] = {
+BY_HAND: dict[str, Callable[[Predictions], float]] = {
     "accuracy": share_of_right,
     "key_score": key_score,
     "roc_auc": over_tags(roc_auc_score),

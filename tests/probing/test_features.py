@@ -14,10 +14,10 @@ from probing_data import make_task
 from solfa.embedding import WindowConfig
 from solfa.embedding.windows import cut_waveform, cut_windows
 from solfa.models import AudioEncoder
+from solfa.probing import clip_features, load_baseline
 from solfa.probing import features as module
-from solfa.probing import load_baseline, rows
+from solfa.probing.clip_features import clip_starts
 from solfa.probing.features import FeaturesError, extract
-from solfa.probing.rows import clip_starts
 from solfa.tasks.base import ClipRule, Item, Task
 from solfa.tasks.kinds import Classes, FrameClasses
 from synth import melody, tone
@@ -63,7 +63,7 @@ def test_a_second_run_computes_nothing(
 ) -> None:
     items = [item(write_wav(tmp_path / f"{n}.wav", melody(1.0, seed=n))) for n in range(2)]
     first = extract(TASK, items, tiny_encoder, tmp_path / "features")
-    monkeypatch.setattr("solfa.probing.rows.read_audio", None)
+    monkeypatch.setattr("solfa.probing.clip_features.read_audio", None)
     monkeypatch.setattr(module, "hash_content", None)
     second = extract(TASK, items, tiny_encoder, tmp_path / "features")
     assert (first.n_computed, second.n_computed, second.kept) == (2, 0, first.kept)
@@ -125,14 +125,14 @@ def test_no_error_of_one_file_ends_a_probe(
 ) -> None:
     good = write_wav(tmp_path / "good.wav", melody(1.0))
     bad = write_wav(tmp_path / "bad.wav", melody(1.0, seed=5))
-    read = rows.read_audio
+    read = clip_features.read_audio
 
     def fails_at_one(path: Path, **options: Any) -> Any:
         if path == bad:
             raise AttributeError("nobody foresaw this")
         return read(path, **options)
 
-    monkeypatch.setattr(rows, "read_audio", fails_at_one)
+    monkeypatch.setattr(clip_features, "read_audio", fails_at_one)
     found = extract(TASK, [item(bad), item(good)], tiny_encoder, tmp_path / "f")
     assert [kept.path for kept, _ in found.kept] == [good]
     assert "nobody foresaw this (AttributeError in " in found.refused[0].reason

@@ -11,7 +11,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from probing_data import CONFIG, classes_task, write_features
 from solfa.config import override
-from solfa.probing.examples import Examples
 from solfa.probing.grid import (
     Course,
     ProbeConfig,
@@ -28,6 +27,7 @@ from solfa.probing.grid import (
 )
 from solfa.probing.heads import CONCATENATED, WEIGHTED, Head, Heads, StackedAdam
 from solfa.probing.probe import layer_scores
+from solfa.probing.splits import Examples
 from solfa.tasks.kinds import Classes, Numbers, Tags
 
 N_LAYERS, DIM = 3, 5

@@ -8,8 +8,8 @@ import pytest
 
 from probing_data import CONFIG, classes_task, features_config, make_task, store, write_features
 from solfa.probing import ProbeConfig, ProbeResult, probe_features
-from solfa.probing.examples import Examples
 from solfa.probing.features import Features
+from solfa.probing.splits import Examples
 from solfa.tasks.base import SPLITS, Item
 from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, LabelKind, Numbers, Span, Tags
 

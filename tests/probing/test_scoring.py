@@ -10,7 +10,6 @@ from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from solfa.metrics import count_hits, separation_ratios, signal_to_distortion
 from solfa.probing import beats
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks
-from solfa.probing.examples import Answers
 from solfa.probing.scoring import (
     METRICS,
     ScoringError,
@@ -18,6 +17,7 @@ from solfa.probing.scoring import (
     score,
     score_seeds,
 )
+from solfa.probing.splits import Predictions
 from solfa.tasks.kinds import Classes, FrameClasses, FrameEvents, Numbers, Span, Stems, Tags
 
 RANDOM = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def logits_of(moments: list[np.ndarray], times: np.ndarray = TIMES) -> np.ndarra
 
 
 def test_accuracy_counts_the_largest_logit() -> None:
-    answers = Answers(Classes(("a", "b")), [0, 1, 1], [np.array([2.0, 1.0])] * 3)
+    answers = Predictions(Classes(("a", "b")), [0, 1, 1], [np.array([2.0, 1.0])] * 3)
     assert score("accuracy", answers) == pytest.approx(1 / 3)
 
 
@@ -42,7 +42,7 @@ def test_areas_under_curves_equal_scikit_learn_without_undefined_tags() -> None:
     is_tagged = RANDOM.random((40, 4)) < 0.3
     is_tagged[:, 2], is_tagged[:, 3] = False, True
     said = RANDOM.standard_normal((40, 4))
-    answers = Answers(kind, [tuple(np.flatnonzero(row).tolist()) for row in is_tagged], list(said))
+    answers = Predictions(kind, [tuple(np.flatnonzero(row).tolist()) for row in is_tagged], list(said))
     expected = [(roc_auc_score(is_tagged[:, n], said[:, n])) for n in range(2)]
     assert score("roc_auc", answers) == pytest.approx(np.mean(expected))
     expected = [(average_precision_score(is_tagged[:, n], said[:, n])) for n in range(2)]
@@ -51,7 +51,7 @@ def test_areas_under_curves_equal_scikit_learn_without_undefined_tags() -> None:
 
 
 def test_tags_that_cannot_be_scored_at_all_are_an_error() -> None:
-    answers = Answers(Tags(("a",)), [(), ()], [np.zeros(1)] * 2)
+    answers = Predictions(Tags(("a",)), [(), ()], [np.zeros(1)] * 2)
     with pytest.raises(ScoringError, match="Check the labels"):
         score("roc_auc", answers)
 
@@ -59,7 +59,7 @@ def test_tags_that_cannot_be_scored_at_all_are_an_error() -> None:
 def test_r2_is_told_for_each_number() -> None:
     kind = Numbers(("arousal", "valence"))
     true, said = RANDOM.standard_normal((2, 30, 2))
-    answers = Answers(kind, [tuple(row) for row in true], list(said))
+    answers = Predictions(kind, [tuple(row) for row in true], list(said))
     names = metric_names(("r2",), kind)
     assert names == ["r2", "r2_arousal", "r2_valence"]
     expected = [r2_score(true, said), r2_score(true[:, 0], said[:, 0]), r2_score(true[:, 1], said[:, 1])]
@@ -84,14 +84,14 @@ def test_r2_is_told_for_each_number() -> None:
     ],
 )
 def test_a_tempo_is_right_within_four_percent(said_bpm: float, first: int, second: int) -> None:
-    answers = Answers(Numbers(("log2_bpm",)), [(np.log2(120.0),)], [np.array([np.log2(said_bpm)])])
+    answers = Predictions(Numbers(("log2_bpm",)), [(np.log2(120.0),)], [np.array([np.log2(said_bpm)])])
     assert score("tempo_accuracy_1", answers) == first
     assert score("tempo_accuracy_2", answers) == second
 
 
 def test_tempo_accuracies_are_shares_of_tracks() -> None:
     true, said = [90.0, 100.0, 120.0, 150.0], [91.0, 200.0, 100.0, 75.0]
-    answers = Answers(
+    answers = Predictions(
         Numbers(("log2_bpm",)), [(np.log2(bpm),) for bpm in true], [np.array([np.log2(bpm)]) for bpm in said]
     )
     assert score("tempo_accuracy_1", answers) == pytest.approx(1 / 4)
@@ -101,7 +101,7 @@ def test_tempo_accuracies_are_shares_of_tracks() -> None:
 def test_a_fifth_away_is_half_a_key() -> None:
     kind = Classes(("C major", "G major", "A minor", "Eb minor"))
     said = np.eye(4)
-    answers = Answers(kind, [0, 0, 0, 0], list(said))
+    answers = Predictions(kind, [0, 0, 0, 0], list(said))
     names = [(0, n) for n in range(4)]
     expected = [mir_eval.key.weighted_score(kind.names[a], kind.names[b]) for a, b in names]
     assert expected == [1.0, 0.5, 0.3, 0.0]
@@ -111,7 +111,7 @@ def test_a_fifth_away_is_half_a_key() -> None:
 def test_frames_in_no_span_do_not_count() -> None:
     spans = (Span(0.0, 10.0, 0), Span(20.0, 30.0, 1))
     said = np.tile([1.0, 0.0], (750, 1))
-    answers = Answers(FrameClasses(("a", "b")), [spans], [said], [TIMES])
+    answers = Predictions(FrameClasses(("a", "b")), [spans], [said], [TIMES])
     assert score("frame_accuracy", answers) == pytest.approx(0.5)
 
 
@@ -119,7 +119,7 @@ def test_boundaries_equal_mir_eval() -> None:
     spans = (Span(0.0, 9.0, 0), Span(9.0, 21.0, 1), Span(21.0, 30.0, 0))
     said = np.zeros((750, 2))
     said[(TIMES >= 9.2) & (TIMES < 24.0), 1] = 1.0
-    answers = Answers(FrameClasses(("a", "b")), [spans], [said], [TIMES])
+    answers = Predictions(FrameClasses(("a", "b")), [spans], [said], [TIMES])
     reference = np.array([(0.0, 9.0), (9.0, 21.0), (21.0, 30.0)])
     estimated = np.array([(0.0, 9.2), (9.2, 24.0), (24.0, 30.0)])
     expected = mir_eval.segment.detection(reference, estimated, window=0.5)[2]
@@ -130,7 +130,7 @@ def test_boundaries_equal_mir_eval() -> None:
 def test_beats_of_one_track_equal_mir_eval() -> None:
     beats = np.arange(0.3, 29.5, 0.48)
     late = beats + np.where(np.arange(len(beats)) % 3 == 0, 0.16, 0.0)
-    answers = Answers(FrameEvents(("beat",)), [(tuple(beats),)], [logits_of([late])], [TIMES])
+    answers = Predictions(FrameEvents(("beat",)), [(tuple(beats),)], [logits_of([late])], [TIMES])
     estimated = find_peaks(1 / (1 + np.exp(-logits_of([late])[:, 0])), TIMES, 0.3)
     expected = mir_eval.beat.f_measure(beats, estimated)
     assert score("beat_peaks_f1", answers) == pytest.approx(expected)
@@ -140,7 +140,7 @@ def test_beats_of_one_track_equal_mir_eval() -> None:
 def test_peaks_count_from_the_height_that_suits_them() -> None:
     beats = np.arange(0.3, 29.5, 0.48)
     unsure = np.minimum(logits_of([beats]), -2.0)  # 0.12 at a beat, and next to nothing elsewhere
-    answers = Answers(FrameEvents(("beat",)), [(tuple(beats),)], [unsure], [TIMES])
+    answers = Predictions(FrameEvents(("beat",)), [(tuple(beats),)], [unsure], [TIMES])
     assert score("beat_peaks_f1", answers) > 0.95
     silent = replace(answers, estimated=[np.full_like(unsure, -9.0)])
     assert score("beat_peaks_f1", silent) == 0.0
@@ -180,7 +180,7 @@ def test_the_decoder_finds_where_bars_begin() -> None:
 
 
 def test_silence_has_no_beats() -> None:
-    answers = Answers(FrameEvents(("beat",)), [((1.0,),)], [np.full((750, 1), -9.0)], [TIMES])
+    answers = Predictions(FrameEvents(("beat",)), [((1.0,),)], [np.full((750, 1), -9.0)], [TIMES])
     assert score("beat_f1", answers) == 0.0
 
 
@@ -194,7 +194,7 @@ def test_a_source_that_is_hit_by_half_its_energy_has_three_decibels() -> None:
 
 def test_ties_are_counted_as_scikit_learn_counts_them() -> None:
     is_tagged, said = RANDOM.random(60) < 0.4, RANDOM.integers(0, 5, 60).astype(float)
-    answers = Answers(Tags(("a",)), [(0,) if one else () for one in is_tagged], list(said[:, None]))
+    answers = Predictions(Tags(("a",)), [(0,) if one else () for one in is_tagged], list(said[:, None]))
     assert score("roc_auc", answers) == pytest.approx(roc_auc_score(is_tagged, said))
     assert score("pr_auc", answers) == pytest.approx(average_precision_score(is_tagged, said))
 
@@ -210,7 +210,7 @@ def test_a_track_without_sections_has_no_boundaries_to_count() -> None:
     spans = (Span(0.0, 9.0, 0), Span(9.0, 30.0, 1))
     said = np.zeros((750, 2))
     said[TIMES >= 9.0, 1] = 1.0
-    both = Answers(FrameClasses(("a", "b")), [spans, ()], [said, said], [TIMES, TIMES])
+    both = Predictions(FrameClasses(("a", "b")), [spans, ()], [said, said], [TIMES, TIMES])
     assert score("hr5f", both) == pytest.approx(1.0)
 
 
@@ -223,7 +223,7 @@ def test_separation_is_scored_by_medians_of_seconds_as_in_museval() -> None:
     ratios = separation_ratios(reference, estimated, 10)
     np.testing.assert_allclose(ratios, [[20, 0, 10], [20, 20, 20]], atol=1e-3)
     others = [np.array([[4.0, np.nan], [6.0, np.nan]]), np.array([[40.0], [8.0]])]
-    answers = Answers(Stems(("voice", "rest")), ["a", "b", "c"], [ratios, *others])
+    answers = Predictions(Stems(("voice", "rest")), ["a", "b", "c"], [ratios, *others])
     assert metric_names(("sdr",), answers.kind) == ["sdr", "sdr_voice", "sdr_rest"]
     assert score("sdr_voice", answers) == pytest.approx(10.0, abs=1e-3)  # of 10, 4 and 40
     assert score("sdr_rest", answers) == pytest.approx(8.0, abs=1e-3)
@@ -236,7 +236,7 @@ def test_a_second_in_which_a_source_is_silent_has_no_ratio() -> None:
     ratios = separation_ratios(reference, reference * 0.9, 10)
     assert np.isnan(ratios[:, 0]).all()
     np.testing.assert_allclose(ratios[:, 1], 20.0, atol=1e-3)
-    silent = Answers(Stems(("voice", "rest")), ["a"], [ratios[:, :1]])
+    silent = Predictions(Stems(("voice", "rest")), ["a"], [ratios[:, :1]])
     with pytest.raises(ScoringError, match="Check the stems"):
         score("sdr", silent)
 
@@ -246,7 +246,7 @@ def test_drawings_of_tracks_lie_around_the_score(name: str) -> None:
     kind = Classes(("C major", "G major"))
     labels = [n % 2 for n in range(100)]
     said = [np.eye(2)[label if n % 4 else 1 - label] for n, label in enumerate(labels)]
-    answers = Answers(kind, labels, said)
+    answers = Predictions(kind, labels, said)
     by_seed, drawn = score_seeds(name, [answers, answers], 300)
     assert by_seed == [score(name, answers)] * 2
     assert drawn.mean() == pytest.approx(score(name, answers), abs=0.02)
@@ -255,7 +255,7 @@ def test_drawings_of_tracks_lie_around_the_score(name: str) -> None:
 
 def test_an_unknown_metric_names_the_known_ones() -> None:
     with pytest.raises(ScoringError, match="accuracy"):
-        score("beauty", Answers(Classes(("a",)), [0], [np.zeros(1)]))
+        score("beauty", Predictions(Classes(("a",)), [0], [np.zeros(1)]))
 
 
 def test_every_quick_metric_is_a_metric() -> None:
@@ -307,7 +307,7 @@ def test_peaks_of_all_tracks_are_counted_track_by_track() -> None:
         references.append((beat, ()))
         logits.append(random.standard_normal((len(moments), 2)))
         times.append(moments)
-    found = score("beat_peaks_f1", Answers(kind, references, logits, times))
+    found = score("beat_peaks_f1", Predictions(kind, references, logits, times))
     by_height = []
     for height in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5):
         hits = events = 0

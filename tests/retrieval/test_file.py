@@ -192,7 +192,7 @@ def test_a_vector_that_is_missing_short_or_no_number_is_refused_and_embedded_ane
 def test_a_model_that_answers_with_nan_adds_nothing(
     tmp_path: Path, space: Space, music: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pooled = "solfa.embedding.files.Moments.pooled"
+    pooled = "solfa.embedding.reading.Moments.pooled"
     monkeypatch.setattr(pooled, lambda moments: moments.total.float() * float("nan"))
     with Library(tmp_path / "library.sqlite", space) as library:
         changes = library.update([music], tiny_encoder)

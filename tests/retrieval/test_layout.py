@@ -102,7 +102,9 @@ def test_a_moved_file_keeps_number_vectors_segments_and_place(
         library.store_map((track.id, 0.5, -0.5) for track in library.tracks())
         (music / "further").mkdir()
         (music / "long.wav").rename(music / "further" / "away.wav")
-        monkeypatch.setattr("solfa.embedding.files.cut_judged", lambda *given: pytest.fail("embedded again"))
+        monkeypatch.setattr(
+            "solfa.embedding.reading.cut_judged", lambda *given: pytest.fail("embedded again")
+        )
         assert library.update([music], tiny_encoder).n_moved == 1
         after = library.track(before.id)
         assert after.path == music / "further" / "away.wav"

@@ -63,7 +63,7 @@ def test_an_update_without_changes_reads_nothing(
     library: Library, tiny_encoder: AudioEncoder, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.update([music], tiny_encoder)
-    monkeypatch.setattr("solfa.embedding.files.hash_content", lambda path: pytest.fail(f"read {path}"))
+    monkeypatch.setattr("solfa.embedding.reading.hash_content", lambda path: pytest.fail(f"read {path}"))
     assert counts(library.update([music], tiny_encoder)) == (0, 0, 0, 0, 4)
 
 

@@ -39,13 +39,13 @@ def test_a_track_is_tagged_as_a_whole_and_along_time(mulan: MuLan, pairs: Path) 
     tagger, path = ZeroShotTagger(mulan, ["piano", "low"]), read_manifest(pairs)[0].path
     tagged = tagger.tag(path)
     # clips of 2 s in 5 s: the last one ends with the track
-    assert [(part.start, part.end) for part in tagged.stretches] == [(0, 2), (2, 4), (3, 5)]
+    assert [(part.start, part.end) for part in tagged.spans] == [(0, 2), (2, 4), (3, 5)]
     waveform = torch.from_numpy(solfa_read(path))
     alone = tagger.scores(mulan.embed_clips(waveform[None, 72_000:]))[0]
-    torch.testing.assert_close(tagged.stretches[2].answers, alone, rtol=0, atol=1e-5)
+    torch.testing.assert_close(tagged.spans[2].answers, alone, rtol=0, atol=1e-5)
     vectors = mulan.embed_clips(torch.stack([waveform[s : s + 48_000] for s in (0, 48_000, 72_000)]))
     torch.testing.assert_close(tagged.answers, tagger.scores(vectors.mean(0)[None])[0], rtol=0, atol=1e-5)
-    assert [part.end for part in tagger.tag(path, 7.0).stretches] == [5]
+    assert [part.end for part in tagger.tag(path, 7.0).spans] == [5]
 
 
 def solfa_read(path: Path) -> np.ndarray:

@@ -17,7 +17,7 @@ from solfa.data.manifest import read_manifest
 from solfa.models import LoRAConfig, Tagger
 from solfa.objectives import FrozenConfig
 from solfa.recipes.finetuning import finetune
-from solfa.recipes.labels import with_labels
+from solfa.recipes.resolve import with_labels
 from solfa.tasks import TASKS, Item, Numbers, TaskError
 from solfa.training import RunConfig, Trainer, TrainingError
 from training.test_trainer import stop_after, train

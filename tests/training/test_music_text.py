@@ -14,7 +14,7 @@ from solfa import checkpoint
 from solfa.config import override
 from solfa.models import MuLan, load
 from solfa.objectives import MusicTextConfig
-from solfa.recipes.towers import with_towers
+from solfa.recipes.resolve import with_towers
 from solfa.training import Placement, RunConfig, Trainer
 from training.test_two_processes import assert_same, gradients
 

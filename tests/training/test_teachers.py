@@ -17,7 +17,7 @@ from solfa.json_files import write_json
 from solfa.models import ModelError, load
 from solfa.objectives import CodecFitConfig, KMeansFitConfig, QuantizerFitConfig, build_objective
 from solfa.recipes import recipe
-from solfa.recipes.teachers import with_teachers
+from solfa.recipes.resolve import with_teachers
 from solfa.targets import (
     ChromaFramesConfig,
     EMAResidualQuantizer,

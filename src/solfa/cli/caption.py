@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.data.captioning import FACTS, caption_tracks, read_labels
 from solfa.data.manifest import read_manifest, write_manifest
 from solfa.errors import ArgumentError

@@ -9,13 +9,13 @@ import typer
 from rich.markup import escape
 
 from solfa.cli.caption import caption
-from solfa.cli.device import chosen_device
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.options import (
     DamagedOption,
     JsonOption,
     StrictOption,
     ThreadsOption,
+    chosen_device,
     finite,
 )
 from solfa.cli.progress import progress

@@ -21,8 +21,8 @@ import torch
 import typer
 from huggingface_hub import constants
 
-from solfa.cli.about import Row, gigabytes, print_table
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
+from solfa.cli.models import Row, gigabytes, print_table
 from solfa.data.audio import RESAMPLER, AudioError, probe_audio, read_audio
 from solfa.retrieval.trial import Trial, Verdict, try_bundled
 

@@ -7,8 +7,7 @@ import torch
 import typer
 
 from solfa import models
-from solfa.cli.device import chosen_device
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.options import (
     AgainOption,
     BatchOption,
@@ -23,6 +22,7 @@ from solfa.cli.options import (
     TaskOption,
     ThreadsOption,
     WorkersOption,
+    chosen_device,
 )
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
@@ -37,12 +37,12 @@ from solfa.cli.reports import (
 )
 from solfa.data.folders import Found, find_music
 from solfa.embedding import (
+    Batching,
     EmbeddingStore,
     Extraction,
     Pool,
     Precision,
     Space,
-    Work,
     check_precision,
     default_windows,
     describe_space,
@@ -103,10 +103,10 @@ def embed(
     number = _layer_for(task, encoder, model, as_json) if task else layer
     space = space_of(encoder, model, number, pool, precision)
     layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
-    work = Work(windows_at_once=batch, n_workers=workers)
+    batching = Batching(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
         done = store.extend(
-            found.paths, encoder, work=work, progress=tell, again=again, take_damaged=take_damaged,
+            found.paths, encoder, batching=batching, progress=tell, again=again, take_damaged=take_damaged,
             refused=found.refused,
         )  # fmt: skip
     _report(done, found, out, as_json)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.config import from_dict
 from solfa.models import ModelCard, load, save_official
 

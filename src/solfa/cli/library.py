@@ -10,7 +10,7 @@ from solfa.cli.embed import (
     load_encoder,
     space_of,
 )
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.options import (
     AgainOption,
     BatchOption,
@@ -35,7 +35,7 @@ from solfa.cli.reports import (
     shown,
 )
 from solfa.data.folders import find_music
-from solfa.embedding import Pool, Space, Work, describe_space, resolve_layer
+from solfa.embedding import Batching, Pool, Space, describe_space, resolve_layer
 from solfa.models import AudioEncoder
 from solfa.models.registry import ENCODER, LANGUAGE, MUSIC_TEXT
 from solfa.models.text import what_words_lack
@@ -96,14 +96,14 @@ def index(
     """
     found = None if prune else find_music(music)  # before a model is loaded
     encoder, space = _encoder_and_space(library, model, layer, pool, device, threads)
-    work = Work(windows_at_once=batch, n_workers=workers)
+    batching = Batching(windows_at_once=batch, n_workers=workers)
     n_files = len(found.paths) if found else None
     with (
         Library(library, space, at_once=False) as opened,
         progress("indexing", n_files) as tell,
     ):
         changes = opened.update(
-            music, encoder, found=found, work=work, progress=tell, again=again, prune=prune,
+            music, encoder, found=found, batching=batching, progress=tell, again=again, prune=prune,
             take_damaged=take_damaged,
         )  # fmt: skip
         n_tracks, report = len(opened), opened.write_report(changes.refused)

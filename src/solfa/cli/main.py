@@ -48,7 +48,7 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
         "solfa.cli.serve:serve",
         "Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.",
     ),
-    "models": ("solfa.cli.about:models", "List what --model and solfa.load accept here."),
+    "models": ("solfa.cli.models:models", "List what --model and solfa.load accept here."),
     "doctor": (
         "solfa.cli.doctor:doctor",
         "Tell whether this machine decodes, loads and answers right.",

@@ -10,7 +10,7 @@ import typer
 from solfa.cli.embed import (
     load_encoder,
 )
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.library import (
     LibraryOption,
     OptionalModelOption,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.library import (
     OptionalModelOption,
 )

@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from solfa import models
-from solfa.cli.device import chosen_device
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.cli.options import (
     DeviceOption,
     JsonOption,
     ModelOption,
     StrictOption,
     ThreadsOption,
+    chosen_device,
     finite,
 )
 from solfa.cli.progress import progress
@@ -61,7 +61,7 @@ def tag(
     over_time: Annotated[
         float | None,
         typer.Option(
-            min=0.1, max=1e6, callback=finite, metavar="SECONDS", help="A line for every stretch so long."
+            min=0.1, max=1e6, callback=finite, metavar="SECONDS", help="A line for every span so long."
         ),
     ] = None,
     tags: Annotated[
@@ -149,15 +149,15 @@ def _tagged(
 def _rows(
     tagged: Tagged, tagger: Tagger | ZeroShotTagger, top: int, is_over_time: bool
 ) -> list[dict[str, Any]]:
-    """A line for the track, or one for each stretch."""
+    """A line for the track, or one for each span."""
     if not is_over_time:
         return [{"path": str(tagged.path), "labels": _best(tagged.answers, tagger, top)}]
     return [
         {
-            "path": str(tagged.path), "start": round(stretch.start, 3), "end": round(stretch.end, 3),
-            "labels": _best(stretch.answers, tagger, top),
+            "path": str(tagged.path), "start": round(span.start, 3), "end": round(span.end, 3),
+            "labels": _best(span.answers, tagger, top),
         }
-        for stretch in tagged.stretches
+        for span in tagged.spans
     ]  # fmt: skip
 
 

@@ -7,15 +7,12 @@ import torch
 import typer
 
 from solfa import checkpoint, distributed
-from solfa.cli.device import chosen_device
-from solfa.cli.examples import examples
-from solfa.cli.options import ThreadsOption
+from solfa.cli.help import examples
+from solfa.cli.options import ThreadsOption, chosen_device
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe
-from solfa.recipes.labels import with_labels
-from solfa.recipes.teachers import with_teachers
-from solfa.recipes.towers import with_towers
+from solfa.recipes.resolve import resolved
 from solfa.training import Placement, RunConfig, Trainer, draw_curves
 
 NOT_DONE = 3  # exit code of what could not be done
@@ -66,8 +63,7 @@ def train(
     changes = dict(parse_assignment(text) for text in assignments or [])
     try:
         with distributed.process_group(place):
-            config = with_labels(override(_config(recipe_or_config, out, resume), changes), out)
-            config = with_teachers(with_towers(config, out), out, changes)
+            config = resolved(override(_config(recipe_or_config, out, resume), changes), out, changes)
             trainer = _trained(config, where, resume)
             if distributed.is_main():
                 _say_what_came_of(trainer)

@@ -1,7 +1,7 @@
 """Model + audio -> hidden states or vectors, in memory or in a store."""
 
-from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files, hash_content
 from solfa.embedding.moments import Segment
+from solfa.embedding.reading import Batching, Duplicate, Embedded, Stamp, embed_files, hash_content
 from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (
@@ -17,7 +17,7 @@ from solfa.embedding.windows import WindowConfig
 from solfa.precision import Precision, check_precision
 
 __all__ = [
-    "Copy",
+    "Duplicate",
     "Embedded",
     "EmbeddingStore",
     "Extraction",
@@ -30,7 +30,7 @@ __all__ = [
     "Stamp",
     "StoreError",
     "WindowConfig",
-    "Work",
+    "Batching",
     "check_precision",
     "default_layer",
     "default_windows",

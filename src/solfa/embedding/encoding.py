@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Piece:
-    """The frames taken from one window; the pieces of a track, one after the other, are its frames."""
+class Encoded:
+    """The frames taken from one window; the parts of a track, one after the other, are its frames."""
 
     states: Float[Tensor, "layer frame dim"]  # float32, on the CPU
     is_last: bool
@@ -38,7 +38,7 @@ def encode(
     windows_at_once: int,
     precision: Precision = "float32",
 ) -> Iterator[tuple[K, Any]]:
-    """Turn each Window among ``items`` into its Piece; what is no window goes through unchanged.
+    """Turn each Window among ``items`` into its Encoded; what is no window goes through unchanged.
 
     Args:
         items: windows of any number of files and whatever else there is to say about them, under a key
@@ -158,11 +158,11 @@ def _drain(made: "Queue[Any]") -> None:
 
 def _encode_batch(
     batch: Sequence[tuple[K, Window]], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
-) -> Iterator[tuple[K, Piece | Exception]]:
+) -> Iterator[tuple[K, Encoded | Exception]]:
     if not batch:
         return
     try:
-        pieces = _pieces([window for _, window in batch], encoder, layers, precision)
+        parts = _encoded_of([window for _, window in batch], encoder, layers, precision)
     except NotFiniteError:
         raise
     except Exception as error:  # memory that ended, among others: one window may still have its place
@@ -172,14 +172,14 @@ def _encode_batch(
             for single in batch:
                 yield from _encode_batch([single], encoder, layers, precision)
         return
-    for (key, _), piece in zip(batch, pieces, strict=True):
-        yield key, piece
+    for (key, _), part in zip(batch, parts, strict=True):
+        yield key, part
 
 
 @torch.no_grad()
-def _pieces(
+def _encoded_of(
     windows: Sequence[Window], encoder: AudioEncoder, layers: Sequence[int], precision: Precision
-) -> list[Piece]:
+) -> list[Encoded]:
     device = encoder.device
     lengths = torch.tensor([len(window.waveform) for window in windows])
     waveform = torch.zeros(len(windows), int(lengths.max()), dtype=torch.float32)
@@ -190,6 +190,6 @@ def _pieces(
         hidden = encoder(waveform, lengths if is_padded else None, layers)
     states = torch.stack(hidden.states, dim=1).cpu()
     return [
-        Piece(clip[:, :n_frames][:, window.taken], window.is_last, window.peaks)
+        Encoded(clip[:, :n_frames][:, window.taken], window.is_last, window.peaks)
         for clip, n_frames, window in zip(states, hidden.n_frames.tolist(), windows, strict=True)
     ]

@@ -16,7 +16,7 @@ QUIET_PEAK = 2.0**-13  # four steps of 16 bits, as the noise has that is added t
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of a track, and its vector. Those of a track follow each other; silent ones are left out."""
+    """A span of a track, and its vector. Those of a track follow each other; silent ones are left out."""
 
     start: float  # seconds
     end: float

@@ -30,7 +30,7 @@ from solfa.data.audio import RESAMPLER
 from solfa.data.manifest import FIELDS, Track, damage_of, track_values
 from solfa.data.refused import Refused, refusal
 from solfa.data.stored_frames import FRAMES, STORE
-from solfa.embedding.files import Copy, Embedded, Stamp, Work, embed_files
+from solfa.embedding.reading import Batching, Duplicate, Embedded, Stamp, embed_files
 from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.embedding.space import POOLS, Space, space_from_values
 from solfa.errors import SolfaError
@@ -127,7 +127,7 @@ class EmbeddingStore:
         paths: Sequence[Path],
         encoder: AudioEncoder,
         *,
-        work: Work | None = None,
+        batching: Batching | None = None,
         progress: Callable[[int, str], None] | None = None,
         again: bool = False,
         take_damaged: bool = False,
@@ -142,7 +142,7 @@ class EmbeddingStore:
         Args:
             paths: audio files.
             encoder: the one that the space describes.
-            work: how many at once.
+            batching: how many at once.
             progress: told how many files are done, and the name of the last.
             again: try what was refused before, too.
             take_damaged: leave out what is damaged of a file, and embed the rest; its line says so. Files
@@ -156,7 +156,7 @@ class EmbeddingStore:
         self._spoken_of = {} if again else known
         self._begin_report(refused, (known[path] for path in known.keys() - set(fresh)))
         outcomes = embed_files(
-            fresh, encoder, self.space, known=self._of_content, work=work, take_damaged=take_damaged,
+            fresh, encoder, self.space, known=self._of_content, batching=batching, take_damaged=take_damaged,
             frame_layers=self.frame_layers, keep_frames=self._frames,
         )  # fmt: skip
         with (
@@ -172,7 +172,7 @@ class EmbeddingStore:
         self._commit()
         return done
 
-    def _take(self, outcome: Embedded | Copy | Refused, done: Extraction, take_damaged: bool) -> Path:
+    def _take(self, outcome: Embedded | Duplicate | Refused, done: Extraction, take_damaged: bool) -> Path:
         try:
             match outcome:
                 case Embedded():
@@ -180,7 +180,7 @@ class EmbeddingStore:
                     done.n_embedded += 1
                     done.damaged += [outcome.track] if outcome.track.damage else []
                     return outcome.track.path
-                case Copy():
+                case Duplicate():
                     line = self._of_content[outcome.content_hash]
                     self._add(line | {"path": str(outcome.path)} | asdict(outcome.stamp))
                     done.n_known += 1

@@ -19,8 +19,8 @@ CLIPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What a tagger says of a stretch of a track."""
+class TaggedSpan:
+    """What a tagger says of a span of a track."""
 
     start: float  # seconds
     end: float
@@ -29,11 +29,11 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Tagged:
-    """What a tagger says of a track: the mean over its clips, and each stretch."""
+    """What a tagger says of a track: the mean over its clips, and each span."""
 
     path: Path
     answers: Float[Tensor, " label"]
-    stretches: tuple[Stretch, ...]
+    spans: tuple[TaggedSpan, ...]
 
 
 def tag_files(
@@ -44,7 +44,7 @@ def tag_files(
     Args:
         paths: audio files.
         tagger: in eval mode.
-        clip_seconds: length of the stretches that a track is cut into; that of the clips that it learned
+        clip_seconds: length of the spans that a track is cut into; that of the clips that it learned
             from if omitted. The last one ends with the track and is as long, so that it may overlap.
 
     Raises:
@@ -63,12 +63,12 @@ def tag_files(
 def _tag(path: Path, tagger: Tagger, clip_seconds: float) -> Tagged:
     cut = WindowConfig(window_seconds=clip_seconds, context_seconds=0.0)
     windows = (window for window, _ in cut_judged(path, tagger.grid, cut))
-    stretches: list[Stretch] = []
+    spans: list[TaggedSpan] = []
     while batch := list(islice(windows, CLIPS_AT_ONCE)):
         for window, answers in zip(batch, _answers(batch, tagger), strict=True):
-            stretches.append(_stretch(window, answers, stretches, tagger))
-    joint = torch.stack([stretch.answers for stretch in stretches]).mean(0)
-    return Tagged(path, joint, tuple(stretches))
+            spans.append(_span(window, answers, spans, tagger))
+    joint = torch.stack([span.answers for span in spans]).mean(0)
+    return Tagged(path, joint, tuple(spans))
 
 
 def _answers(windows: Sequence[Window], tagger: Tagger) -> Float[Tensor, "window label"]:
@@ -78,8 +78,8 @@ def _answers(windows: Sequence[Window], tagger: Tagger) -> Float[Tensor, "window
     return tagger.predict(waveform.to(device)).cpu()
 
 
-def _stretch(window: Window, answers: Tensor, before: Sequence[Stretch], tagger: Tagger) -> Stretch:
+def _span(window: Window, answers: Tensor, before: Sequence[TaggedSpan], tagger: Tagger) -> TaggedSpan:
     """Where a window lies: it begins where the last one ended, less the frames that are not taken again."""
     overlap = samples_to_seconds((window.taken.start or 0) * tagger.grid.hop_length, tagger.sample_rate)
     start = (before[-1].end if before else 0.0) - overlap
-    return Stretch(start, start + samples_to_seconds(len(window.waveform), tagger.sample_rate), answers)
+    return TaggedSpan(start, start + samples_to_seconds(len(window.waveform), tagger.sample_rate), answers)

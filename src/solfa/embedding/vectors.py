@@ -16,7 +16,7 @@ from solfa.data.audio import AudioError
 from solfa.data.folders import find_music
 from solfa.data.manifest import absolute
 from solfa.data.refused import check_is_file, refusal
-from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.encoding import Encoded, encode, read_ahead
 from solfa.embedding.moments import Moments
 from solfa.embedding.options import (
     Count,
@@ -97,8 +97,8 @@ def embed(
     encoder = encoder_of(model, device)
     layers = (_layer_of(encoder, model, layer, task),)
     moments = [Moments(pool) for _ in tracks]
-    for number, piece in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
-        moments[number].add(piece.states[0])
+    for number, part in _encode_files(tracks, encoder, layers, windows, windows_at_once, precision):
+        moments[number].add(part.states[0])
     empty = torch.zeros(0, POOLS[pool] * encoder.dim, dtype=torch.float32)
     return torch.cat([empty, *(moments[row].pooled()[None] for row in rows)])
 
@@ -134,8 +134,8 @@ def hidden_states(
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     encoder = encoder_of(encoder, device)
     numbers = encoder.layer_numbers(layers)
-    pieces = _encode_files([Path(path)], encoder, numbers, windows, windows_at_once, precision)
-    states = torch.cat([piece.states for _, piece in pieces], dim=1)
+    parts = _encode_files([Path(path)], encoder, numbers, windows, windows_at_once, precision)
+    states = torch.cat([part.states for _, part in parts], dim=1)
     return FrameStates(states, encoder.grid.frame_times(states.shape[1]))
 
 
@@ -228,8 +228,8 @@ def _encode_files(
     windows: WindowConfig | None,
     windows_at_once: int | None,
     precision: Precision,
-) -> Iterator[tuple[int, Piece]]:
-    """The pieces of each file under its place in ``paths``; the first error is raised."""
+) -> Iterator[tuple[int, Encoded]]:
+    """The parts of each file under its place in ``paths``; the first error is raised."""
     check_is_ready(encoder, precision)
     n_windows = windows_at_once or default_windows_at_once(encoder)
     cut = windows or default_windows(encoder)
@@ -244,11 +244,11 @@ def _encode_files(
             yield row, error
 
     with read_ahead(read, enumerate(paths), n_workers=1, n_ahead=2 * n_windows) as items:
-        for row, piece in encode(items, encoder, layers, n_windows, precision):
-            if isinstance(piece, AudioError | OSError):
-                raise piece
-            if isinstance(piece, Exception):
-                is_for_people = isinstance(piece, ValueError)
-                reason = str(piece) if is_for_people else refusal(paths[row], piece).reason
-                raise AudioError(reason, paths[row]) from piece
-            yield row, piece
+        for row, part in encode(items, encoder, layers, n_windows, precision):
+            if isinstance(part, AudioError | OSError):
+                raise part
+            if isinstance(part, Exception):
+                is_for_people = isinstance(part, ValueError)
+                reason = str(part) if is_for_people else refusal(paths[row], part).reason
+                raise AudioError(reason, paths[row]) from part
+            yield row, part

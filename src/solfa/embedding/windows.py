@@ -53,7 +53,7 @@ class WindowConfig:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a track, and which of its frames are taken."""
+    """A span of a track, and which of its frames are taken."""
 
     waveform: Float[np.ndarray, "sample"]
     taken: slice  # of its frames
@@ -78,7 +78,7 @@ def cut_windows(
     """
     with AudioReader(path, sample_rate=grid.sample_rate, take_damaged=take_damaged) as reader:
         promised_seconds = 0.0 if take_damaged else reader.promised_seconds
-        yield from _cut(_Stretch(path, grid.sample_rate, promised_seconds, reader), grid, config)
+        yield from _cut(_Buffer(path, grid.sample_rate, promised_seconds, reader), grid, config)
 
 
 def cut_judged(
@@ -100,7 +100,7 @@ def cut_judged(
         FileNotFoundError: the file is gone.
     """
     with JudgingReader(path, sample_rate=grid.sample_rate, known=known) as reader:
-        audio = _Stretch(path, grid.sample_rate, 0.0, reader, judge=reader.judge)
+        audio = _Buffer(path, grid.sample_rate, 0.0, reader, judge=reader.judge)
         for window in _cut(audio, grid, config):
             yield window, audio.info
 
@@ -109,12 +109,12 @@ def cut_waveform(
     waveform: Float[np.ndarray, "sample"], grid: FrameGrid, config: WindowConfig
 ) -> Iterator[Window]:
     """The windows of a waveform at the grid's rate, as ``cut_windows`` cuts a file."""
-    audio = _Stretch(Path(), grid.sample_rate, promised_seconds=0.0)
+    audio = _Buffer(Path(), grid.sample_rate, promised_seconds=0.0)
     audio.samples, audio.is_complete = waveform, True
     yield from _cut(audio, grid, config)
 
 
-def _cut(audio: "_Stretch", grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
+def _cut(audio: "_Buffer", grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
     n_frames, n_context = (grid.seconds_to_frames(s) for s in (config.window_seconds, config.context_seconds))
     n_context = min(n_context, (n_frames - 1) // 2) if config.context_seconds else 0
     longest, step = n_frames * grid.hop_length, (n_frames - 2 * n_context) * grid.hop_length
@@ -146,7 +146,7 @@ def _peaks(waveform: Float[np.ndarray, "sample"], grid: FrameGrid) -> Float[np.n
     return np.maximum.reduceat(np.abs(waveform), firsts) if len(waveform) else np.zeros(0, np.float32)
 
 
-class _Stretch:
+class _Buffer:
     """The part of a file that is in memory: decoded when asked for, forgotten when used."""
 
     def __init__(

@@ -238,9 +238,9 @@ class AudioTower(nn.Module):
     def forward(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip dim"]:
         """One vector for each clip."""
         hidden = self.encoder(waveform, lengths, layers=[self.layer])
-        return self.above(hidden.last, hidden.padding if lengths is not None else None)
+        return self.project(hidden.last, hidden.padding if lengths is not None else None)
 
-    def above(
+    def project(
         self, states: Float[Tensor, "clip frame width"], padding: Bool[Tensor, "clip frame"] | None = None
     ) -> Float[Tensor, "clip dim"]:
         """One vector for each clip, of the encoder's hidden states."""
@@ -269,8 +269,8 @@ class TextTower(nn.Module):
             object.__setattr__(self, "language", language.requires_grad_(False))  # and no part of this module
         else:
             self.language = language
-        is_wider = config.model_dim != config.transformer.dim
-        self.projection = nn.Linear(config.model_dim, config.transformer.dim) if is_wider else nn.Identity()
+        differs = config.model_dim != config.transformer.dim
+        self.projection = nn.Linear(config.model_dim, config.transformer.dim) if differs else nn.Identity()
         self.transformer = GatedTransformer(config.transformer)
         self.to_shared = nn.Linear(config.transformer.dim, dim)
 
@@ -281,10 +281,10 @@ class TextTower(nn.Module):
         the longest text beside it. Here it is the one that the published program gives for the text alone.
         """
         with torch.no_grad():
-            states, padding = self.read(texts)
-        return self.above(states, padding)
+            states, padding = self.embed(texts)
+        return self.project(states, padding)
 
-    def read(
+    def embed(
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token width"], Bool[Tensor, "text token"]]:
         """What the language model says, and True where there is no token."""
@@ -293,14 +293,14 @@ class TextTower(nn.Module):
         vectors = self.language.sentences(texts)[:, None]
         return vectors, torch.zeros(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
-    def read_each(self, texts: Sequence[str]) -> list[Float[Tensor, "token width"]]:
+    def embed_each(self, texts: Sequence[str]) -> list[Float[Tensor, "token width"]]:
         """What the language model says of each text, to the bit whatever other texts are read with it."""
         states = self.language.each(texts)
         if self.config.reads == "tokens":
             return states
         return [F.normalize(tokens.mean(0, keepdim=True), dim=-1) for tokens in states]
 
-    def above(
+    def project(
         self, states: Float[Tensor, "text token width"], padding: Bool[Tensor, "text token"]
     ) -> Float[Tensor, "text dim"]:
         """One vector for each text, of what the language model says."""

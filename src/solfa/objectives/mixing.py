@@ -20,11 +20,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class BatchMixingConfig(Config):
-    """Add pieces of other clips to a clip (MERT)."""
+    """Add spans of other clips to a clip (MERT)."""
 
-    mixing_probability: Share = 0.5  # that a clip gets pieces at all
+    mixing_probability: Share = 0.5  # that a clip gets spans at all
     max_pieces: Count = 3  # of a clip that gets any; each number from 1 is as likely
-    min_seconds: Seconds = 0.5  # of a piece
+    min_seconds: Seconds = 0.5  # of a span
     max_seconds: Seconds = 1.0
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class BatchMixingConfig(Config):
 
 
 @dataclass(frozen=True)
-class Piece:
+class MixedSpan:
     """What is added to a clip, in samples."""
 
     n_samples: int
@@ -46,10 +46,10 @@ class Piece:
 
 
 class BatchMixing:
-    """Clips -> the same clips with pieces of the others in them; decided by each clip's own randomness.
+    """Clips -> the same clips with spans of the others in them; decided by each clip's own randomness.
 
     The others are all clips of the same forward pass on all ranks, in the order of their numbers, one after
-    the other; a piece may begin in one and end in the next. Pieces are added as loud as they are, and are
+    the other; a span may begin in one and end in the next. Pieces are added as loud as they are, and are
     always of the clips as they were before. A call is collective: every rank makes it.
 
     So every rank is given the waveforms of all: half a megabyte for a clip of 5 s, 245 MB for 64 ranks of 8.
@@ -71,12 +71,12 @@ class BatchMixing:
         """Clips to listen to. A clip without others stays as it is.
 
         Raises:
-            ValueError: clips are shorter than a piece.
+            ValueError: clips are shorter than a span.
         """
         n_samples, device = clips.waveform.shape[1], clips.waveform.device
         if n_samples < self.longest:
             raise ArgumentError(
-                f"Clips of {n_samples} samples are shorter than a piece to mix in, {self.longest}. Lower "
+                f"Clips of {n_samples} samples are shorter than a span to mix in, {self.longest}. Lower "
                 "objective.mixing.max_seconds or raise data.clip_seconds."
             )
         numbers = distributed.all_gather(clips.numbers.to(device))
@@ -88,19 +88,19 @@ class BatchMixing:
         places = torch.searchsorted(numbers[order], clips.numbers.to(device)).tolist()
         mixed = clips.waveform.clone()
         for row, place, generator in zip(mixed, places, clips.generators(MIX), strict=True):
-            for piece in self.pieces(n_samples, (len(numbers) - 1) * n_samples, generator):
-                end = piece.position + piece.n_samples
-                row[piece.position : end] += _of_others(everyone, piece, place * n_samples, n_samples)
+            for span in self.spans(n_samples, (len(numbers) - 1) * n_samples, generator):
+                end = span.position + span.n_samples
+                row[span.position : end] += _of_others(everyone, span, place * n_samples, n_samples)
         return replace(clips, waveform=mixed)
 
-    def pieces(self, n_samples: int, n_others: int, generator: torch.Generator) -> Iterator[Piece]:
+    def spans(self, n_samples: int, n_others: int, generator: torch.Generator) -> Iterator[MixedSpan]:
         """Draw what is added to a clip of ``n_samples``, out of ``n_others`` samples."""
         if float(torch.rand((), generator=generator)) >= self.config.mixing_probability:
             return
         for _ in range(_draw(1, self.config.max_pieces, generator)):
             length = _draw(self.shortest, self.longest, generator)
             start = _draw(0, n_others - self.longest, generator)
-            yield Piece(length, start, _draw(0, n_samples - length, generator))
+            yield MixedSpan(length, start, _draw(0, n_samples - length, generator))
 
     def _say_alone(self) -> None:
         if not self.was_alone:
@@ -109,10 +109,10 @@ class BatchMixing:
 
 
 def _of_others(
-    everyone: Float[Tensor, " sample"], piece: Piece, own_start: int, n_own: int
-) -> Float[Tensor, " piece"]:
-    """Samples of a piece, counted as if the clip that begins at ``own_start`` were not among everyone."""
-    index = torch.arange(piece.start, piece.start + piece.n_samples, device=everyone.device)
+    everyone: Float[Tensor, " sample"], span: MixedSpan, own_start: int, n_own: int
+) -> Float[Tensor, " span"]:
+    """Samples of a span, counted as if the clip that begins at ``own_start`` were not among everyone."""
+    index = torch.arange(span.start, span.start + span.n_samples, device=everyone.device)
     return everyone[index + n_own * (index >= own_start)]
 
 

@@ -149,7 +149,7 @@ class MusicText(Objective):
         """Unit vectors of clips; of many, some at a time, and again for the gradient."""
         tower = self.mulan.audio
         if clips.hidden is not None:
-            return tower.above(clips.hidden.values)
+            return tower.project(clips.hidden.values)
         is_whole = self.training and self.config.audio_rate > 0 and not self.config.start
         size = len(clips) if is_whole else self.clips_at_once
         parts = clips.waveform.split(size)
@@ -174,12 +174,12 @@ class MusicText(Objective):
             return tower(waveform)
         with torch.no_grad():
             states = tower.encoder(waveform).states[tower.layer]
-        return tower.above(states)
+        return tower.project(states)
 
     def _embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         tower = self.mulan.text
-        states, padding = tower.read(texts) if self.config.text_rate else self._known_states(texts)
-        return tower.above(states, padding)
+        states, padding = tower.embed(texts) if self.config.text_rate else self._known_states(texts)
+        return tower.project(states, padding)
 
     @torch.no_grad()
     def _known_states(
@@ -188,7 +188,7 @@ class MusicText(Objective):
         """What the frozen language model says: computed once for each text, and kept in the main memory."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         if new:
-            states = self.mulan.text.read_each(new)
+            states = self.mulan.text.embed_each(new)
             self.known |= {text: row.float().cpu() for text, row in zip(new, states, strict=True)}
         rows = [self.known[text] for text in texts]
         for text in texts:

@@ -29,7 +29,7 @@ from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
 from solfa.probing.baselines import Baseline
-from solfa.probing.rows import FeaturesConfig, compute_rows, frames_of_clip
+from solfa.probing.clip_features import FeaturesConfig, compute_rows, frames_of_clip
 from solfa.tasks.base import Item, Task
 
 DESCRIPTION, FILES, ITEMS = "features.json", "files.jsonl", "items"

@@ -14,7 +14,6 @@ from torch import Tensor
 from solfa.config import Config, Count, CountFromZero, NotNegative, Seed, Share, Width
 from solfa.embedding.space import Pool
 from solfa.errors import ArgumentError
-from solfa.probing.examples import CPU, Examples
 from solfa.probing.heads import (
     CONCATENATED,
     WEIGHTED,
@@ -27,6 +26,7 @@ from solfa.probing.heads import (
 )
 from solfa.probing.scoring import score_for_choice
 from solfa.probing.separation import SeparationConfig
+from solfa.probing.splits import CPU, Examples
 from solfa.tasks.base import Task
 from solfa.tasks.kinds import LabelKind
 

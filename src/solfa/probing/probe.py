@@ -17,12 +17,12 @@ from solfa.embedding.space import POOLS
 from solfa.models import AudioEncoder
 from solfa.probing.baselines import Baseline
 from solfa.probing.context import FramesInContext
-from solfa.probing.examples import CPU, Answers, Examples, Kept
 from solfa.probing.features import Features, extract
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import WEIGHTED, Head
 from solfa.probing.scoring import metric, metric_names, score, score_seeds
 from solfa.probing.separation import SeparationData, fit_separation
+from solfa.probing.splits import CPU, Examples, Kept, Predictions
 from solfa.tasks.base import Item, Task
 from solfa.tasks.kinds import Scale
 
@@ -173,7 +173,7 @@ class _Found:
     lr: float
     epochs: tuple[int, ...]
     layers: tuple[LayerScore, ...]
-    answers: tuple[Answers, ...]
+    answers: tuple[Predictions, ...]
 
 
 def _fit_heads(
@@ -251,7 +251,7 @@ def _scale(task: Task, features: Features) -> Scale | None:
     return task.kind.scale([item.label for item, _ in features.kept if item.split == "train"])
 
 
-def _scored(name: str, answers: Sequence[Answers], config: ProbeConfig) -> Score:
+def _scored(name: str, answers: Sequence[Predictions], config: ProbeConfig) -> Score:
     by_seed, resampled = score_seeds(name, answers, config.n_resamples)
     low, high = np.quantile(resampled, [(1 - SURE) / 2, (1 + SURE) / 2])
     return Score(metric=name, by_seed=tuple(by_seed), low=float(low), high=float(high))

@@ -21,7 +21,7 @@ from solfa.errors import SolfaError
 from solfa.metrics import area_under_roc, average_precision, count_hits
 from solfa.metrics.tagging import in_order
 from solfa.probing.beats import decode_beats, decode_downbeats, find_peaks, n_frames_of_peak
-from solfa.probing.examples import Answers
+from solfa.probing.splits import Predictions
 from solfa.tasks.kinds import LabelKind, classes_at
 
 Parts = Float[np.ndarray, "track 2"]  # numerator and denominator of each track
@@ -44,8 +44,8 @@ class Metric:
     """How answers become a score, of which more is better."""
 
     title: str
-    parts: Callable[[Answers], Parts] | None = None
-    whole: Callable[[Answers], float] | None = None
+    parts: Callable[[Predictions], Parts] | None = None
+    whole: Callable[[Predictions], float] | None = None
     quick: str = ""  # a cheaper or a finer metric that stands for it where epochs are chosen
     scale: float = 100.0  # as the field prints it
     is_of_single_frames: bool = False  # each counts by itself, so that some of them can stand for all
@@ -75,7 +75,7 @@ def metric_names(names: Sequence[str], kind: LabelKind[Any]) -> list[str]:
     return list(dict.fromkeys([*names, *each]))
 
 
-def score(name: str, answers: Answers) -> float:
+def score(name: str, answers: Predictions) -> float:
     """A metric of answers.
 
     Raises:
@@ -85,13 +85,13 @@ def score(name: str, answers: Answers) -> float:
     return found.whole(answers) if found.whole else _ratio(name, _parts(found, answers))
 
 
-def score_for_choice(name: str, answers: Answers) -> float:
+def score_for_choice(name: str, answers: Predictions) -> float:
     """The metric by which an epoch is chosen: the same, or what stands for it where it takes long."""
     return score(metric(name).quick or name, answers)
 
 
 def score_seeds(
-    name: str, answers: Sequence[Answers], n_resamples: int
+    name: str, answers: Sequence[Predictions], n_resamples: int
 ) -> tuple[list[float], Float[np.ndarray, " sample"]]:
     """A metric of each seed, and its means over seeds on tracks drawn with replacement.
 
@@ -113,7 +113,7 @@ def score_seeds(
     return by_seed, np.array(drawn or [np.mean(by_seed)])
 
 
-def _parts(found: Metric, answers: Answers) -> Parts:
+def _parts(found: Metric, answers: Predictions) -> Parts:
     assert found.parts, found.title
     return found.parts(answers)
 
@@ -125,11 +125,11 @@ def _ratio(name: str, parts: Parts) -> float:
     return float(total / count)
 
 
-def _is_right(answers: Answers) -> Parts:
+def _is_right(answers: Predictions) -> Parts:
     return _per_track(np.stack(list(answers.estimated)).argmax(1) == np.array(answers.reference))
 
 
-def _key_scores(answers: Answers) -> Parts:
+def _key_scores(answers: Predictions) -> Parts:
     table = _table_of_keys(answers.kind.names)
     return _per_track(table[np.array(answers.reference), np.stack(list(answers.estimated)).argmax(1)])
 
@@ -146,10 +146,10 @@ def _key(name: str) -> str:
     return f"{tonic} {mode.lower()}"
 
 
-def _tempo_parts(factors: Sequence[float]) -> Callable[[Answers], Parts]:
+def _tempo_parts(factors: Sequence[float]) -> Callable[[Predictions], Parts]:
     """Whether a tempo, told by its logarithm to base 2, is within 4% of such a multiple of the true one."""
 
-    def parts(answers: Answers) -> Parts:
+    def parts(answers: Predictions) -> Parts:
         said = np.stack(list(answers.estimated))[:, 0]
         ratios = 2.0 ** (said - np.array(answers.reference)[:, 0])
         off = np.abs(ratios[:, None] / np.array(factors) - 1).min(1)
@@ -158,7 +158,7 @@ def _tempo_parts(factors: Sequence[float]) -> Callable[[Answers], Parts]:
     return parts
 
 
-def _frames_right(answers: Answers) -> Parts:
+def _frames_right(answers: Predictions) -> Parts:
     parts = []
     for spans, said, times in zip(answers.reference, answers.estimated, answers.times, strict=True):
         classes = classes_at(spans, times)
@@ -167,7 +167,7 @@ def _frames_right(answers: Answers) -> Parts:
     return np.array(parts)
 
 
-def _boundary_scores(answers: Answers) -> Parts:
+def _boundary_scores(answers: Predictions) -> Parts:
     """F-measure of boundaries within 0.5 s (HR.5F); a track without spans does not count."""
     parts = []
     for spans, said, times in zip(answers.reference, answers.estimated, answers.times, strict=True):
@@ -185,10 +185,10 @@ def _boundary_scores(answers: Answers) -> Parts:
     return np.array(parts)
 
 
-def _beat_parts(kind: str, decode: Decoder) -> Callable[[Answers], Parts]:
+def _beat_parts(kind: str, decode: Decoder) -> Callable[[Predictions], Parts]:
     """Hits twice, and events of both: their ratio over all tracks is the micro F-measure."""
 
-    def parts(answers: Answers) -> Parts:
+    def parts(answers: Predictions) -> Parts:
         column = answers.kind.names.index(kind)
 
         def of_track(events: Sequence[Any], said: np.ndarray, times: np.ndarray) -> tuple[float, float]:
@@ -202,13 +202,13 @@ def _beat_parts(kind: str, decode: Decoder) -> Callable[[Answers], Parts]:
     return parts
 
 
-def _best_peaks_f1(kind: str) -> Callable[[Answers], float]:
+def _best_peaks_f1(kind: str) -> Callable[[Predictions], float]:
     """Micro F-measure of peaks, at the height from which they count that suits the answers best.
 
     A head that has just begun is nowhere sure of a beat, and should be told from one that never will be.
     """
 
-    def f_measure(answers: Answers) -> float:
+    def f_measure(answers: Predictions) -> float:
         reference, probability, times = _in_a_row(answers, answers.kind.names.index(kind))
         peaks = find_peaks(probability, times, min(PEAK_HEIGHTS))
         heights = probability[np.searchsorted(times, peaks)]
@@ -224,7 +224,7 @@ def _best_peaks_f1(kind: str) -> Callable[[Answers], float]:
 
 
 def _in_a_row(
-    answers: Answers, column: int
+    answers: Predictions, column: int
 ) -> tuple[Float[np.ndarray, " event"], Float[np.ndarray, " frame"], Float[np.ndarray, " frame"]]:
     """Events of a kind, its probability and the times of all tracks, with silence between them.
 
@@ -257,10 +257,10 @@ def _probability(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
 
 
-def _over_tags(curve: Curve) -> Callable[[Answers], float]:
+def _over_tags(curve: Curve) -> Callable[[Predictions], float]:
     """Mean over the tags for which the area under a curve is defined."""
 
-    def area(answers: Answers) -> float:
+    def area(answers: Predictions) -> float:
         is_tagged, said = _is_tagged(answers), np.stack(list(answers.estimated))
         areas = [
             curve(*in_order(carry, scores))
@@ -274,19 +274,19 @@ def _over_tags(curve: Curve) -> Callable[[Answers], float]:
     return area
 
 
-def _is_tagged(answers: Answers) -> Bool[np.ndarray, "track tag"]:
+def _is_tagged(answers: Predictions) -> Bool[np.ndarray, "track tag"]:
     is_tagged = np.zeros((len(answers.reference), len(answers.kind.names)), bool)
     for row, tags in zip(is_tagged, answers.reference, strict=True):
         row[list(tags)] = True
     return is_tagged
 
 
-def _mean_r2(answers: Answers) -> float:
+def _mean_r2(answers: Predictions) -> float:
     _check_two(answers)
     return float(r2_score(np.array(answers.reference), np.stack(list(answers.estimated))))
 
 
-def _one_r2(answers: Answers, name: str) -> float:
+def _one_r2(answers: Predictions, name: str) -> float:
     _check_two(answers)
     column = answers.kind.names.index(name.removeprefix("r2_"))
     return float(
@@ -294,12 +294,12 @@ def _one_r2(answers: Answers, name: str) -> float:
     )
 
 
-def _check_two(answers: Answers) -> None:
+def _check_two(answers: Predictions) -> None:
     if len(answers.reference) < 2:
         raise ScoringError("R2 needs two tracks at least. Check the split.")
 
 
-def _sdr_of_sources(answers: Answers) -> Float[np.ndarray, " source"]:
+def _sdr_of_sources(answers: Predictions) -> Float[np.ndarray, " source"]:
     """Median over tracks of the median over windows."""
     by_track = np.array([[_median(row) for row in ratios] for ratios in answers.estimated])
     found = np.array([_median(row) for row in by_track.T])
@@ -308,7 +308,7 @@ def _sdr_of_sources(answers: Answers) -> Float[np.ndarray, " source"]:
     return found
 
 
-def _one_sdr(answers: Answers, name: str) -> float:
+def _one_sdr(answers: Predictions, name: str) -> float:
     return float(_sdr_of_sources(answers)[answers.kind.names.index(name.removeprefix("sdr_"))])
 
 

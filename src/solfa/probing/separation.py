@@ -20,8 +20,8 @@ from solfa.data.audio import read_audio
 from solfa.errors import ArgumentError
 from solfa.metrics import separation_ratios
 from solfa.precision import full_float32
-from solfa.probing.examples import CPU, Answers
 from solfa.probing.features import Features
+from solfa.probing.splits import CPU, Predictions
 from solfa.tasks.base import Item, Split, Task
 from solfa.tasks.kinds import Stems
 
@@ -70,8 +70,8 @@ class Separated:
     """What became of a head."""
 
     epoch: int  # the best one on validation, from 1
-    valid: Answers
-    test: Answers
+    valid: Predictions
+    test: Predictions
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _fit_separation(data: SeparationData, seed: int, tell: Callable[[int], None]
 
 
 @torch.no_grad()
-def separate(head: SeparationHead, data: SeparationData, items: Sequence[Sequence[_Clip]]) -> Answers:
+def separate(head: SeparationHead, data: SeparationData, items: Sequence[Sequence[_Clip]]) -> Predictions:
     """Ratios of each source in each window of each item, beside the names of the tracks.
 
     What lies behind the last clip of an item has no features and is not scored.
@@ -218,7 +218,7 @@ def separate(head: SeparationHead, data: SeparationData, items: Sequence[Sequenc
             parts.append(torch.stack([sounds[0, 1:], data.sounds(estimated, clip.n_samples)[0]]))
         reference, estimates = torch.cat(parts, 2).cpu().numpy()
         ratios.append(separation_ratios(reference, estimates, data.sample_rate))
-    return Answers(data.task.kind, [clips[0].item.track for clips in items], ratios)
+    return Predictions(data.task.kind, [clips[0].item.track for clips in items], ratios)
 
 
 def _begin(data: SeparationData, clip: _Clip, seed: int) -> SeparationHead:

@@ -50,7 +50,7 @@ class LibraryTrack(Track):
 
 @dataclass(frozen=True, eq=False)
 class LibrarySegment:
-    """A stretch of a track of a library."""
+    """A span of a track of a library."""
 
     number: int  # from 0
     start: float  # seconds

@@ -19,7 +19,7 @@ from solfa.data.manifest import Track, absolute, damage_values, read_manifest
 from solfa.data.prepare import write_refused
 from solfa.data.refused import Refused, refusal
 from solfa.data.tags import read_tags
-from solfa.embedding import Copy, Embedded, Stamp, Work, embed_files
+from solfa.embedding import Batching, Duplicate, Embedded, Stamp, embed_files
 from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder
@@ -75,7 +75,7 @@ class Library(LibraryContents):
         encoder: AudioEncoder,
         *,
         found: Found | None = None,
-        work: Work | None = None,
+        batching: Batching | None = None,
         progress: Callable[[int, str], None] | None = None,
         again: bool = False,
         prune: bool = False,
@@ -92,7 +92,7 @@ class Library(LibraryContents):
             music: folders, files and manifests; the tags of a manifest count besides those of the file.
             encoder: the one that the space describes.
             found: what was found there, if somebody has looked already.
-            work: how many at once.
+            batching: how many at once.
             progress: told how many files are done, and the name of the last.
             again: try what was refused before, too.
             prune: remove all tracks that were not found, but for those below a folder that cannot be read.
@@ -112,7 +112,7 @@ class Library(LibraryContents):
         changes = Changes(
             n_unchanged=len(found.paths) - len(fresh), refused=[*found.refused],
             refused_before=refused_before, passed_over=found.passed_over)  # fmt: skip
-        outcomes = self._embed(tried, encoder, whole, tags := _listed_tags(music), work, take_damaged)
+        outcomes = self._embed(tried, encoder, whole, tags := _listed_tags(music), batching, take_damaged)
         earlier = _Earlier(missing, self._renewed(before, tried), {} if again else known, take_damaged)
         added = self._take_all(outcomes, earlier, changes, progress)
         self._renew_tags(found, tags)
@@ -151,12 +151,12 @@ class Library(LibraryContents):
         encoder: AudioEncoder,
         whole: AbstractSet[str],
         tags: Mapping[Path, Mapping[str, str]],
-        work: Work | None,
+        batching: Batching | None,
         take_damaged: bool,
-    ) -> Generator[Embedded | Copy | Refused, None, None]:
+    ) -> Generator[Embedded | Duplicate | Refused, None, None]:
         known = whole & {content_hash for _, content_hash in self.contents()}
         return embed_files(
-            paths, encoder, self.space, known=known, work=work, tags=lambda path: tags.get(path, {}),
+            paths, encoder, self.space, known=known, batching=batching, tags=lambda path: tags.get(path, {}),
             take_damaged=take_damaged,
         )  # fmt: skip
 
@@ -169,7 +169,7 @@ class Library(LibraryContents):
 
     def _take_all(
         self,
-        outcomes: Generator[Embedded | Copy | Refused, None, None],
+        outcomes: Generator[Embedded | Duplicate | Refused, None, None],
         earlier: "_Earlier",
         changes: Changes,
         progress: Callable[[int, str], None] | None,
@@ -190,12 +190,12 @@ class Library(LibraryContents):
                     progress(n_done, taken.path.name)
         return added
 
-    def _take(self, outcome: Embedded | Copy | Refused, earlier: "_Earlier") -> LibraryTrack | Refused:
+    def _take(self, outcome: Embedded | Duplicate | Refused, earlier: "_Earlier") -> LibraryTrack | Refused:
         """Put a file in, or note why not. An error of the file refuses it; one of the library is raised."""
         try:
             if isinstance(outcome, Embedded):
                 return self._add(outcome)
-            if isinstance(outcome, Copy):
+            if isinstance(outcome, Duplicate):
                 return self._add_copy(outcome, earlier)
         except LibraryError as error:
             if not is_of_a_value(error):
@@ -226,7 +226,7 @@ class Library(LibraryContents):
             self._database.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
             return self._put(track, embedded.stamp)
 
-    def _add_copy(self, copy: Copy, earlier: "_Earlier") -> LibraryTrack | Refused:
+    def _add_copy(self, copy: Duplicate, earlier: "_Earlier") -> LibraryTrack | Refused:
         """A further track of a known content; or, if the file of one has gone, that one at its new place."""
         with self._transaction():
             query = f"SELECT {COLUMNS} FROM tracks WHERE content_hash = ? ORDER BY id"
@@ -323,7 +323,7 @@ def _is_fresh(path: Path, before: Mapping[Path, tuple[int, Stamp | None]]) -> bo
     return stamp is None or stamp != to_stamp(path)
 
 
-def _path_of(outcome: Embedded | Copy | Refused) -> Path:
+def _path_of(outcome: Embedded | Duplicate | Refused) -> Path:
     return outcome.track.path if isinstance(outcome, Embedded) else outcome.path
 
 

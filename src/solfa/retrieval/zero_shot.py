@@ -14,7 +14,7 @@ from solfa.data.audio import read_audio
 from solfa.data.damage import check_audio
 from solfa.data.manifest import Track
 from solfa.data.refused import Refused, check_is_file, refusal
-from solfa.embedding.tagging import Stretch, Tagged
+from solfa.embedding.tagging import Tagged, TaggedSpan
 from solfa.errors import ArgumentError
 from solfa.frames import samples_to_seconds, seconds_to_samples
 from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
@@ -76,14 +76,14 @@ class ZeroShotTagger:
         rate = self.mulan.sample_rate
         device = next(self.mulan.parameters()).device
         clips = _clips(path, rate, seconds_to_samples(clip_seconds or self.mulan.config.clips.seconds, rate))
-        vectors, stretches = [], []
+        vectors, spans = [], []
         while batch := list(islice(clips, CLIPS_AT_ONCE)):
             vectors.append(self.mulan.embed_clips(torch.stack([clip for _, clip in batch]).to(device)))
             for (start, clip), scores in zip(batch, self.scores(vectors[-1]), strict=True):
                 end = samples_to_seconds(start + len(clip), rate)
-                stretches.append(Stretch(samples_to_seconds(start, rate), end, scores))
+                spans.append(TaggedSpan(samples_to_seconds(start, rate), end, scores))
         whole = self.scores(torch.cat(vectors).mean(0)[None])[0]
-        return Tagged(path, whole, tuple(stretches))
+        return Tagged(path, whole, tuple(spans))
 
     def tag_files(
         self, paths: Sequence[Path], *, clip_seconds: float | None = None

@@ -24,7 +24,7 @@ Label = (
 
 @dataclass(frozen=True)
 class Item:
-    """A labelled stretch of a file."""
+    """A labelled span of a file."""
 
     path: Path
     split: Split

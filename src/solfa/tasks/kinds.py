@@ -25,7 +25,7 @@ Targets = Shaped[np.ndarray, "row ..."]
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time with a class."""
+    """A span of time with a class."""
 
     start: float  # seconds from the beginning of the file
     end: float
@@ -73,7 +73,7 @@ class LabelKind(Generic[L]):
         raise ArgumentError(f"{type(self).__name__} cannot be probed. Leave the task out.")
 
     def within(self, label: L, start: float, end: float) -> L:
-        """What a label says of a stretch of time, in seconds."""
+        """What a label says of a span of time, in seconds."""
         return label
 
     def words(self, label: L) -> tuple[str, ...]:

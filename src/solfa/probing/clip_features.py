@@ -17,7 +17,7 @@ from solfa.config import Config, to_dict
 from solfa.data.audio import AudioError, read_audio
 from solfa.data.refused import Refused, refusal
 from solfa.embedding import Precision, WindowConfig
-from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.encoding import Encoded, encode, read_ahead
 from solfa.embedding.moments import Moments
 from solfa.embedding.space import Pool
 from solfa.embedding.vectors import default_windows_at_once
@@ -106,25 +106,25 @@ class ItemRows:
     means: list[Float[Tensor, "1 layer dim"]] = field(default_factory=list)  # of each clip
     clip: Moments | None = None  # of the clip that is being encoded
 
-    def add(self, piece: Piece, rows: Rows) -> None:
+    def add(self, part: Encoded, rows: Rows) -> None:
         """Take in what follows; a clip is averaged when it is over."""
         self.clip = self.clip or Moments(self.pool)
         if rows == "frames":
-            self._add_frames(piece, self.clip.n_frames)
-        self.clip.add(piece.states)
-        if piece.is_last:
+            self._add_frames(part, self.clip.n_frames)
+        self.clip.add(part.states)
+        if part.is_last:
             self.means.append(self.clip.pooled()[None])
             self.clip = None
 
-    def _add_frames(self, piece: Piece, n_before: int) -> None:
+    def _add_frames(self, part: Encoded, n_before: int) -> None:
         """Frames of a clip; at its end, a mean of those that are left."""
         end = None if self.n_most is None else max(0, self.n_most - n_before)
-        frames = torch.cat([*self.rest, piece.states.transpose(0, 1)[:end]])
+        frames = torch.cat([*self.rest, part.states.transpose(0, 1)[:end]])
         n_means = len(frames) // self.n_in_one
         n_whole = n_means * self.n_in_one
         self.frames.append(frames[:n_whole].unflatten(0, (n_means, self.n_in_one)).mean(1).half())
         self.rest = [frames[n_whole:]]
-        if piece.is_last and len(frames) > n_whole:
+        if part.is_last and len(frames) > n_whole:
             self.frames.append(frames[n_whole:].mean(0, keepdim=True).half())
             self.rest = []
 
@@ -144,7 +144,7 @@ def compute_rows(
         for clip, item in encode(items, encoder, config.layers, n_windows, config.precision):
             if clip.key in spoilt:
                 continue
-            if not isinstance(item, Piece):
+            if not isinstance(item, Encoded):
                 spoilt.add(clip.key)
                 growing.pop(clip.key, None)
                 yield clip.key, refusal(wanted[clip.key].path, item)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from solfa.tasks import Classes, Tags, TaskError
-from solfa.tasks.own import read_labelled_files
+from solfa.tasks.labelled_csv import read_labelled_files
 
 Write = Callable[[str], Path]
 

@@ -4,7 +4,7 @@
     audio/one.mp3,rock
     audio/two.mp3,jazz
 
-Paths are relative to the table, which ``own_table`` reads as most programs write it. Labels parted by ``;``
+Paths are relative to the table, which ``csv_table`` reads as most programs write it. Labels parted by ``;``
 (in quotation marks where that parts the columns) are tags, of which a file may have any number. A
 column ``split`` (train, valid, test) divides the files; without it about every fifth group is valid, by a
 draw from its name. Files with the same word in a column ``group`` stay together; else each is its own group.
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solfa.tasks.base import SPLITS, Item, Split, TaskError
+from solfa.tasks.csv_table import Table, read_csv_table
 from solfa.tasks.kinds import Classes, Tags
-from solfa.tasks.own_table import Table, read_own_table
 from solfa.tasks.reading import Row, draw
 
 SEPARATOR = ";"
@@ -51,7 +51,7 @@ def read_labelled_files(table: Path) -> LabelledFiles:
             another name, labels that differ only by case, fewer than two, or one that is not learned because
             no file in train has it.
     """
-    read = read_own_table(table, ("path", "label"), CURE)
+    read = read_csv_table(table, ("path", "label"), CURE)
     is_tags = any(SEPARATOR in str(row.values.get("label")) for row in read.rows)
     lines = [_line(row, table.parent, read, is_tags) for row in read.rows]
     _refuse_twice(lines)

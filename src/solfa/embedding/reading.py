@@ -14,7 +14,7 @@ from solfa.data.base import DamagedError
 from solfa.data.manifest import Track
 from solfa.data.prepare import as_track, hash_content
 from solfa.data.refused import Refused, refusal
-from solfa.embedding.encoding import Piece, encode, read_ahead
+from solfa.embedding.encoding import Encoded, encode, read_ahead
 from solfa.embedding.moments import Moments, Segment, SegmentMoments
 from solfa.embedding.options import checked_count
 from solfa.embedding.space import Pool, Space
@@ -71,7 +71,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Copy:
+class Duplicate:
     """A file whose content has a vector already: it was moved, or is there twice."""
 
     path: Path
@@ -80,7 +80,7 @@ class Copy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class Batching:
     """How files are worked through; it changes the speed, not the vectors."""
 
     windows_at_once: int | None = None  # in one forward pass; by default as fits the device
@@ -98,12 +98,12 @@ def embed_files(
     space: Space,
     *,
     known: Container[str] = (),
-    work: Work | None = None,
+    batching: Batching | None = None,
     tags: Callable[[Path], Mapping[str, str]] | None = None,
     take_damaged: bool = False,
     frame_layers: Sequence[int] = (),
     keep_frames: FrameKeeper | None = None,
-) -> Generator[Embedded | Copy | Refused, None, None]:
+) -> Generator[Embedded | Duplicate | Refused, None, None]:
     """What becomes of each file: one outcome for each, in any order.
 
     A file is judged as by ``solfa data prepare`` while it is read; it is decoded once, but for one that is
@@ -114,7 +114,7 @@ def embed_files(
         encoder: in eval mode.
         space: how its vectors are made.
         known: content hashes that have a vector already.
-        work: how many at once.
+        batching: how many at once.
         tags: further tags of a file, over those that it carries itself.
         take_damaged: leave out what is damaged of a file, and embed the rest; its track says so.
         frame_layers: layers whose hidden states are handed to ``keep_frames``.
@@ -125,9 +125,9 @@ def embed_files(
         ValueError: the encoder is in training mode, or its device has no use for the precision.
     """
     check_is_ready(encoder, space.precision)
-    work = work or Work()
-    n_windows = work.windows_at_once or default_windows_at_once(encoder)
-    n_workers = work.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
+    batching = batching or Batching()
+    n_windows = batching.windows_at_once or default_windows_at_once(encoder)
+    n_workers = batching.n_workers or (1 if n_windows == 1 else min(8, os.cpu_count() or 1))
     read = partial(
         _examine, known=known, grid=encoder.grid, windows=space.windows, tags=tags, take_damaged=take_damaged
     )
@@ -145,7 +145,7 @@ class _BeginsAnew:
 
 
 class _Tracks:
-    """Tracks whose pieces are coming, each to one outcome."""
+    """Tracks whose parts are coming, each to one outcome."""
 
     def __init__(
         self,
@@ -158,18 +158,18 @@ class _Tracks:
         self._refused: set[Source] = set()  # more of them may come, and is of no use
 
     def take(
-        self, source: Source | None, item: Piece | Copy | Refused | _BeginsAnew | Exception
-    ) -> Embedded | Copy | Refused | None:
-        """What has become of a track by its next piece, or by what came instead; None if more will come."""
+        self, source: Source | None, item: Encoded | Duplicate | Refused | _BeginsAnew | Exception
+    ) -> Embedded | Duplicate | Refused | None:
+        """What has become of a track by its next part, or by what came instead; None if more will come."""
         if source is None or source in self._refused:
-            return item if source is None and isinstance(item, Copy | Refused) else None
+            return item if source is None and isinstance(item, Duplicate | Refused) else None
         try:
-            if isinstance(item, Piece):
+            if isinstance(item, Encoded):
                 return self._add(source, item)
             if isinstance(item, _BeginsAnew):
                 self._forget(source)
                 return None
-            outcome = item if isinstance(item, Copy | Refused) else refusal(source.path, item)
+            outcome = item if isinstance(item, Duplicate | Refused) else refusal(source.path, item)
         except _FramesError as error:
             raise error.cause from None
         except Exception as error:
@@ -186,16 +186,16 @@ class _Tracks:
         if self.keep_frames:
             self.keep_frames.discard(source.path)
 
-    def _add(self, source: Source, piece: Piece) -> Embedded | None:
+    def _add(self, source: Source, part: Encoded) -> Embedded | None:
         whole, parts = self._begun.setdefault(source, self._begin())
-        whole.add(piece.states[0])
-        parts.add(piece.states[0], piece.peaks)
+        whole.add(part.states[0])
+        parts.add(part.states[0], part.peaks)
         if self.keep_frames:
             try:
-                self.keep_frames.add(source.path, source.content_hash, piece.states[1:])
+                self.keep_frames.add(source.path, source.content_hash, part.states[1:])
             except OSError as error:  # of the disk that they are kept on, and of no file
                 raise _FramesError(error) from error
-        if not piece.is_last or source.track is None:
+        if not part.is_last or source.track is None:
             return None
         del self._begun[source]
         segments = parts.pooled(source.track.seconds)
@@ -217,14 +217,14 @@ def _examine(
     windows: WindowConfig,
     tags: Callable[[Path], Mapping[str, str]] | None,
     take_damaged: bool,
-) -> Iterator[tuple[Source | None, Window | Copy | Refused | _BeginsAnew]]:
+) -> Iterator[tuple[Source | None, Window | Duplicate | Refused | _BeginsAnew]]:
     """The windows of a file, or why there are none."""
     source = None
     try:
         stamp = Stamp.of(path)  # before its content: a change from now on will be seen the next time
         content_hash = hash_content(path)
         if content_hash in known:
-            yield None, Copy(path, stamp, content_hash)
+            yield None, Duplicate(path, stamp, content_hash)
             return
         source = Source(path, stamp, content_hash)
         try:

@@ -9,7 +9,7 @@ from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
 from solfa import checkpoint, runs
-from solfa.cli.examples import examples
+from solfa.cli.help import examples
 from solfa.models.folders import model_folder
 from solfa.models.loading import use_without_encoder
 from solfa.models.published import CHECKPOINTS

@@ -24,7 +24,7 @@ MOST_IN_MEMORY = 2**26  # numbers of a split that is looked at again and again
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What is true of tracks, and what a head says of them.
 
     ``reference`` and ``estimated`` have an entry for each track: for labels of whole items a label and its
@@ -36,7 +36,7 @@ class Answers:
     estimated: Sequence[np.ndarray]
     times: Sequence[Float[np.ndarray, " frame"]] = ()
 
-    def take(self, numbers: Int[np.ndarray, " chosen"]) -> "Answers":
+    def take(self, numbers: Int[np.ndarray, " chosen"]) -> "Predictions":
         """Those about some tracks."""
         return replace(
             self,
@@ -151,12 +151,12 @@ class Examples:
         if parts:
             yield _by_layer(np.concatenate(parts)).to(self.device)
 
-    def answers(self, logits: Float[np.ndarray, "row output"]) -> Answers:
+    def answers(self, logits: Float[np.ndarray, "row output"]) -> Predictions:
         """What a head said of all rows, beside the truth about tracks."""
         of_items = np.split(logits, np.cumsum(self.n_rows)[:-1])
         if self.is_timed:
-            return Answers(self.kind, [item.label for item in self.items], of_items, self.times)
-        return Answers(self.kind, self._references, self._averaged(logits))
+            return Predictions(self.kind, [item.label for item in self.items], of_items, self.times)
+        return Predictions(self.kind, self._references, self._averaged(logits))
 
     @property
     def tracks(self) -> list[str]:

@@ -42,7 +42,7 @@ class Table:
             yield from self.names_on_disk(name.replace("\\", "/"))
 
 
-def read_own_table(path: Path, columns: Sequence[str], cure: str) -> Table:
+def read_csv_table(path: Path, columns: Sequence[str], cure: str) -> Table:
     """The rows of a table that has ``columns``, in whatever case, and perhaps more.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Labels of a table or a task -> the manifests, sizes and names of a fine-tuning.
+"""A run as it is named -> complete: the sizes that its labels, models and teachers decide.
 
-RUN/train.jsonl, RUN/valid.jsonl, RUN/test.jsonl    tracks with their labels, as the run sees them
+RUN/train.jsonl, RUN/valid.jsonl, RUN/test.jsonl    of a fine-tuning: tracks, and their labels
 RUN/refused.jsonl                                   files that cannot be read, with reasons
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,90 @@ from solfa.config import override
 from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
+from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates
 from solfa.errors import ArgumentError
-from solfa.models import LabelsConfig, MuLan, Tagger, load
+from solfa.models import PACKAGED, LabelsConfig, MuLan, Tagger, language_dim, language_folder, load
 from solfa.models.tagger import SEPARATOR
-from solfa.objectives import FineTuningConfig
+from solfa.objectives import FineTuningConfig, MaskedPredictionConfig, MusicTextConfig, QuantizerFitConfig
+from solfa.targets import HiddenRVQConfig, StoredCodesConfig, TargetConfig, as_fitted
 from solfa.tasks import TASKS, Item, LabelKind, TaskError, load_items, task
-from solfa.tasks.own import read_labelled_files
+from solfa.tasks.labelled_csv import read_labelled_files
 from solfa.training import RunConfig, TrainingError
 
 log = logging.getLogger(__name__)
 
 REFUSED, N_READERS = "refused.jsonl", 4
+
+
+def resolved(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConfig:
+    """A run with everything that its teachers, labels and models decide: complete, as config.json keeps it.
+
+    Args:
+        config: of the run.
+        run: its folder.
+        wanted: dotted keys that were set by hand, and that hold.
+
+    Raises:
+        SolfaError: something that the run is to learn from is not there, or does not fit.
+    """
+    return with_teachers(with_towers(with_labels(config, run), run), run, wanted)
+
+
+# --- teachers -----------------------------------------------------------------------------------------------
+
+
+def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConfig:
+    """A run with everything that its teachers decide: complete, as config.json keeps it.
+
+    A codec, a quantizer or clusters that a target names in ``fitted``, stored codes and stored hidden states
+    bring their settings. Runs that have begun are given back as they are.
+
+    Args:
+        config: of the run.
+        run: its folder.
+        wanted: dotted keys that were set by hand. They hold: where a teacher is different, the start of the
+            run says so.
+
+    Raises:
+        TargetError: there is no such run, or nothing of that kind was fitted in it.
+        StoredFramesError: there is nothing stored in the folder that is named.
+    """
+    if (run / checkpoint.CONFIG).exists():
+        return config
+    match config.objective:
+        case MaskedPredictionConfig(predictions=predictions):
+            changes: dict[str, Any] = {
+                f"objective.predictions.{n}.target": _as_taught(prediction.target, config)
+                for n, prediction in enumerate(predictions)
+            }
+        case QuantizerFitConfig(target=HiddenRVQConfig()) if config.data.frames:
+            changes = _sizes_of_hidden_states(config)
+        case _:
+            return config
+    by_hand = {key: value for key, value in wanted.items() if ".target." in key}
+    return override(override(config, changes), by_hand)
+
+
+def _as_taught(target: TargetConfig, config: RunConfig) -> TargetConfig:
+    if not isinstance(target, StoredCodesConfig):
+        return as_fitted(target)
+    if not config.data.codes:
+        return target
+    stored = StoredCodeFrames(Path(config.data.codes)).description
+    return StoredCodesConfig(
+        n_codebooks=stored.n_codebooks, codebook_size=stored.codebook_size,
+        sample_rate=stored.sample_rate, hop_length=stored.hop_length,
+    )  # fmt: skip
+
+
+def _sizes_of_hidden_states(config: RunConfig) -> dict[str, Any]:
+    stored = StoredHiddenStates(Path(config.data.frames), config.data.frames_layer)
+    sizes = {"sample_rate": stored.grid.sample_rate, "hop_length": stored.grid.hop_length}
+    sizes |= {"quantizer.dim": stored.dim} if stored.dim else {}
+    return {f"objective.target.{name}": value for name, value in sizes.items()}
+
+
+# --- labels -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -166,3 +239,36 @@ def _labels(kind: LabelKind[Any], names: tuple[str, ...], train: Sequence[Track]
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+# --- the towers of a music-text model -----------------------------------------------------------------------
+
+
+def with_towers(config: RunConfig, run: Path) -> RunConfig:
+    """A run of music and text with everything that its models decide: complete, as config.json keeps it.
+
+    Other runs, and those that have begun, are given back as they are.
+
+    Raises:
+        ModelError: nothing of the name in ``objective.start`` or ``objective.language``.
+        ImportError: the language model's package is not installed.
+        ValueError: the model to begin with is a music-text model itself.
+    """
+    objective = config.objective
+    if not isinstance(objective, MusicTextConfig) or (run / checkpoint.CONFIG).exists():
+        return config
+    is_packaged = objective.language in PACKAGED and not objective.text_rate
+    changes = {
+        "objective.mulan.text.language": objective.language if is_packaged else "",
+        "objective.mulan.text.model_dim": language_dim(language_folder(objective.language)),
+        "objective.mulan.clips.seconds": config.data.clip_seconds,
+    }
+    if objective.start:
+        encoder = load(objective.start)
+        if isinstance(encoder, MuLan):
+            raise ArgumentError(f"{objective.start} is a music-text model. Name an encoder: MuQ or MERT.")
+        changes["objective.mulan.audio.encoder"] = (
+            encoder.config.encoder if isinstance(encoder, Tagger) else encoder.config
+        )
+        changes["objective.license"] = encoder.license
+    return override(config, changes)
