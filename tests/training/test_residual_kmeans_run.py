@@ -8,7 +8,7 @@ import torch
 from solfa.config import override
 from solfa.objectives import PredictionConfig
 from solfa.recipes import recipe
-from solfa.recipes.teachers import with_teachers
+from solfa.recipes.resolve import with_teachers
 from solfa.targets import CQTRVQConfig, MelRVQConfig, TargetError, load_quantizer
 from solfa.training import RunConfig
 from training.test_kmeans_run import equal, weights
