@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from solfa.cli.caption import caption
+from solfa.cli.features import features
 from solfa.cli.help import examples
 from solfa.cli.options import (
     DamagedOption,
@@ -46,6 +47,7 @@ app = typer.Typer(
 
 
 app.command()(caption)
+app.command()(features)
 
 
 @app.command()

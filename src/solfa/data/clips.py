@@ -103,6 +103,11 @@ class ClipsConfig(CompanionsConfig):
             raise ArgumentError("data.context_seconds must be at least 0, and data.start_samples at least 1.")
         if self.codes and self.channel != "mean":
             raise ArgumentError("Stored codes are those of all channels together. Set data.channel to mean.")
+        if self.spectra and (self.channel != "mean" or self.context_seconds):
+            raise ArgumentError(
+                "Stored spectra are those of all channels together, and heard what is around a clip. Set "
+                "data.channel to mean and data.context_seconds to 0."
+            )
         super().__post_init__()
 
 

@@ -26,7 +26,9 @@ from solfa.data.stored_frames import (
     StoredFramesError,
     StoredHiddenStates,
 )
+from solfa.data.stored_spectra import StoredSpectra
 from solfa.errors import ArgumentError
+from solfa.features import MelCQTFrames
 from solfa.frames import FrameGrid, samples_to_seconds
 
 ANYWHERE = 2**62  # a sample that no track reaches
@@ -55,9 +57,15 @@ class CompanionsConfig(Config):
     frames_layer: LayerNumber | None = None  # which of them; may be null where there is one only
     labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
     captions: CaptionsConfig | None = None  # of pairs of music and text
+    spectra: str = ""  # folder of 'solfa data features', whose frames stand in place of audio
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.spectra and (self.codes or self.frames):
+            raise ArgumentError(
+                "data.spectra stand in place of audio, and neither codes nor frames go with them: set one of "
+                "the three."
+            )
         if self.codes and self.frames:
             raise ArgumentError(
                 "data.frames stand in place of audio, and codes are for audio: set one of them."
@@ -163,6 +171,23 @@ class StatesBeside(StoredBeside[StoredHiddenStates]):
         return {"hidden": ClipStates(torch.stack(list(parts)), self.stored.grid, self.stored.source)}
 
 
+class SpectraBeside(StoredBeside[StoredSpectra]):
+    """Stored spectra, in place of audio; they are of the whole track, and heard what is around a clip."""
+
+    replaces_audio = True
+
+    def cut(self, cut: Cut) -> MelCQTFrames:
+        """The spectra of one clip."""
+        first = cut.start // self.stored.grid.hop_length
+        n_frames = cut.n_samples // self.stored.grid.hop_length
+        return self.stored.spectra(cut.track.content_hash, first, first + n_frames)
+
+    def join(self, parts: Sequence[MelCQTFrames]) -> dict[str, Any]:
+        """The spectra of clips."""
+        mel, cqt = torch.cat([one.mel for one in parts]), torch.cat([one.cqt for one in parts])
+        return {"spectra": MelCQTFrames(mel, cqt)}
+
+
 class LabelsBeside(Companion):
     """The label of each clip's track."""
 
@@ -208,6 +233,8 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
         found.append(CodesBeside(StoredCodeFrames(Path(config.codes))))
     if config.frames:
         found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
+    if config.spectra:
+        found.append(SpectraBeside(StoredSpectra(Path(config.spectra))))
     if config.labels:
         found.append(LabelsBeside())
     return tuple(found)

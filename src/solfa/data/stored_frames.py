@@ -1,6 +1,7 @@
 """Frames made beforehand: an array for each track, a row for each frame, mapped from the disk.
 
     DIR/codes.json         codes, and what they are: DIR/frames/HASH.npy is int16 (frame codebook)
+    DIR/features.json      spectra, and how they are rounded: uint8 (frame step); see stored_spectra
     DIR/SHA256SUMS         of these arrays
     DIR/store.json         hidden states, as solfa embed --frames keeps them: float32 (frame layer dim)
 
@@ -125,6 +126,40 @@ class StoredFrames:
         )
 
 
+class SummedFrames(StoredFrames):
+    """Arrays that a command of ours wrote, each with its SHA-256 beside it."""
+
+    def __init__(self, folder: Path, grid: FrameGrid, row_shape: tuple[int | None, ...], dtype: str) -> None:
+        super().__init__(folder, grid, row_shape, dtype)
+        self._sums = {Path(name).stem: sum_ for sum_, name in read_sums(folder)}
+
+    def clear_up(self) -> None:
+        """Before writing: remove what a killed run left half written."""
+        mend_lines(self.folder / SUMS)
+        self.arrays.begin()
+
+    def write(self, content_hash: str, array: Shaped[np.ndarray, "frame ..."]) -> None:
+        """Store the frames of a track, whole or not at all, in the numbers of the folder.
+
+        Raises:
+            WriteError: the disk is full or does not take them.
+        """
+        path = self.path(content_hash)
+        self.arrays[content_hash] = array.astype(self.arrays.dtype)
+        self._sums[content_hash] = sha256(path)
+        append_text(self.folder / SUMS, sum_line(self._sums[content_hash], f"{FRAMES}/{path.name}"))
+
+    def _array(self, content_hash: str) -> Shaped[np.ndarray, "frame ..."]:
+        """The frames of a track; read whole, and compared with their sum, when they are asked for first."""
+        array = super()._array(content_hash)
+        # A track that was stored before there were sums has none, and is taken as it is.
+        known = self._sums.pop(content_hash, None)
+        if known is not None and sha256(self.path(content_hash)) != known:
+            self._sums[content_hash] = known
+            raise self.damaged(self.path(content_hash), f"its SHA-256 is not the one in {SUMS}")
+        return array
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodesDescription(Config):
     """What the codes of a folder are; stands in its ``codes.json``."""
@@ -143,7 +178,7 @@ class CodesDescription(Config):
         return FrameGrid(self.sample_rate, self.hop_length)
 
 
-class StoredCodeFrames(StoredFrames):
+class StoredCodeFrames(SummedFrames):
     """Codes of tracks, in a folder that ``solfa data label`` fills.
 
     Raises:
@@ -160,7 +195,6 @@ class StoredCodeFrames(StoredFrames):
             )
         self.description = load_config(CodesDescription, folder / CODES)
         super().__init__(folder, self.description.grid, (self.description.n_codebooks,), "int16")
-        self._sums = {Path(name).stem: sum_ for sum_, name in read_sums(folder)}
 
     @classmethod
     def begin(cls, folder: Path, description: CodesDescription) -> "StoredCodeFrames":
@@ -176,9 +210,8 @@ class StoredCodeFrames(StoredFrames):
             )
         if not (folder / CODES).exists():
             write_json(folder / CODES, to_dict(description))
-        mend_lines(folder / SUMS)
         codes = cls(folder)
-        codes.arrays.begin()
+        codes.clear_up()
         before = codes.description
         if (before.target_id, before.source) != (description.target_id, description.source):
             raise StoredFramesError(
@@ -187,33 +220,12 @@ class StoredCodeFrames(StoredFrames):
             )
         return codes
 
-    def write(self, content_hash: str, codes: Int[np.ndarray, "frame codebook"]) -> None:
-        """Store the codes of a track, whole or not at all.
-
-        Raises:
-            WriteError: the disk is full or does not take them.
-        """
-        path = self.path(content_hash)
-        self.arrays[content_hash] = codes.astype(np.int16)
-        self._sums[content_hash] = sha256(path)
-        append_text(self.folder / SUMS, sum_line(self._sums[content_hash], f"{FRAMES}/{path.name}"))
-
     def rows(self, content_hash: str, start: int, stop: int) -> Int[np.ndarray, "frame codebook"]:
         """As of every such folder; codes that the codebooks do not have are refused."""
         rows = super().rows(content_hash, start, stop)
         if rows.size and not 0 <= rows.min() <= rows.max() < self.description.codebook_size:
             raise self.damaged(self.path(content_hash), "it holds codes that no codebook has")
         return rows
-
-    def _array(self, content_hash: str) -> Int[np.ndarray, "frame codebook"]:
-        """The codes of a track; read whole, and compared with their sum, when they are asked for first."""
-        array = super()._array(content_hash)
-        # A track that was stored before there were sums has none, and is taken as it is.
-        known = self._sums.pop(content_hash, None)
-        if known is not None and sha256(self.path(content_hash)) != known:
-            self._sums[content_hash] = known
-            raise self.damaged(self.path(content_hash), f"its SHA-256 is not the one in {SUMS}")
-        return array
 
 
 class StoredHiddenStates(StoredFrames):
