@@ -75,7 +75,7 @@ class Clips:
         """The clips as teachers hear them: longer by the context on both sides."""
         if self.surroundings is None:
             return self
-        return replace(self, waveform=self.surroundings, surroundings=None, context_samples=0)
+        return replace(self, waveform=self.surroundings, surroundings=None, context_samples=0, spectra=None)
 
     def generators(self, purpose: int, device: torch.device | str = "cpu") -> list[torch.Generator]:
         """A source of randomness for each clip, the same wherever and whenever the clip is made."""

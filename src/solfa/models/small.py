@@ -153,6 +153,7 @@ class SpectraFrontend(Frontend):
         if len(self.config.halves) < 2:
             return None
         drawn = torch.stack([torch.rand((), generator=generator) for generator in generators])
+        drawn = drawn.to(self.withheld.device)
         share = self.config.withheld_share
         return torch.stack([drawn < share, drawn >= 1 - share], dim=1)
 

@@ -30,9 +30,12 @@ from solfa.objectives.masking import (
     MaskingConfig,
     SpanMasking,
     SpanMaskingConfig,
+    SpreadSpanMasking,
+    SpreadSpanMaskingConfig,
 )
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
 from solfa.objectives.music_text import MusicText, MusicTextConfig
+from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 
 ObjectiveConfig = (
@@ -95,12 +98,16 @@ __all__ = [
     "PairLoss",
     "PairLossConfig",
     "PredictionConfig",
+    "Predictor",
+    "PredictorConfig",
     "QuantizerFit",
     "QuantizerFitConfig",
     "SigmoidLossConfig",
     "SoftmaxLossConfig",
     "SpanMasking",
     "SpanMaskingConfig",
+    "SpreadSpanMasking",
+    "SpreadSpanMaskingConfig",
     "StepOutput",
     "TrackAgreementConfig",
     "build_objective",

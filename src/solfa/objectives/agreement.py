@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -37,15 +37,23 @@ class TrackAgreement(nn.Module):
         self.projection = nn.Linear(dim, config.dim)
 
     def forward(
-        self, hidden: Float[Tensor, "clip frame dim"], tracks: Int[Tensor, " clip"]
+        self,
+        hidden: Float[Tensor, "clip frame dim"],
+        tracks: Int[Tensor, " clip"],
+        visible: Bool[Tensor, "clip frame"] | None = None,
     ) -> Float[Tensor, " clip"]:
         """Loss of each clip; zero for one that is alone of its track.
+
+        Args:
+            hidden: states.
+            tracks: of which the clips are cut.
+            visible: frames that have a state; all if None.
 
         For clip i with the set P of clips of the same track, and s the cosine divided by the temperature:
         -log(sum of exp s_ij over P / sum of exp s_ij over all j other than i).
         """
         with torch.autocast(hidden.device.type, enabled=False):
-            vectors = F.normalize(self.projection(hidden.float().mean(1)), dim=-1)
+            vectors = F.normalize(self.projection(mean_state(hidden.float(), visible)), dim=-1)
             tracks = tracks.to(hidden.device)
             all_vectors, first, all_tracks = vectors, 0, tracks
             if (
@@ -62,3 +70,12 @@ class TrackAgreement(nn.Module):
             # A row without a positive would be -inf, and its gradient NaN: it gets one, and is then left out.
             alike = similarity.masked_fill(~(is_alike | ~has_company[:, None]), -torch.inf).logsumexp(1)
             return torch.where(has_company, everyone - alike, 0.0)
+
+
+def mean_state(
+    states: Float[Tensor, "clip frame dim"], visible: Bool[Tensor, "clip frame"] | None
+) -> Float[Tensor, "clip dim"]:
+    """The mean of each clip's states; of the visible ones, if some are not."""
+    if visible is None:
+        return states.mean(1)
+    return states.masked_fill(~visible[..., None], 0).sum(1) / visible.sum(1, keepdim=True)

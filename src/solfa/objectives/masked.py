@@ -5,20 +5,30 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from solfa.config import Config, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
+from solfa.data.seeds import WITHHOLD
+from solfa.errors import ArgumentError
+from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.models import EncoderConfig, build_encoder
 from solfa.models.checks import check_finite
 from solfa.models.encoder import check_waveform
+from solfa.models.small import SpectraFrontend
 from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
 from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
 from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
 from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
+from solfa.objectives.predictor import (
+    Predictor,
+    PredictorConfig,
+    visible_states,
+    with_something_visible,
+)
 from solfa.objectives.scored import as_of_all, inner_frames
 from solfa.targets import (
     Codes,
@@ -56,10 +66,24 @@ class MaskedPredictionConfig(Config):
     feature_penalty: FeaturePenaltyConfig | None = None  # of an encoder that convolves the waveform
     predictions: tuple[PredictionConfig, ...] = (PredictionConfig(),)
     agreement: TrackAgreementConfig | None = None  # of clips of one track; published models have none
+    predictor: PredictorConfig | None = None  # of a second step; without, the encoder guesses, as published
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an encoder, and perhaps a predictor behind it, made of clips that are partly hidden."""
+
+    states: Float[Tensor, "clip longer dim"]  # last hidden states of the encoder
+    answers: Float[Tensor, "clip as_long width"]  # what heads read, where frames are hidden
+    visible: Bool[Tensor, "clip longer"] | None = None  # frames that have a state; all if None
+    penalties: Float[Tensor, " clip"] | None = None  # of each clip, for loud features
 
 
 class MaskedPrediction(Objective):
     """Predict the targets of the hidden frames from the frames around them.
+
+    In one step, the encoder itself sees something in place of hidden frames, and heads read its states there.
+    In two, it is given the visible frames only, and heads read the states of a predictor that comes after.
 
     Source:
         MuQ, arXiv:2501.01108; MERT, arXiv:2306.00107; HuBERT, arXiv:2106.07447.
@@ -70,11 +94,15 @@ class MaskedPrediction(Objective):
         self.config = config
         self.encoder = build_encoder(config.encoder)
         self.sample_rate = self.encoder.sample_rate
-        self.masking = build_masking(config.masking, self.encoder.grid, self.encoder.dim)
+        stand_in_dim = None if config.predictor else self.encoder.dim  # of what stands for a hidden frame
+        self.masking = build_masking(config.masking, self.encoder.grid, stand_in_dim)
+        self._check_spectra()
         self.mixing = config.mixing and BatchMixing(config.mixing, self.encoder.grid)
         self.feature_penalty = config.feature_penalty and FeaturePenalty(config.feature_penalty, self.encoder)
+        self.predictor = config.predictor and Predictor(config.predictor, self.encoder.dim)
+        dim = self.predictor.dim if self.predictor else self.encoder.dim
         self.heads = nn.ModuleList(
-            build_head(p.head, self.encoder.dim, target_shape(p.target)) for p in config.predictions
+            build_head(p.head, dim, target_shape(p.target)) for p in config.predictions
         )
         seconds = [prediction.margin_seconds for prediction in config.predictions]
         self.margins = [self.encoder.grid.seconds_to_frames(s) if s else 0 for s in seconds]  # frames
@@ -90,6 +118,24 @@ class MaskedPrediction(Objective):
                     f"if it has one, {self.encoder.grid.hop_length} samples at {self.sample_rate} Hz."
                 )
 
+    def _check_spectra(self) -> None:
+        """Where the encoder is given spectra: refuse masks that hide nothing in them, and other spectra."""
+        if not self._spectra:
+            return
+        for prediction in self.config.predictions:
+            refuse_other_spectra(prediction.target, self._spectra.config.spectra)
+        if not self.config.predictor and not self.masking.hides_frames:
+            raise ArgumentError(
+                f"{type(self.encoder).__name__} may be given stored spectra, in which noise among samples "
+                "hides nothing. Hide frames: "
+                '--set objective.masking=\'{"kind": "spread_span"}\', or give it a predictor.'
+            )
+
+    @property
+    def _spectra(self) -> SpectraFrontend | None:
+        """The encoder's frontend, if it takes spectra in place of audio."""
+        return self.encoder.frontend if isinstance(self.encoder.frontend, SpectraFrontend) else None
+
     @property
     def model(self) -> nn.Module:
         """The encoder."""
@@ -103,6 +149,7 @@ class MaskedPrediction(Objective):
 
     def start(self, clips: Clips) -> None:
         """Fetch the targets' fitted parts, and refuse codes that carry no information."""
+        clips = self._with_spectra(clips)
         for target in cast(list[Target], list(self.targets)):
             target.start()
             expected = target.of(clips)
@@ -117,31 +164,39 @@ class MaskedPrediction(Objective):
 
     def forward(self, clips: Clips) -> StepOutput:
         """Loss over the hidden frames of clips."""
+        clips = self._with_spectra(clips)
         targets = cast(list[Target], list(self.targets))
         expected: list[Any] = [target.of(clips) for target in targets]  # from the clean waveform
-        n_frames = self.encoder.frontend.n_frames(clips.waveform.shape[1])
+        n_frames = (
+            clips.spectra.n_frames
+            if clips.spectra is not None
+            else self.encoder.frontend.n_frames(clips.waveform.shape[1])
+        )
         n_frames = min(n_frames, *(e.n_frames for e in expected))
         mask = self.masking.sample(clips, n_frames)
-        heard = self.mixing(clips) if self.mixing and self.training else clips
-        waveform = self.masking.hide_samples(heard, mask)
-        hidden, penalties = self._encode(waveform, mask)
+        mask = with_something_visible(mask) if self.predictor else mask
+        seen = self._see(self.mixing(clips) if self.mixing and self.training else clips, mask)
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
-        states = hidden[:, :n_frames][mask]
+        answers = seen.answers[:, :n_frames]
+        states = answers[mask]
         steps = [
-            self._predicted(head, margin, hidden[:, :n_frames], e.cut(n_frames), mask)
+            self._predicted(head, margin, answers, e.cut(n_frames), mask)
             if margin
             else head.loss(states, e.cut(n_frames), mask)
             for head, margin, e in zip(heads, self.margins, expected, strict=True)
         ]
         weights = [prediction.weight for prediction in self.config.predictions]
-        if self.feature_penalty and penalties is not None:
-            steps.append(_step_of_clips("feature_penalty", penalties, mask))
+        clip_weights = self.masking.clip_weights(mask)
+        if self.feature_penalty and seen.penalties is not None:
+            steps.append(_step_of_clips("feature_penalty", seen.penalties, clip_weights, mask))
             weights.append(self.feature_penalty.config.weight)
         if self.agreement:
-            steps.append(_step_of_clips("agreement_loss", self.agreement(hidden, clips.tracks), mask))
+            losses = self.agreement(seen.states, clips.tracks, seen.visible)
+            steps.append(_step_of_clips("agreement_loss", losses, clip_weights, mask))
             weights.append(self.agreement.config.weight)
         step = _combine(steps, weights)
-        return replace(step, statistics=step.statistics | {"hidden_moments": hidden_moments(states)})
+        watched = states if seen.visible is None else seen.states[seen.visible]  # what outlives training
+        return replace(step, statistics=step.statistics | {"hidden_moments": hidden_moments(watched)})
 
     def _predicted(
         self,
@@ -155,20 +210,40 @@ class MaskedPrediction(Objective):
         scored = inner_frames(mask, margin_frames)
         return as_of_all(head.loss(hidden[scored], expected, scored), scored, mask, is_training=self.training)
 
-    def _encode(
-        self, waveform: Float[Tensor, "clip sample"], mask: Bool[Tensor, "clip frame"]
-    ) -> tuple[Float[Tensor, "clip longer dim"], Float[Tensor, " clip"] | None]:
-        """Last hidden states, and the feature penalty of each clip if there is one."""
-        check_waveform(waveform, None, is_training=self.training)
-        waveform, penalties = waveform.float(), None
-        if self.feature_penalty:
-            frames, n_frames, penalties = self.feature_penalty(waveform)
-        else:
-            frames, n_frames = self.encoder.frontend(waveform)
+    def _with_spectra(self, clips: Clips) -> Clips:
+        """Clips with the spectra that the encoder takes, for it and for targets, where none were stored."""
+        if self._spectra is None or clips.spectra is not None:
+            return clips
+        check_waveform(clips.waveform, None, is_training=self.training)
+        return replace(clips, spectra=self._spectra.spectra_of(clips.waveform.float()))
+
+    def _see(self, heard: Clips, mask: Bool[Tensor, "clip frame"]) -> Seen:
+        """States of the encoder, and what is to be read at hidden frames."""
+        frames, n_frames, penalties = self._frames(heard, mask)
+        if self.predictor:
+            visible = nn.functional.pad(~mask, (0, frames.shape[1] - mask.shape[1]))
+            states = visible_states(self.encoder, frames, visible)
+            answers = self.predictor(states[:, : mask.shape[1]], mask)
+            return Seen(states, answers, visible, penalties)
         hidden = self.encoder.context(self.masking.hide_frames(frames, mask), n_frames)
         if not self.training:  # a training has its own check, of the gradients
-            check_finite(self.encoder, hidden.states, waveform)
-        return hidden.last, penalties
+            check_finite(self.encoder, hidden.states, frames.flatten(1) if self._spectra else heard.waveform)
+        return Seen(hidden.last, hidden.last, penalties=penalties)
+
+    def _frames(
+        self, heard: Clips, mask: Bool[Tensor, "clip frame"]
+    ) -> tuple[Float[Tensor, "clip longer dim"], Int[Tensor, " clip"] | None, Float[Tensor, " clip"] | None]:
+        """Frames of the frontend and their numbers, and the feature penalty of each clip if there is one."""
+        if self._spectra:
+            spectra = cast(MelCQTFrames, self._with_spectra(heard).spectra)
+            generators = heard.generators(WITHHOLD)
+            withheld = self._spectra.draw_withheld(generators) if self.training else None
+            return self._spectra.embed(spectra, withheld), None, None
+        waveform = self.masking.hide_samples(heard, mask)
+        check_waveform(waveform, None, is_training=self.training)
+        if self.feature_penalty:
+            return self.feature_penalty(waveform.float())
+        return *self.encoder.frontend(waveform.float()), None
 
 
 def refuse_collapsed(codes: Codes) -> None:
@@ -178,6 +253,18 @@ def refuse_collapsed(codes: Codes) -> None:
         raise TargetError(
             f"The targets are collapsed: over {codes.values[:, 0].numel()} frames each of the "
             f"{len(used)} codebooks gives a single code. Fit the quantizer longer, or on more varied music."
+        )
+
+
+def refuse_other_spectra(target: TargetConfig, given: MelCQTConfig) -> None:
+    """Raise TargetError if a target is made of spectra, and these are not those that the encoder is given."""
+    frames = getattr(target, "frames", None)
+    mel, log_cqt = getattr(frames, "mel", given.mel), getattr(frames, "log_cqt", given.log_cqt)
+    as_given = replace(mel, mean_db=given.mel.mean_db, std_db=given.mel.std_db)  # both apply to decibels
+    if as_given != given.mel or log_cqt != given.log_cqt:
+        raise TargetError(
+            f"The target {target.kind} is made of other spectra than the encoder is given. Make mel or "
+            "log_cqt of its frames those of objective.encoder.spectra, and fit its quantizer to them."
         )
 
 
@@ -193,9 +280,14 @@ def hidden_moments(states: Float[Tensor, "hidden dim"]) -> Float[Tensor, "one_an
         return few.T @ few
 
 
-def _step_of_clips(name: str, losses: Float[Tensor, " clip"], mask: Bool[Tensor, "clip frame"]) -> StepOutput:
-    """A clip's loss weighs as much as its hidden frames, so that the sum is over frames here too."""
-    loss = (losses * mask.sum(1)).sum()
+def _step_of_clips(
+    name: str,
+    losses: Float[Tensor, " clip"],
+    weights: Shaped[Tensor, " clip"],
+    mask: Bool[Tensor, "clip frame"],
+) -> StepOutput:
+    """A clip's loss weighs as much as hidden frames, so that the sum is over frames here too."""
+    loss = (losses * weights).sum()
     return StepOutput(loss, mask.sum().float(), {name: loss.detach()})
 
 

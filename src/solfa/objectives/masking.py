@@ -1,10 +1,10 @@
-"""BlockMasking, SpanMasking: blocks of samples become noise, or spans of frames a learned vector."""
+"""Which frames are hidden, and how: blocks of samples become noise, spans of frames a learned vector."""
 
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -41,11 +41,31 @@ class SpanMaskingConfig(Config):
         super().__post_init__()
 
 
-MaskingConfig = BlockMaskingConfig | SpanMaskingConfig
+@dataclass(frozen=True, kw_only=True)
+class SpreadSpanMaskingConfig(Config):
+    """Hide spans of several lengths, which do not overlap, and leave a share of the clips whole."""
+
+    kind: Literal["spread_span"] = "spread_span"
+    hidden_share: Share = 0.75  # of the frames of a clip, exactly but for rounding
+    span_seconds: tuple[Seconds, ...] = (0.4, 0.8, 1.6)  # each as likely
+    whole_share: Share = 0.1  # of clips of which nothing is hidden; they count in agreement alone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.span_seconds or not 0 < self.hidden_share < 1 or self.whole_share == 1:
+            raise ArgumentError(
+                "masking.span_seconds must name a length, and masking.hidden_share lie between 0 and 1, "
+                "neither included; masking.whole_share must be below 1: else there is nothing to learn."
+            )
+
+
+MaskingConfig = BlockMaskingConfig | SpanMaskingConfig | SpreadSpanMaskingConfig
 
 
 class Masking(nn.Module):
     """Decides which frames are to be predicted, and hides them from the encoder."""
+
+    hides_frames: bool = True  # by hide_frames; else by hide_samples alone
 
     def sample(self, clips: Clips, n_frames: int) -> Bool[Tensor, "clip frame"]:
         """Frames to predict: True where hidden. In training a call is collective: every rank makes it."""
@@ -61,6 +81,10 @@ class Masking(nn.Module):
         """What the context sees."""
         return frames
 
+    def clip_weights(self, mask: Bool[Tensor, "clip frame"]) -> Shaped[Tensor, " clip"]:
+        """What a loss of whole clips counts for each of them, in hidden frames: as many as it has."""
+        return mask.sum(1)
+
 
 class BlockMasking(Masking):
     """Hides blocks of clips: which ones is decided clip by clip, from the clip's own randomness.
@@ -68,6 +92,8 @@ class BlockMasking(Masking):
     Source:
         Block masking of MuQ, arXiv:2501.01108, after BEST-RQ, arXiv:2202.01855.
     """
+
+    hides_frames = False
 
     def __init__(self, config: BlockMaskingConfig, grid: FrameGrid) -> None:
         super().__init__()
@@ -114,10 +140,10 @@ class SpanMasking(Masking):
         wav2vec 2.0, arXiv:2006.11477, as MERT, arXiv:2306.00107, uses it.
     """
 
-    def __init__(self, config: SpanMaskingConfig, dim: int) -> None:
+    def __init__(self, config: SpanMaskingConfig, dim: int | None) -> None:
         super().__init__()
         self.config = config
-        self.vector = nn.Parameter(torch.rand(dim))
+        self.vector = None if dim is None else nn.Parameter(torch.rand(dim))
 
     def sample(self, clips: Clips, n_frames: int) -> Bool[Tensor, "clip frame"]:
         """Frames to predict: True where hidden."""
@@ -146,17 +172,80 @@ class SpanMasking(Masking):
         self, frames: Float[Tensor, "clip longer dim"], mask: Bool[Tensor, "clip frame"]
     ) -> Float[Tensor, "clip longer dim"]:
         """Frames, with the learned vector where they are hidden."""
-        hidden = F.pad(mask, (0, frames.shape[1] - mask.shape[1]))
-        return torch.where(hidden[..., None], self.vector.to(frames.dtype), frames)
+        return _with_vector(frames, mask, self.vector)
 
 
-def build_masking(config: MaskingConfig, grid: FrameGrid, dim: int) -> Masking:
-    """The masking that ``config`` describes, of frames of width ``dim`` on ``grid``."""
+class SpreadSpanMasking(Masking):
+    """Puts one learned vector in place of spans of frames that lie apart, from each clip's own randomness.
+
+    All clips of a length hide as many frames, but for those that are left whole. Frames stay visible between
+    any two spans, as far as there are enough of them.
+
+    Source:
+        Ours; a high share that is hidden as in masked autoencoders for audio, arXiv:2207.06405.
+    """
+
+    def __init__(self, config: SpreadSpanMaskingConfig, grid: FrameGrid, dim: int | None) -> None:
+        super().__init__()
+        self.config = config
+        self.span_frames = tuple(grid.seconds_to_frames(seconds) for seconds in config.span_seconds)
+        self.vector = None if dim is None else nn.Parameter(torch.randn(dim))
+
+    def sample(self, clips: Clips, n_frames: int) -> Bool[Tensor, "clip frame"]:
+        """Frames to predict: True where hidden; nowhere in clips that are left whole."""
+        rows = []
+        for generator in clips.generators(MASK):
+            is_whole = float(torch.rand((), generator=generator)) < self.config.whole_share
+            n_hidden = 0 if is_whole else self._n_hidden(n_frames)
+            rows.append(
+                sample_spread_mask(
+                    n_frames, n_hidden=n_hidden, span_frames=self.span_frames, generator=generator
+                )
+            )
+        return torch.stack(rows).to(clips.waveform.device)
+
+    def _n_hidden(self, n_frames: int) -> int:
+        """Frames that are hidden of a clip that is not left whole; one at least stays visible."""
+        return min(max(1, round(self.config.hidden_share * n_frames)), n_frames - 1)
+
+    def hide_frames(
+        self, frames: Float[Tensor, "clip longer dim"], mask: Bool[Tensor, "clip frame"]
+    ) -> Float[Tensor, "clip longer dim"]:
+        """Frames, with the learned vector where they are hidden."""
+        return _with_vector(frames, mask, self.vector)
+
+    def clip_weights(self, mask: Bool[Tensor, "clip frame"]) -> Shaped[Tensor, " clip"]:
+        """As many for every clip, whether it is whole or not: the mean over all of them."""
+        mean = (1 - self.config.whole_share) * self._n_hidden(mask.shape[1])
+        return torch.full((len(mask),), mean, device=mask.device)
+
+
+def _with_vector(
+    frames: Float[Tensor, "clip longer dim"],
+    mask: Bool[Tensor, "clip frame"],
+    vector: Float[Tensor, " dim"] | None,
+) -> Float[Tensor, "clip longer dim"]:
+    """Frames, with a vector where they are hidden."""
+    assert vector is not None, "where hidden frames are left out, nothing stands in their place"
+    hidden = F.pad(mask, (0, frames.shape[1] - mask.shape[1]))
+    return torch.where(hidden[..., None], vector.to(frames.dtype), frames)
+
+
+def build_masking(config: MaskingConfig, grid: FrameGrid, dim: int | None) -> Masking:
+    """The masking that ``config`` describes.
+
+    Args:
+        config: which frames are hidden.
+        grid: where frames lie.
+        dim: their width; None if hidden frames are left out, and nothing stands in their place.
+    """
     match config:
         case BlockMaskingConfig():
             return BlockMasking(config, grid)
         case SpanMaskingConfig():
             return SpanMasking(config, dim)
+        case SpreadSpanMaskingConfig():
+            return SpreadSpanMasking(config, grid, dim)
         case _:
             assert_never(config)
 
@@ -220,6 +309,48 @@ def sample_span_mask(
     mask = torch.zeros(n_frames + span_frames, dtype=torch.bool)
     mask[frames] = True
     return mask[:n_frames]
+
+
+def sample_spread_mask(
+    n_frames: int,
+    *,
+    n_hidden: int,
+    span_frames: tuple[int, ...],
+    generator: torch.Generator | None = None,
+) -> Bool[Tensor, " frame"]:
+    """Draw the frames of one clip to predict: spans of several lengths, as many frames as are wanted.
+
+    Lengths are drawn until the frames are spent, the last one cut short; their order is random. Spans lie on
+    the clip as on a ring, so that each of its places is hidden as often; one may begin at its end and end at
+    its beginning. What stays visible is shared out between them, each way of doing so as likely, after each
+    two neighbours have got a frame between them, if there are enough.
+
+    Args:
+        n_frames: encoder frames of the clip.
+        n_hidden: frames to hide.
+        span_frames: lengths of a span, each as likely.
+        generator: source of randomness; the global one if omitted.
+
+    Returns:
+        True where the encoder must predict, False where it may look.
+    """
+    lengths: list[int] = []
+    while sum(lengths) < n_hidden:
+        drawn = span_frames[int(torch.randint(len(span_frames), (), generator=generator))]
+        lengths.append(min(drawn, n_hidden - sum(lengths)))
+    n_spans, n_visible = len(lengths), n_frames - n_hidden
+    if not lengths:
+        return torch.zeros(n_frames, dtype=torch.bool)
+    apart = 1 if n_visible >= n_spans else 0
+    n_free = n_visible - apart * n_spans
+    # A way to share n_free frames out to n_spans places is a choice of n_spans - 1 bars among both together.
+    bars = torch.randperm(n_free + n_spans - 1, generator=generator)[: n_spans - 1].sort().values
+    ends = torch.tensor([-1, *bars.tolist(), n_free + n_spans - 1])
+    gaps = ends.diff() - 1 + apart
+    order = torch.randperm(n_spans, generator=generator)
+    pieces = torch.stack([torch.tensor(lengths)[order], gaps], dim=1).flatten()
+    ring = torch.tensor([True, False]).repeat(n_spans).repeat_interleave(pieces)
+    return ring.roll(int(torch.randint(n_frames, (), generator=generator)))
 
 
 def thin_out(

@@ -71,9 +71,14 @@ class BatchMixing:
         """Clips to listen to. A clip without others stays as it is.
 
         Raises:
-            ValueError: clips are shorter than a span.
+            ValueError: clips are shorter than a span, or are spectra that were stored.
         """
         n_samples, device = clips.waveform.shape[1], clips.waveform.device
+        if clips.spectra is not None and not n_samples:
+            raise ArgumentError(
+                "Stored spectra cannot be mixed as audio is. Set objective.mixing to null, or leave out "
+                "data.spectra."
+            )
         if n_samples < self.longest:
             raise ArgumentError(
                 f"Clips of {n_samples} samples are shorter than a span to mix in, {self.longest}. Lower "
@@ -91,7 +96,7 @@ class BatchMixing:
             for span in self.spans(n_samples, (len(numbers) - 1) * n_samples, generator):
                 end = span.position + span.n_samples
                 row[span.position : end] += _of_others(everyone, span, place * n_samples, n_samples)
-        return replace(clips, waveform=mixed)
+        return replace(clips, waveform=mixed, spectra=None)
 
     def spans(self, n_samples: int, n_others: int, generator: torch.Generator) -> Iterator[MixedSpan]:
         """Draw what is added to a clip of ``n_samples``, out of ``n_others`` samples."""

@@ -64,6 +64,10 @@ class CQTLevelFrames(nn.Module):
         """Frames of audio."""
         return self.of_decibels(self.log_cqt(waveform))
 
+    def of(self, clips: Clips) -> Float[Tensor, "clip frame bin"]:
+        """Frames of clips: of the spectra that go with them, or else of their audio; the same of either."""
+        return self(clips.waveform) if clips.spectra is None else self.of_decibels(clips.spectra.cqt)
+
     def of_decibels(self, decibels: Float[Tensor, "clip frame bin"]) -> Float[Tensor, "clip frame bin"]:
         """Frames of constant-Q decibels."""
         return without_level(decibels / self.config.scale_db, self.config.level)
@@ -87,4 +91,4 @@ class CQTRVQ(QuantizedFrames):
 
     def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
         """Log-CQT frames."""
-        return self.frames(clips.waveform)
+        return self.frames.of(clips)

@@ -89,6 +89,10 @@ class StackedMel(nn.Module):
         """Frames at the rate of the encoder; mel frames that fill none at the end are left out."""
         return self._stacked(self.log_mel(waveform))
 
+    def of(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
+        """Frames of clips: of the spectra that go with them, or else of their audio; the same of either."""
+        return self(clips.waveform) if clips.spectra is None else self.of_decibels(clips.spectra.mel)
+
     def of_decibels(self, decibels: Float[Tensor, "clip mel_frame mel"]) -> Float[Tensor, "clip frame dim"]:
         """Frames of mel decibels, as ``LogMel.decibels`` gives them: the same as of the audio itself."""
         mel = self.config.mel
@@ -119,7 +123,7 @@ class MelRVQ(QuantizedFrames):
 
     def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
         """Mel frames."""
-        return self.frames(clips.waveform)
+        return self.frames.of(clips)
 
 
 class MelRandomProjection(Target):
@@ -144,7 +148,7 @@ class MelRandomProjection(Target):
     @torch.no_grad()
     def forward(self, clips: Clips) -> Codes:
         """Codes of the clean clips."""
-        return Codes(self.quantizer.encode(self.frames(clips.waveform)), self.config.quantizer.codebook_size)
+        return Codes(self.quantizer.encode(self.frames.of(clips)), self.config.quantizer.codebook_size)
 
 
 class MelFrames(Target):
@@ -164,4 +168,4 @@ class MelFrames(Target):
     @torch.no_grad()
     def forward(self, clips: Clips) -> Values:
         """Mel frames of the clean clips."""
-        return Values(self.frames(clips.waveform))
+        return Values(self.frames.of(clips))

@@ -1,0 +1,156 @@
+"""solfa_small is trained: two processes equal one, a resumed run goes on as it was, and it learns."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+import solfa
+from solfa.cli.main import app
+from solfa.config import override, to_dict
+from solfa.data.manifest import read_manifest, write_manifest
+from solfa.recipes import recipe
+from solfa.training import RunConfig
+from training.conftest import CODES
+from training.test_trainer import log_of, stop_after, train
+from training.test_two_processes import assert_same, gradients
+
+TINY: dict[str, Any] = {
+    "objective.encoder.transformer.n_layers": 2,
+    "objective.encoder.transformer.dim": 16,
+    "objective.encoder.transformer.n_heads": 2,
+    "objective.masking.span_seconds": [0.2, 0.4],
+    "objective.masking.whole_share": 0.3,
+    "data.clip_seconds": 2.0,
+    "data.clips_per_step": 4,
+    "data.n_valid_clips": 3,
+    "optim.warmup_steps": 2,
+    "n_steps": 6,
+    "log_every": 1,
+    "validate_every": 3,
+    "checkpoint_every": 2,
+}
+PREDICTOR = {"objective.predictor.transformer.n_layers": 1, "objective.predictor.transformer.dim": 12}
+TWO, ONE = "solfa_small", "solfa_small_one_step"
+both = pytest.mark.parametrize("name", [TWO, ONE])
+
+
+def small(name: str, manifest: Path, **changes: Any) -> RunConfig:
+    prediction = to_dict(recipe(name).objective.predictions[0]) | {  # type: ignore[union-attr]
+        "target": to_dict(CODES),
+        "head": {"kind": "linear"},
+    }
+    return override(
+        recipe(name),
+        {
+            **TINY,
+            **(PREDICTOR if name == TWO else {}),
+            "objective.predictions": [prediction],
+            "data.manifest": str(manifest),
+            "data.valid_manifest": str(manifest),
+            **changes,
+        },
+    )
+
+
+@both
+def test_two_processes_give_the_gradients_of_one(name: str, manifest: Path, tmp_path: Path) -> None:
+    config = small(name, manifest, n_steps=1)
+    one = gradients(config, tmp_path, 1)
+    assert_same(one, gradients(config, tmp_path, 2))
+    logs = [log_of(tmp_path / f"{n} processes, 4 clips.run")[0] for n in (1, 2)]
+    for figure in ("loss", "agreement_loss", "unigram_loss"):
+        assert logs[0][figure] == pytest.approx(logs[1][figure], rel=1e-5), figure
+
+
+def test_a_process_may_have_whole_clips_only(manifest: Path, tmp_path: Path) -> None:
+    """Of four clips some are whole; of two processes with two clips each, one has nothing to predict."""
+    config = small(
+        TWO, manifest, n_steps=1, **{"objective.masking.whole_share": 0.75, "data.n_valid_clips": 1}
+    )
+    for seed in range(20):
+        config = override(config, {"seed": seed})
+        hidden = [rank_hides(config, rank) for rank in (0, 1)]
+        if sorted(hidden) == [False, True]:
+            break
+    else:
+        pytest.fail("no such seed")
+    assert_same(gradients(config, tmp_path, 1), gradients(config, tmp_path, 2))
+
+
+def rank_hides(config: RunConfig, rank: int) -> bool:
+    """Whether any clip that a rank of two has in the first step is not whole."""
+    from solfa.data.clips import Clips, numbers_of_step
+    from solfa.objectives import build_objective
+
+    numbers = torch.tensor(numbers_of_step(0, config.data.clips_per_step, rank, 2))
+    clips = Clips(torch.zeros(len(numbers), 0), 24_000, numbers, numbers, config.seed)
+    with torch.random.fork_rng():
+        return bool(build_objective(config.objective).masking.sample(clips, 50).any())  # type: ignore[union-attr]
+
+
+@both
+def test_six_steps_equal_three_saved_and_three_more(name: str, manifest: Path, tmp_path: Path) -> None:
+    config = small(name, manifest)
+    whole = train(config, tmp_path / "whole")
+    stop_after(config, tmp_path / "broken", 3)
+    broken = train(config, tmp_path / "broken", resume=True)
+    a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert log_of(tmp_path / "whole") == log_of(tmp_path / "broken")
+
+
+@both
+def test_it_overfits_one_track(name: str, manifest: Path, tmp_path: Path) -> None:
+    one_track = tmp_path / "one.jsonl"
+    write_manifest(read_manifest(manifest)[:1], one_track)
+    config = small(
+        name, one_track, n_steps=60, validate_every=100, checkpoint_every=100,
+        **{"objective.agreement": None, "objective.masking.whole_share": 0.0, "optim.adam_lr": 1e-2},
+    )  # fmt: skip
+    train(config, tmp_path / "run")
+    losses = [line["loss"] for line in log_of(tmp_path / "run")]
+    unigram = log_of(tmp_path / "run")[-1]["unigram_loss"]
+    assert sum(losses[-10:]) / 10 < 0.75 * losses[0]
+    assert sum(losses[-10:]) / 10 < unigram  # more than the frequencies of codes is learned
+
+
+def test_mel_alone_learns_by_its_own_recipe(manifest: Path, tmp_path: Path) -> None:
+    run = recipe("solfa_small_mel")
+    assert run.objective.encoder.halves == ("mel",) and len(run.objective.predictions) == 1  # type: ignore[union-attr]
+    for changes in ({}, {"objective.predictor": None}):
+        config = small("solfa_small_mel", manifest, n_steps=1, **changes)
+        folder = train(config, tmp_path / str(len(changes)))
+        assert not any("cqt" in name for name in load_file(folder / "model.safetensors"))
+
+
+def test_from_a_folder_of_audio_to_an_encoder_by_commands(manifest: Path, tmp_path: Path) -> None:
+    """Both quantizers, then the encoder, killed by nobody; then it is loaded and used."""
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, [*words, "--device", "cpu", "--workers", "0"])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def settings(values: dict[str, Any]) -> list[str]:
+        return [
+            word for key, value in values.items() for word in ("--set", f"{key}={value}".replace("'", '"'))
+        ]
+
+    data = {"data.manifest": manifest, "data.clip_seconds": 2.0, "data.clips_per_step": 4}
+    for name in ("mel_rvq_small", "cqt_rvq_small"):
+        small_quantizer = {"objective.target.quantizer.codebook_size": 16, "n_steps": 1}
+        run("train", name, "--out", str(tmp_path / name), *settings(data | small_quantizer))
+    fitted = {
+        "objective.predictions.0.target.fitted": tmp_path / "mel_rvq_small",
+        "objective.predictions.1.target.fitted": tmp_path / "cqt_rvq_small",
+    }
+    changes = TINY | PREDICTOR | data | fitted | {"n_steps": 2}
+    run("train", "solfa_small", "--out", str(tmp_path / "small"), *settings(changes))
+    last = log_of(tmp_path / "small")[-1]
+    assert last["loss"] > 0 and len(last["predictions.1.loss_by_codebook"]) == 4
+    encoder = solfa.load(tmp_path / "small")
+    assert encoder(torch.zeros(1, 24_000)).layers.shape == (3, 1, 25, 16)
