@@ -92,6 +92,26 @@ def test_stacked_adam_equals_an_adam_for_each_head() -> None:
         torch.testing.assert_close(weights["w"].detach()[n], single.detach(), atol=1e-6, rtol=1e-5)
 
 
+def test_heads_that_go_on_alone_move_as_if_the_others_were_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 4, 2, generator=generator)
+    gradients = torch.randn(6, 3, 4, 2, generator=generator)
+    rates = [1e-4, 1e-3, 1e-1]
+    all_of_them = {"w": start.clone().requires_grad_()}
+    some = {"w": start.clone().requires_grad_()}
+    reference, stacked = StackedAdam(all_of_them), StackedAdam(some)
+    kept = torch.tensor([0, 2])
+    for n, gradient in enumerate(gradients):
+        all_of_them["w"].grad = gradient.clone()
+        reference.step(all_of_them, rates)
+        if n == 3:
+            some = {"w": some["w"].detach()[kept].requires_grad_()}
+            stacked.keep(kept, some)
+        some["w"].grad = gradient.clone() if n < 3 else gradient[kept].clone()
+        stacked.step(some, rates if n < 3 else [rates[0], rates[2]])
+    assert torch.equal(some["w"], all_of_them["w"][kept])
+
+
 def test_a_stacked_head_is_the_network_of_the_protocol() -> None:
     both = [Head(2, lr, 5) for lr in (1e-3, 1e-2)]
     heads = Heads(both, range(N_LAYERS), SHAPE.sizes(8), dropout=0.2)
@@ -242,8 +262,8 @@ def test_an_epoch_of_training_happens_on_the_device_that_was_named(tmp_path: Pat
     running = [_Running(heads, config) for heads in stack(list_heads(SHAPE.layers, config), shape, config)]
     _train_epoch(running, train, shape, {0: torch.Generator().manual_seed(0)}, 1)
     for one in running:
-        assert one.adam.n_steps > 0
-        assert {value.device for value in (*one.heads.weights.values(), *one.adam.mean.values())} == {META}
+        means = [state["exp_avg"] for state in one.adam.optimizer.state.values()]
+        assert means and {value.device for value in (*one.heads.weights.values(), *means)} == {META}
     assert {block.device for block in train.blocks()} == {META}
 
 

@@ -115,6 +115,8 @@ def cut_waveform(
 
 
 def _cut(audio: "_Buffer", grid: FrameGrid, config: WindowConfig) -> Iterator[Window]:
+    # Windows advance by what is taken of each, the frames between its two contexts, so that the taken spans
+    # of neighbours touch: the first window also gives its first context, the last one its last.
     n_frames, n_context = (grid.seconds_to_frames(s) for s in (config.window_seconds, config.context_seconds))
     n_context = min(n_context, (n_frames - 1) // 2) if config.context_seconds else 0
     longest, step = n_frames * grid.hop_length, (n_frames - 2 * n_context) * grid.hop_length

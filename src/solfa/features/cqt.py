@@ -133,6 +133,8 @@ class _Octave(Fixed):
 
     def _spectrum(self, config: ConstantQConfig, number: int) -> Complex[Tensor, "m piece"]:
         """A kernel's spectrum over this octave's pieces, in closed form."""
+        # A Hann window is half a constant and a quarter of two tones, so the transform of a windowed tone is
+        # a weighted sum of three transforms of a plain one, each known without a transform of length 2^k.
         length, start = config.kernel_samples(number), self.first_piece * self.block_frames
         angle = torch.arange(start, start + self.n_pieces * self.block_frames, dtype=torch.float64)
         angle = 2 * math.pi * (angle / (self.hop * self.block_frames))
@@ -181,6 +183,9 @@ class _Octave(Fixed):
         self, samples: Float[Tensor, "clip samples_of_blocks"]
     ) -> Float[Tensor, "clip frame bin"]:
         """Magnitudes of the frames in blocks that overlap."""
+        # Keeping every hop-th sample folds the spectrum: its pieces of block_frames bins come to lie on each
+        # other and add up. So the product with the kernels' spectra is summed over pieces, and a transform of
+        # length block_frames gives the kept samples alone, where one of the whole block would give them all.
         step, size = self.valid_frames * self.hop, self.hop * self.block_frames
         spectrum = torch.fft.fft(samples.unfold(1, size, step))
         frequency = torch.arange(self.n_pieces * self.block_frames, device=samples.device)

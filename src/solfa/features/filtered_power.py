@@ -72,6 +72,8 @@ class FilteredPower(Fixed):
         return torch.cat(rows)
 
     def _power_of_block(self, frames: Float[Tensor, "clip frame sample"]) -> Float[Tensor, "clip frame band"]:
+        # Squares of the real and imaginary parts: the power without the root and the square that abs would
+        # take.
         spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window))
         return (spectrum[..., 0].square() + spectrum[..., 1].square()) @ self.filters
 

@@ -74,16 +74,29 @@ class WaveformFrontend(Frontend):
         Raises:
             ValueError: a clip is shorter than one frame (400 samples).
         """
+        waveform, lengths = self.prepared(waveform, lengths)
+        return self.joined(self.convolutions(waveform, lengths), waveform, lengths)
+
+    def prepared(
+        self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
+    ) -> tuple[Float[Tensor, "clip sample"], Int[Tensor, " clip"] | None]:
+        """What the convolutions are given; errors as of ``forward``."""
         lengths = None if lengths is None else lengths.to(waveform.device)
         refuse_short(waveform, lengths, self.config.convolutions.shortest, self.config.sample_rate)
-        if self.config.normalize:
-            waveform = standardize(waveform, lengths)
-        frames = self.convolutions(waveform, lengths)
+        return (standardize(waveform, lengths) if self.config.normalize else waveform), lengths
+
+    def joined(
+        self,
+        features: Float[Tensor, "clip frame channel"],
+        waveform: Float[Tensor, "clip sample"],
+        lengths: Int[Tensor, " clip"] | None = None,
+    ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None]:
+        """What the convolutions answered, with constant-Q magnitudes if there are any, as frames."""
         if self.constant_q is not None:
-            magnitudes = self.constant_q(waveform, lengths)[:, : frames.shape[1]]
-            frames = torch.cat([frames, magnitudes], dim=2)
+            magnitudes = self.constant_q(waveform, lengths)[:, : features.shape[1]]
+            features = torch.cat([features, magnitudes], dim=2)
         n_frames = None if lengths is None else self.n_frames(lengths)
-        return self.dropout(self.projection(self.norm(frames))), n_frames
+        return self.dropout(self.projection(self.norm(features))), n_frames
 
 
 class MERT(AudioEncoder):

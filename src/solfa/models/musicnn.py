@@ -162,6 +162,7 @@ class PatchFrontend(Frontend):
     def __init__(self, network: MusiCNN) -> None:
         super().__init__()
         config = network.config
+        self.dim = 2 * config.dim + config.penultimate_dim
         self.network, self.mel, self.patch_frames = network, MusiCNNMel(config), config.patch_frames
         self.grid = FrameGrid(config.sample_rate, config.hop_length * config.patch_frames)
 
@@ -204,6 +205,7 @@ class FrameFrontend(Frontend):
     def __init__(self, network: MusiCNN) -> None:
         super().__init__()
         config = network.config
+        self.dim = config.dim
         self.network, self.mel, self.n_each = network, MusiCNNMel(config), config.frames_per_state
         self.grid = FrameGrid(config.sample_rate, config.hop_length * config.frames_per_state)
 
@@ -228,8 +230,7 @@ class MusiCNNEncoder(AudioEncoder):
 
     def __init__(self, frontend: PatchFrontend | FrameFrontend) -> None:
         config = frontend.network.config
-        dims = {PatchFrontend: 2 * config.dim + config.penultimate_dim, FrameFrontend: config.dim}
-        super().__init__(frontend, NoContext(dims[type(frontend)]), "ISC")
+        super().__init__(frontend, NoContext(frontend.dim), "ISC")
         self.config: MusiCNNConfig = config
 
 

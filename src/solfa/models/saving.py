@@ -156,9 +156,13 @@ def _is_ours(folder: Path) -> bool:
 
 def card_text(model: Shareable, name: str, card: ModelCard) -> str:
     """The README.md of a model that lies in a folder called ``name``."""
-    head = ["---", "library_name: solfa", "tags:", "- music", "- audio-feature-extraction"]
-    if model.license:
-        head.insert(1, f"license: {model.license.lower()}")
+    from huggingface_hub import ModelCardData  # takes a while to import, and only saving needs it
+
+    head = ModelCardData(
+        license=model.license.lower() or None,
+        library_name="solfa",
+        tags=["music", "audio-feature-extraction"],
+    )
     rows = {
         **model.describe(),
         "licence of the weights": model.license or "not stated",
@@ -173,7 +177,7 @@ def card_text(model: Shareable, name: str, card: ModelCard) -> str:
     }
     table = "\n".join(f"| {what} | {value} |" for what, value in rows.items())
     return (
-        "\n".join([*head, "---"])
+        f"---\n{head.to_yaml()}\n---"
         + f"\n\n# {card.title or name}\n\n| | |\n|---|---|\n{table}\n\n## Use\n\n"
         + f'```python\nimport solfa\n\nmodel = solfa.load("{name}")  # this folder, or owner/{name}\n```\n'
     )

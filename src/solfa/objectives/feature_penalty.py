@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from solfa.config import Config, Finite, NotNegative
 from solfa.errors import ArgumentError
@@ -41,19 +41,13 @@ class FeaturePenalty:
         self, waveform: Float[Tensor, "clip sample"]
     ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None, Float[Tensor, " clip"]]:
         """Frames and their counts as the frontend gives them, and the penalty of each clip."""
-        penalties = []
-
-        def hold_back(_: nn.Module, __: Any, features: Tensor) -> Tensor:
-            features = _ScaledGradient.apply(features, self.config.gradient_multiplier)
-            penalties.append(features.float().square().mean((1, 2)))
-            return features
-
-        handle = self.frontend.convolutions.register_forward_hook(hold_back)
-        try:
-            frames, n_frames = self.frontend(waveform)
-        finally:
-            handle.remove()
-        return frames, n_frames, penalties[0]
+        waveform, _ = self.frontend.prepared(waveform)
+        features = _ScaledGradient.apply(
+            self.frontend.convolutions(waveform), self.config.gradient_multiplier
+        )
+        penalties = features.float().square().mean((1, 2))
+        frames, n_frames = self.frontend.joined(features, waveform)
+        return frames, n_frames, penalties
 
 
 class _ScaledGradient(torch.autograd.Function):

@@ -95,6 +95,8 @@ def _most_probable_course(
     moves: Float[np.ndarray, "state state"], seen: Float[np.ndarray, "step state"]
 ) -> Int[np.ndarray, " step"]:
     """Viterbi's algorithm on logarithms, from any state."""
+    # best[s] is the likelihood of the best course that ends in state s; origins remember where each came
+    # from, so that the whole course can be read backwards from the best end.
     best, origins = seen[0], []
     for row in seen[1:]:
         candidates = best[:, None] + moves
@@ -117,6 +119,10 @@ def _most_probable_beats(probability: Float[np.ndarray, " frame"]) -> list[tuple
     lengths = np.arange(shortest, longest + 1)
     change = -TEMPO_STIFFNESS * np.abs(lengths[None] / lengths[:, None] - 1)
     change = (change - np.log(np.exp(change).sum(1, keepdims=True))).T.copy()  # to a length, from another
+    # entered[longest + t, l] is the likelihood of the best course on which a beat of length l begins at frame
+    # t. It follows from the beats that end just there: those of length m began at t - m, saw what lies
+    # between, and change to l. Rows before ``longest`` are of beats that began before the first frame; all
+    # are as likely.
     seen = _Seen(probability, lengths)
     numbers, n_frames = np.arange(len(lengths)), len(probability)
     entered = np.zeros((longest + n_frames, len(lengths)))  # from so far before the first frame on
@@ -155,6 +161,8 @@ class _Seen:
         numbers: Int[np.ndarray, "..."],
     ) -> Float[np.ndarray, "..."]:
         """Sum over the frames from ``starts`` to before ``ends``, of beats of these lengths."""
+        # Differences of running sums: the first sixteenth of a beat is seen as beat, the others as none. A
+        # span that ends within the first part has no others, which the minimum sees to.
         middles = np.minimum(starts + self.n_beat[numbers], ends) + self.n_before
         beat = self.beat[middles] - self.beat[starts + self.n_before]
         return beat + self.rest[ends + self.n_before] - self.rest[middles]

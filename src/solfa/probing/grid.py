@@ -248,10 +248,11 @@ class _Running:
     def drop(self) -> None:
         """Go on without the heads whose course is over."""
         going = [n for n, course in enumerate(self.courses) if not course.is_over]
-        if len(going) < len(self.courses):
-            self.heads.keep(torch.tensor(going, dtype=torch.long))
-            self.adam.keep(torch.tensor(going, dtype=torch.long))
-            self.courses = [self.courses[n] for n in going]
+        if 0 < len(going) < len(self.courses):
+            numbers = torch.tensor(going, dtype=torch.long)
+            self.heads.keep(numbers)
+            self.adam.keep(numbers, self.heads.weights)
+        self.courses = [self.courses[n] for n in going]
 
 
 def _fit_parts(
@@ -347,6 +348,9 @@ def _parts(
     heads: Sequence[Head], train: Examples, valid: Examples, shape: Shape, config: ProbeConfig
 ) -> Iterator[list[Head]]:
     """Heads of one kind that fit into memory together: whole layers, or else some rates with all seeds."""
+    # What is counted are numbers in memory: copies of the weights (themselves, gradients, two moments, the
+    # best so far), the logits of all rows of validation, and the hidden units of one batch. As many choices
+    # of layer and rate go together as have room with all their seeds; whole layers if there is room for one.
     sizes = shape.sizes(config.hidden_dim)
     batch_rows = config.batch * train.stretch_rows
     for kind in dict.fromkeys(map(head_kind, heads)):

@@ -120,11 +120,10 @@ class Examples:
         if self.stretch_rows == 1 and len(self.arrays) == 1:
             rows, targets = self.arrays[0][numbers], self.targets[0][numbers]
         else:
-            pieces = [
-                (self.arrays[n][start:end], self.targets[n][start:end])
-                for n, start in (self._starts[number] for number in numbers)
-                for end in [start + self.stretch_rows]
-            ]
+            pieces = []
+            for n, start in (self._starts[number] for number in numbers):
+                piece = slice(start, start + self.stretch_rows)
+                pieces.append((self.arrays[n][piece], self.targets[n][piece]))
             rows, targets = (self._filled(list(parts)) for parts in zip(*pieces, strict=True))
         return _by_layer(rows).to(self.device), torch.from_numpy(targets).to(self.device)
 

@@ -29,14 +29,13 @@ def project(vectors: Float[np.ndarray, "track dim"]) -> Float[np.ndarray, "track
 
 def _principal(vectors: Float[np.ndarray, "track dim"]) -> Float[np.ndarray, "track component"]:
     """The first components, at least two of them."""
-    if not len(vectors):
-        return np.zeros((0, 2))
-    centred = vectors.astype(np.float64) - vectors.mean(0, dtype=np.float64)
-    strengths, axes = np.linalg.eigh(centred.T @ centred)
-    axes = axes[:, np.argsort(-strengths)[:N_COMPONENTS]]
-    # An axis has no sign of its own: its largest entry is made positive, so that a map is not mirrored.
-    axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])
-    components = centred @ axes
+    if len(vectors) < 2:  # of which there is no spread
+        return np.zeros((len(vectors), 2))
+    from sklearn.decomposition import PCA  # takes a second, and few need it
+
+    pca = PCA(min(N_COMPONENTS, *vectors.shape), svd_solver="covariance_eigh")
+    with np.errstate(invalid="ignore", divide="ignore"):  # shares of no variance, of vectors all alike
+        components = pca.fit_transform(vectors.astype(np.float64))
     return np.pad(components, ((0, 0), (0, max(0, 2 - components.shape[1]))))
 
 

@@ -95,6 +95,8 @@ class EMAVectorQuantizer(nn.Module):
     @torch.no_grad()
     def _follow(self, rows: Float[Tensor, "frame dim"], codes: Int[Tensor, " frame"]) -> None:
         """Move the running means, and give entries that are not used to frames of this batch."""
+        # An entry is the mean of the frames that chose it, over a window that fades: sums and uses fade
+        # alike, so their ratio is such a mean. Both are of all ranks, and every rank moves its entries alike.
         size, decay = self.config.codebook_size, self.config.decay
         uses = distributed.all_reduce_sum(torch.bincount(codes, minlength=size).to(rows))
         sums = distributed.all_reduce_sum(torch.zeros_like(self.sums).index_add_(0, codes, rows))
@@ -175,6 +177,8 @@ class EMAResidualQuantizer(nn.Module):
 
 def _some_of_all_ranks(rows: Float[Tensor, "frame dim"], k: int) -> Float[Tensor, "k dim"]:
     """``k`` random rows, the same on all ranks, however these share them; each once if there are enough."""
+    # Ranks may hold the same frames in another order or division: sorted by their first number they are in
+    # one order, and one draw, made on the first rank, picks the same frames whatever the division.
     everywhere = distributed.all_gather(rows)
     everywhere = everywhere[everywhere[:, 0].argsort(stable=True)]
     n = len(everywhere)

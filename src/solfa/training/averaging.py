@@ -47,7 +47,8 @@ class WeightAverage:
         decay = self.config.decay
         # a_t / (1 - g^t), computed from the last one in place: the new weights have this share in it.
         share = (1 - decay) / (1 - decay**self.n_steps)
-        torch._foreach_lerp_(list(self.means.values()), list(self.learned.values()), share)
+        for name, mean in self.means.items():
+            mean.lerp_(self.learned[name], share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

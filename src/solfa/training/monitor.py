@@ -147,19 +147,23 @@ class Clock:
     """Where the time goes: all of it since the last look, and how much of it was waiting for data."""
 
     def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin at zero."""
         self.begun = time.perf_counter()
         self.waited = 0.0
         self.audio_seconds = 0.0
 
     def look(self) -> Figures:
-        """Figures since the last look."""
+        """Figures since the last look, with which the next begin."""
         elapsed = max(time.perf_counter() - self.begun, 1e-9)
         figures = {
             "audio_hours_per_hour": round(self.audio_seconds / elapsed, 1),
             "waiting_share": round(self.waited / elapsed, 5),
             "seconds": round(elapsed, 3),
         }
-        self.__init__()  # type: ignore[misc]
+        self.start()
         return figures
 
 

@@ -194,7 +194,7 @@ class Trainer:
         if self.valid_clips and (self.step % self.config.validate_every == 0 or is_last):
             with averaged(self.average):
                 figures |= {f"valid_{name}": value for name, value in self.validate().items()}
-            clock.look()  # validation is no training time
+            clock.start()  # validation is no training time
         return figures
 
     @torch.no_grad()
