@@ -174,7 +174,7 @@ class RandomClips(Dataset[Clip]):
         for attempt in range(len(self.turns)):
             place = int(self.turns[order[(position + attempt) % len(self.turns)]])
             try:
-                return self._clip(number, place, attempt)
+                return self._clip(number, epoch, place, attempt)
             except (AudioError, OSError) as error:
                 log.warning("Clip %d: %s cannot be read (%s); the next track takes its place.",
                             number, self.tracks[place].path, error)  # fmt: skip
@@ -200,15 +200,15 @@ class RandomClips(Dataset[Clip]):
             **fields,
         )
 
-    def _clip(self, number: int, place: int, n_unreadable: int) -> Clip:
+    def _clip(self, number: int, epoch: int, place: int, n_unreadable: int) -> Clip:
         """A clip from a random place of a track."""
         rng = np.random.default_rng(derived_seed(self.seed, number, CUT))
         track = self.tracks[place]
         start = int(rng.integers(0, self._n_starts(track))) * self.start_samples
         channel = int(rng.integers(0, 2**16)) % track.n_channels if self.config.channel == "random" else None
         cut = Cut(
-            track=track, number=number, seed=self.seed, start=start, n_samples=self.n_samples,
-            context_samples=self.context_samples,
+            track=track, number=number, seed=self.seed, epoch=epoch, start=start,
+            n_samples=self.n_samples, context_samples=self.context_samples,
         )  # fmt: skip
         waveform = self._read(cut, channel) if self.has_audio else torch.zeros(0)
         beside = tuple(companion.cut(cut) for companion in self.companions)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from solfa.config import Config, LayerNumber
 from solfa.data.audio import AudioError
+from solfa.data.augmenting import STILL, Augmentation, AugmentationConfig, frames_needed
 from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
 from solfa.data.manifest import LABEL, Track
 from solfa.data.seeds import CAPTION, derived_seed
@@ -43,6 +44,7 @@ class Cut:
     track: Track
     number: int
     seed: int
+    epoch: int
     start: int  # first sample, from the beginning of the track
     n_samples: int
     context_samples: int  # that are wanted on each side
@@ -58,6 +60,7 @@ class CompanionsConfig(Config):
     labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
     captions: CaptionsConfig | None = None  # of pairs of music and text
     spectra: str = ""  # folder of 'solfa data features', whose frames stand in place of audio
+    augmentation: AugmentationConfig | None = None  # of such frames; never of held-out clips
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +68,11 @@ class CompanionsConfig(Config):
             raise ArgumentError(
                 "data.spectra stand in place of audio, and neither codes nor frames go with them: set one of "
                 "the three."
+            )
+        if self.augmentation and not self.spectra:
+            raise ArgumentError(
+                "data.augmentation changes stored spectra, and there are none. Make them with "
+                "'solfa data features', and name their folder with data.spectra."
             )
         if self.codes and self.frames:
             raise ArgumentError(
@@ -172,15 +180,34 @@ class StatesBeside(StoredBeside[StoredHiddenStates]):
 
 
 class SpectraBeside(StoredBeside[StoredSpectra]):
-    """Stored spectra, in place of audio; they are of the whole track, and heard what is around a clip."""
+    """Stored spectra, in place of audio; they are of the whole track, and heard what is around a clip.
+
+    Args:
+        stored: the folder that has them.
+        augmentation: what is changed of them; nothing if None.
+    """
 
     replaces_audio = True
+
+    def __init__(self, stored: StoredSpectra, augmentation: AugmentationConfig | None = None) -> None:
+        super().__init__(stored)
+        self.augmentation = augmentation and Augmentation(augmentation, stored.description)
 
     def cut(self, cut: Cut) -> MelCQTFrames:
         """The spectra of one clip."""
         first = cut.start // self.stored.grid.hop_length
         n_frames = cut.n_samples // self.stored.grid.hop_length
-        return self.stored.spectra(cut.track.content_hash, first, first + n_frames)
+        content = cut.track.content_hash
+        if not self.augmentation:
+            return self.stored.spectra(content, first, first + n_frames)
+        warp = self.augmentation.warp_of(content, cut.seed, cut.epoch)
+        n_stored, n_needed = self.stored.n_frames(content), frames_needed(n_frames, warp)
+        if n_needed > n_stored:  # too short to be heard faster
+            warp, n_needed = STILL, n_frames
+        first = min(first, n_stored - n_needed)  # a clip too near to the end begins earlier
+        frames = self.stored.spectra(content, first, first + n_needed)
+        warped = self.augmentation.warped(frames, warp, n_frames)
+        return self.augmentation.coloured(warped, cut.seed, cut.number)
 
     def join(self, parts: Sequence[MelCQTFrames]) -> dict[str, Any]:
         """The spectra of clips."""
@@ -234,7 +261,7 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
     if config.frames:
         found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
     if config.spectra:
-        found.append(SpectraBeside(StoredSpectra(Path(config.spectra))))
+        found.append(SpectraBeside(StoredSpectra(Path(config.spectra)), config.augmentation))
     if config.labels:
         found.append(LabelsBeside())
     return tuple(found)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD = range(6)  # purposes: each draws from a stream of its own
+CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD, AUGMENT, TRANSPOSE = range(8)  # purposes: a stream for each
 
 
 def derived_seed(*parts: int) -> int:

@@ -6,13 +6,14 @@ import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import torch
 
 from solfa import checkpoint, distributed
-from solfa.data.clips import Clips, RandomClips, batches, numbers_of_step
+from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, numbers_of_step
 from solfa.data.manifest import read_manifest
 from solfa.data.seeds import derived_seed
 from solfa.errors import SolfaError
@@ -48,8 +49,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.objective = build_objective(config.objective).to(place.device)
         self.objective.clips_at_once = place.clips_per_device
-        self.clips = self._clips(config.data.manifest)
-        self.valid_clips = self._clips(config.data.valid_manifest) if config.data.valid_manifest else None
+        self.clips = self._clips(config.data.manifest, config.data)
+        held_out, unchanged = config.data.valid_manifest, replace(config.data, augmentation=None)
+        self.valid_clips = self._clips(held_out, unchanged) if held_out else None
         self.parallel = Parallel(self.objective, place.device, config.precision)
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
@@ -248,10 +250,8 @@ class Trainer:
     ) -> Generator[Clips, None, None]:
         return batches(clips, numbers, n_workers, is_pinned=self.place.device.type == "cuda")
 
-    def _clips(self, manifest: str) -> RandomClips:
-        return RandomClips(
-            read_manifest(Path(manifest)), self.config.data, self.objective.sample_rate, self.config.seed
-        )
+    def _clips(self, manifest: str, data: ClipsConfig) -> RandomClips:
+        return RandomClips(read_manifest(Path(manifest)), data, self.objective.sample_rate, self.config.seed)
 
     def _check(self) -> None:
         config, world = self.config, distributed.world_size()
