@@ -66,7 +66,7 @@ def heard(mel: torch.Tensor, target: MelRVQ, n_samples: int) -> torch.Tensor:
 def systems(codec_run: Path, mel_rvq_run: Path) -> dict[str, tuple[float | None, System]]:
     """Names, kilobits a second, and what each makes of a waveform."""
     codec, target = load_codec(codec_run), MelRVQ(MelRVQConfig(fitted=str(mel_rvq_run)))
-    target.start()
+    target.load_fitted()
     size, rate = codec.config.quantizer, codec.grid.frame_rate
     bits = (size.codebook_size - 1).bit_length() * rate / 1000
 

@@ -20,7 +20,7 @@ import torch
 from solfa import checkpoint
 from solfa.config import load_config, override
 from solfa.objectives import MaskedPredictionConfig
-from solfa.targets import CodesShape, target_shape
+from solfa.targets import CodesShape
 from solfa.training import Placement, RunConfig, Trainer
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     )
     first: dict[str, int] = {}
     for number, prediction in enumerate(config.objective.predictions):
-        shape = target_shape(prediction.target)
+        shape = prediction.target.shape
         kind = type(shape).__name__
         own = figures_of(number, figures, first, kind)
         print(f"\npredictions.{number}: {prediction.target.kind}")

@@ -57,7 +57,7 @@ def _started(folder: Path) -> KMeansCodes:
     clusters = {"n_clusters": 8, "fitted": str(folder)}
     config = override(recipe("kmeans_75hz"), {"objective.targets": [clusters]})
     target = KMeansCodes(config.objective.targets[0])  # type: ignore[union-attr]
-    target.start()
+    target.load_fitted()
     return target
 
 

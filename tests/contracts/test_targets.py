@@ -33,7 +33,6 @@ from solfa.targets import (
     ValuesShape,
     VectorQuantizerConfig,
     build_target,
-    target_shape,
 )
 
 EVERY = [
@@ -113,7 +112,7 @@ def test_its_codes_are_within_the_codebook(config: TargetConfig) -> None:
 
 @every_target
 def test_its_answer_has_the_shape_that_a_head_is_built_for(config: TargetConfig) -> None:
-    answer, shape = built(config)(clips(2, 24_000)), target_shape(config)
+    answer, shape = built(config)(clips(2, 24_000)), config.shape
     if isinstance(answer, Codes):
         assert shape == CodesShape(answer.values.shape[1], answer.codebook_size)
     else:
@@ -123,15 +122,15 @@ def test_its_answer_has_the_shape_that_a_head_is_built_for(config: TargetConfig)
 @every_target
 def test_its_settings_say_whether_it_gives_codes(config: TargetConfig) -> None:
     """The official layout has different places for heads of codes and of values, and reads settings only."""
-    assert gives_codes(to_dict(config)) == isinstance(target_shape(config), CodesShape)
+    assert gives_codes(to_dict(config)) == isinstance(config.shape, CodesShape)
 
 
 @every_target
 def test_its_answer_is_the_same_whatever_the_autocast(config: TargetConfig) -> None:
     target, given = built(config), clips(2, 24_000)
-    plain = target.of(given).values
+    plain = target.with_context(given).values
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(target.of(given).values, plain)
+        assert torch.equal(target.with_context(given).values, plain)
 
 
 @every_target

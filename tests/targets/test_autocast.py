@@ -102,7 +102,7 @@ def test_a_codec_gives_the_same_codes_as_codec_and_as_teacher() -> None:
     waveform = 0.3 * torch.randn(2, 24_000, generator=torch.Generator().manual_seed(2))
     given = Clips(waveform, 24_000, torch.arange(2), torch.zeros(2, dtype=torch.long))
     codec, teacher = RVQVAE(config).eval(), RVQVAECodes(RVQVAECodesConfig(codec=config)).eval()
-    for answer in (lambda: codec.encode(waveform), lambda: teacher.of(given).values):
+    for answer in (lambda: codec.encode(waveform), lambda: teacher.with_context(given).values):
         plain, half = with_and_without_autocast(answer)
         assert torch.equal(plain, half) and len(plain.unique()) > 20
 

@@ -30,7 +30,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def target(codec: Path) -> EncodecCodes:
     config = EncodecCodesConfig(n_filters=4, dim=16, source=str(codec))
     built = EncodecCodes(config)
-    built.start()
+    built.load_fitted()
     return built.eval()
 
 
@@ -73,13 +73,13 @@ def test_what_was_fetched_is_in_the_state_of_the_target(codec: Path) -> None:
 def test_a_folder_without_a_codec_is_refused_with_the_cure(tmp_path: Path) -> None:
     missing = EncodecCodes(EncodecCodesConfig(n_filters=4, dim=16, source=str(tmp_path)))
     with pytest.raises(TargetError, match=r"cannot be had from.*name a folder.*target\.source=FOLDER"):
-        missing.start()
+        missing.load_fitted()
 
 
 def test_a_codec_of_another_shape_is_refused_with_the_cure(codec: Path) -> None:
     wider = EncodecCodes(EncodecCodesConfig(n_filters=8, dim=16, source=str(codec)))
     with pytest.raises(TargetError, match=r"not of the shape.*agree with its config\.json"):
-        wider.start()
+        wider.load_fitted()
 
 
 def test_without_the_library_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

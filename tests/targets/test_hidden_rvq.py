@@ -28,7 +28,7 @@ def clips(source: str = "encoder x layer 5", dim: int = 6) -> Clips:
 def measured() -> HiddenRVQ:
     torch.manual_seed(0)
     target = HiddenRVQ(CONFIG).eval()
-    target.measure(clips())
+    target.fit_statistics(clips())
     return target
 
 

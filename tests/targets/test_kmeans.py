@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 
 def started(config: KMeansCodesConfig, run: Path) -> KMeansCodes:
     target = KMeansCodes(override(config, {"fitted": str(run)}))
-    target.start()
+    target.load_fitted()
     return target
 
 
@@ -77,7 +77,7 @@ def test_centres_of_an_encoder_taught_by_them_serve_too(run: Path) -> None:
 
 def test_a_target_without_a_fit_is_refused_with_the_cure() -> None:
     with pytest.raises(TargetError, match=r"solfa train kmeans_75hz.*target\.fitted=RUN"):
-        KMeansCodes(KMeansCodesConfig()).start()
+        KMeansCodes(KMeansCodesConfig()).load_fitted()
 
 
 def test_a_folder_that_is_not_there_is_refused_with_the_cure(tmp_path: Path) -> None:

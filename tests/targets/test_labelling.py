@@ -92,7 +92,7 @@ def test_stored_codes_are_those_of_the_target_in_training(
     clips = RandomClips(tracks, config, 24_000, seed=0)
     batch = clips.join([clips[number] for number in range(16)])
     assert batch.codes is not None
-    online = fitted.target.of(batch).values
+    online = fitted.target.with_context(batch).values
     assert torch.equal(online, batch.codes.values[:, :, 2:-2]) and len(online.unique()) > 20
 
 
@@ -104,7 +104,7 @@ def test_without_context_codes_at_the_ends_of_clips_would_differ(
     clips = RandomClips(tracks, ClipsConfig(clip_seconds=0.8, codes=str(tmp_path / "out")), 24_000, seed=0)
     batch = clips.join([clips[number] for number in range(16)])
     assert batch.codes is not None
-    is_equal = (fitted.target.of(batch).values == batch.codes.values).all(1).float().mean(0)
+    is_equal = (fitted.target.with_context(batch).values == batch.codes.values).all(1).float().mean(0)
     assert float(is_equal[0]) < 1 and float(is_equal[2:-2].min()) == 1
 
 

@@ -134,15 +134,15 @@ def test_the_target_gives_the_codes_of_the_fitted_codec(run: Path) -> None:
     target = RVQVAECodes(fitting(run))
     clips = Clips(noise(24_000, 2), 24_000, torch.arange(2), torch.zeros(2, dtype=torch.long))
     assert not torch.equal(target(clips).values, load_codec(run).encode(clips.waveform))
-    target.start()
+    target.load_fitted()
     assert torch.equal(target(clips).values, load_codec(run).encode(clips.waveform))
     assert not any(name.startswith("decoder") for name in target.state_dict())
 
 
 def test_a_target_without_a_codec_says_how_to_fit_one(run: Path) -> None:
     with pytest.raises(TargetError, match="solfa train rvq_vae"):
-        RVQVAECodes(RVQVAECodesConfig(codec=TINY)).start()
+        RVQVAECodes(RVQVAECodesConfig(codec=TINY)).load_fitted()
     with pytest.raises(TargetError, match="solfa train rvq_vae"):
-        RVQVAECodes(RVQVAECodesConfig(codec=TINY, fitted=str(run / "nowhere"))).start()
+        RVQVAECodes(RVQVAECodesConfig(codec=TINY, fitted=str(run / "nowhere"))).load_fitted()
     with pytest.raises(TargetError, match=r"target\.codec"):
-        RVQVAECodes(RVQVAECodesConfig(codec=TINY, fitted=str(run))).start()
+        RVQVAECodes(RVQVAECodesConfig(codec=TINY, fitted=str(run))).load_fitted()

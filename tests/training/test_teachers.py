@@ -71,7 +71,7 @@ def test_a_codec_brings_its_settings(small_run: RunConfig, tmp_path: Path) -> No
     run = run_of(CodecFitConfig(codec=CODEC), tmp_path / "codec")
     found = taught(small_run, RVQVAECodesConfig(fitted=str(run)), tmp_path)
     assert found == RVQVAECodesConfig(codec=CODEC, fitted=str(run))
-    build_target(found).start()
+    build_target(found).load_fitted()
 
 
 def test_a_quantizer_brings_its_settings_and_the_frames_that_it_was_fitted_to(
@@ -80,7 +80,7 @@ def test_a_quantizer_brings_its_settings_and_the_frames_that_it_was_fitted_to(
     run = run_of(QuantizerFitConfig(target=MEL), tmp_path / "rvq")
     found = taught(small_run, MelRVQConfig(fitted=str(run)), tmp_path)
     assert (found.quantizer, found.frames) == (MEL.quantizer, TWO_STACKED)
-    build_target(found).start()
+    build_target(found).load_fitted()
 
 
 def test_clusters_bring_their_number_by_the_kind_of_their_features(
@@ -91,7 +91,7 @@ def test_clusters_bring_their_number_by_the_kind_of_their_features(
     for wanted, there in zip(others, CLUSTERS, strict=True):
         found = taught(small_run, override(wanted, {"fitted": str(run)}), tmp_path)
         assert found == override(there, {"fitted": str(run)})
-        build_target(found).start()
+        build_target(found).load_fitted()
 
 
 def test_stored_codes_bring_their_sizes(small_run: RunConfig, tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_what_was_set_by_hand_holds_and_what_does_not_fit_is_refused(
     found = taught(small_run, RVQVAECodesConfig(fitted=str(codec)), tmp_path, **{"codec.gain": 3.0})
     assert found.codec == override(CODEC, {"gain": 3.0})
     with pytest.raises(TargetError, match=r"target\.codec to agree with it"):
-        build_target(found).start()
+        build_target(found).load_fitted()
     rvq = run_of(QuantizerFitConfig(target=MEL), tmp_path / "rvq")
     other = taught(small_run, MelRVQConfig(fitted=str(rvq)), tmp_path, **{"frames.mel.mean_db": 1.0})
     with pytest.raises(TargetError, match=r"for frames 256 wide .*mean_db=6\.7.* would give .*mean_db=1\.0"):
-        build_target(other).start()
+        build_target(other).load_fitted()
 
 
 def test_a_run_that_has_begun_is_left_alone(small_run: RunConfig, tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ from solfa.targets import (
     TargetConfig,
     TargetError,
     build_target,
-    target_shape,
 )
 
 log = logging.getLogger(__name__)
@@ -101,9 +100,7 @@ class MaskedPrediction(Objective):
         self.feature_penalty = config.feature_penalty and FeaturePenalty(config.feature_penalty, self.encoder)
         self.predictor = config.predictor and Predictor(config.predictor, self.encoder.dim)
         dim = self.predictor.dim if self.predictor else self.encoder.dim
-        self.heads = nn.ModuleList(
-            build_head(p.head, dim, target_shape(p.target)) for p in config.predictions
-        )
+        self.heads = nn.ModuleList(build_head(p.head, dim, p.target.shape) for p in config.predictions)
         seconds = [prediction.margin_seconds for prediction in config.predictions]
         self.margins = [self.encoder.grid.seconds_to_frames(s) if s else 0 for s in seconds]  # frames
         self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
@@ -151,22 +148,22 @@ class MaskedPrediction(Objective):
         """Fetch the targets' fitted parts, and refuse codes that carry no information."""
         clips = self._with_spectra(clips)
         for target in cast(list[Target], list(self.targets)):
-            target.start()
-            expected = target.of(clips)
+            target.load_fitted()
+            expected = target.with_context(clips)
             if isinstance(expected, Codes):
                 refuse_collapsed(expected)
-            if 0 < clips.context_samples < target.reach_samples:
+            if 0 < clips.context_samples < target.context_samples:
                 log.warning(
                     "%s hears %d samples to each side, and data.context_seconds gives it %d: at the ends of "
                     "clips its answer depends on where they are cut. Raise data.context_seconds.",
-                    type(target).__name__, target.reach_samples, clips.context_samples,
+                    type(target).__name__, target.context_samples, clips.context_samples,
                 )  # fmt: skip
 
     def forward(self, clips: Clips) -> StepOutput:
         """Loss over the hidden frames of clips."""
         clips = self._with_spectra(clips)
         targets = cast(list[Target], list(self.targets))
-        expected: list[Any] = [target.of(clips) for target in targets]  # from the clean waveform
+        expected: list[Any] = [target.with_context(clips) for target in targets]  # from the clean waveform
         n_frames = (
             clips.spectra.n_frames
             if clips.spectra is not None

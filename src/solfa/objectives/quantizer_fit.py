@@ -60,7 +60,7 @@ class QuantizerFit(Objective):
 
     def start(self, clips: Clips) -> None:
         """Let the target measure its frames."""
-        self.target.measure(clips)
+        self.target.fit_statistics(clips)
 
     def forward(self, clips: Clips) -> StepOutput:
         """Loss over all frames of clips."""

@@ -85,27 +85,6 @@ def build_target(config: TargetConfig) -> Target:
             assert_never(config)
 
 
-def target_shape(config: TargetConfig) -> CodesShape | ValuesShape:
-    """What the target that ``config`` describes gives for a frame; a head must predict as much."""
-    match config:
-        case MelRVQConfig() | MelRandomProjectionConfig() | CQTRVQConfig():
-            return CodesShape(config.quantizer.n_codebooks, config.quantizer.codebook_size)
-        case MelFramesConfig():
-            return ValuesShape(config.frames.dim)
-        case EncodecCodesConfig():
-            return CodesShape(config.n_codebooks, config.codebook_size)
-        case RVQVAECodesConfig():
-            return CodesShape(config.codec.quantizer.n_codebooks, config.codec.quantizer.codebook_size)
-        case KMeansCodesConfig():
-            return CodesShape(1, config.n_clusters)
-        case CQTFramesConfig():
-            return ValuesShape(config.constant_q.n_bins)
-        case StoredCodesConfig():
-            return CodesShape(config.n_codebooks, config.codebook_size)
-        case _:
-            assert_never(config)
-
-
 __all__ = [
     "AmplitudeConfig",
     "CQTFrames",
@@ -159,5 +138,4 @@ __all__ = [
     "build_target",
     "load_codec",
     "load_quantizer",
-    "target_shape",
 ]

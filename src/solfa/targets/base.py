@@ -85,18 +85,18 @@ class Target(nn.Module):
     grid: FrameGrid
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Audio on each side of a frame that its answer depends on; a second, if nobody knows better."""
         return self.grid.sample_rate
 
-    def start(self) -> None:
+    def load_fitted(self) -> None:
         """Fetch what the target was fitted to, once, before the first step of a new run."""
 
     def forward(self, clips: Clips) -> Codes | Values:
         """The target of every frame of the clips: as many as whole hops, or one more."""
         raise NotImplementedError
 
-    def of(self, clips: Clips) -> Codes | Values:
+    def with_context(self, clips: Clips) -> Codes | Values:
         """The target of clips, whose frames at the ends hear what surrounds the clips, if that is given.
 
         A teacher computes in float32 to the last bit, whatever holds for the encoder that it teaches.
@@ -105,9 +105,9 @@ class Target(nn.Module):
             TargetError: the context is not a whole number of frames.
         """
         with full_float32(clips.waveform.device):
-            return self._of(clips)
+            return self._with_context(clips)
 
-    def _of(self, clips: Clips) -> Codes | Values:
+    def _with_context(self, clips: Clips) -> Codes | Values:
         if clips.surroundings is None:
             return self(clips)
         hop, context = self.grid.hop_length, clips.context_samples
@@ -128,5 +128,5 @@ class FittableTarget(Target):
         """What the quantizer is given."""
         raise NotImplementedError
 
-    def measure(self, clips: Clips) -> None:
+    def fit_statistics(self, clips: Clips) -> None:
         """Take down, once and before fitting, what is to be known about such frames."""

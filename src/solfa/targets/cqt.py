@@ -10,7 +10,7 @@ from torch import Tensor
 from solfa.config import Config, Positive
 from solfa.data.clips import Clips
 from solfa.features import ConstantQ, ConstantQConfig
-from solfa.targets.base import Target, Values
+from solfa.targets.base import Target, Values, ValuesShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,11 @@ class CQTFramesConfig(Config):
     constant_q: ConstantQConfig = field(default_factory=ConstantQConfig)
     magnitude: MagnitudeConfig = field(default_factory=LinearMagnitudeConfig)
 
+    @property
+    def shape(self) -> ValuesShape:
+        """What it gives for a frame."""
+        return ValuesShape(self.constant_q.n_bins)
+
 
 class CQTFrames(Target):
     """Constant-Q values, a quarter of a semitone apart.
@@ -72,7 +77,7 @@ class CQTFrames(Target):
         self.register_buffer("bin_scale", 2 / torch.tensor(lengths).sqrt(), persistent=False)
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Half of the longest kernel."""
         return self.config.constant_q.kernel_samples(0) // 2 + 1
 

@@ -10,6 +10,7 @@ from solfa.config import Config, Positive
 from solfa.data.clips import Clips
 from solfa.features import LogConstantQ, LogConstantQConfig
 from solfa.frames import FrameGrid
+from solfa.targets.base import CodesShape
 from solfa.targets.level import Level, without_level
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import ResidualVectorQuantizerConfig
@@ -35,7 +36,7 @@ class CQTLevelFramesConfig(Config):
         return self.log_cqt.grid
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Half of the longest kernel."""
         return self.log_cqt.constant_q.kernel_samples(0) // 2 + 1
 
@@ -50,6 +51,11 @@ class CQTRVQConfig(Config):
         default_factory=lambda: ResidualKMeansConfig(dim=252, codebook_size=256)
     )
     fitted: str = ""  # run folder of cqt_rvq_small; given on the command line
+
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
 class CQTLevelFrames(nn.Module):

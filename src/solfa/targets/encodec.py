@@ -12,7 +12,7 @@ from solfa.config import Codebooks, Config, Entries, Hertz, StepOutput, Width
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
-from solfa.targets.base import Codes, Target, TargetError
+from solfa.targets.base import Codes, CodesShape, Target, TargetError
 
 INSTALL = 'pip install "solfa[encodec]"'
 
@@ -35,6 +35,11 @@ class EncodecCodesConfig(Config):
         """Where the codes lie."""
         return FrameGrid(self.sample_rate, prod(self.strides))
 
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.n_codebooks, self.codebook_size)
+
 
 class EncodecCodes(Target):
     """Codes of EnCodec, by the transformers library; its decoder is not kept.
@@ -54,7 +59,7 @@ class EncodecCodes(Target):
         self.grid = config.grid
         self.encoder, self.quantizer = self._parts(_library().EncodecModel(self._architecture()))
 
-    def start(self) -> None:
+    def load_fitted(self) -> None:
         """Fetch the published weights.
 
         Raises:

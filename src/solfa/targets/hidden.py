@@ -12,7 +12,7 @@ from solfa.config import Config, Hertz, Hop
 from solfa.data.clips import Clips
 from solfa.data.stored_frames import ClipStates
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, FittableTarget, TargetError
+from solfa.targets.base import Codes, CodesShape, FittableTarget, TargetError
 from solfa.targets.quantizer import ResidualVectorQuantizer, ResidualVectorQuantizerConfig
 
 
@@ -31,6 +31,11 @@ class HiddenRVQConfig(Config):
     def grid(self) -> FrameGrid:
         """Where the hidden states lie."""
         return FrameGrid(self.sample_rate, self.hop_length)
+
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
 class HiddenRVQ(FittableTarget):
@@ -58,11 +63,11 @@ class HiddenRVQ(FittableTarget):
         self.register_buffer("source", torch.zeros(32, dtype=torch.uint8))
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """It looks at one frame at a time."""
         return 0
 
-    def measure(self, clips: Clips) -> None:
+    def fit_statistics(self, clips: Clips) -> None:
         """Take mean and deviation of the dimensions, and the encoder and layer, from some clips."""
         hidden = self._hidden(clips)
         rows = hidden.values.flatten(0, 1)

@@ -16,7 +16,7 @@ from solfa.features import Chroma, ChromaConfig, LogMel, LogMelConfig
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
 from solfa.runs import Run
-from solfa.targets.base import Codes, Target, TargetError
+from solfa.targets.base import Codes, CodesShape, Target, TargetError
 
 ROWS_AT_ONCE = 2**15  # frames compared with all centres in one go: bounds the memory
 
@@ -39,7 +39,7 @@ class LogMelFramesConfig(Config):
         return self.mel.n_mels
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Audio on each side that the window of a frame covers."""
         return self.mel.n_fft // 2
 
@@ -62,7 +62,7 @@ class ChromaFramesConfig(Config):
         return self.chroma.n_bins
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Audio on each side that the window of a frame covers."""
         return self.chroma.n_fft // 2
 
@@ -75,6 +75,11 @@ class KMeansCodesConfig(Config):
     features: LogMelFramesConfig | ChromaFramesConfig = field(default_factory=LogMelFramesConfig)
     n_clusters: Entries = 300
     fitted: str = ""  # run folder of kmeans_v0 or kmeans_75hz; given on the command line
+
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(1, self.n_clusters)
 
 
 class KMeansCodes(Target):
@@ -98,11 +103,11 @@ class KMeansCodes(Target):
         self.register_buffer("counts", torch.zeros(config.n_clusters))  # frames that a centre is the mean of
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Half a window."""
-        return self.config.features.reach_samples
+        return self.config.features.context_samples
 
-    def start(self) -> None:
+    def load_fitted(self) -> None:
         """Read the fitted centres.
 
         Raises:

@@ -42,7 +42,6 @@ from solfa.targets import (
     TargetError,
     Values,
     build_target,
-    target_shape,
 )
 from solfa.targets.hidden import HiddenRVQ, HiddenRVQConfig
 
@@ -74,7 +73,7 @@ class AudioSource:
 
     def __init__(self, target: Target, windows_at_once: int, device: torch.device) -> None:
         self.grid, self.windows_at_once, self.device = target.grid, windows_at_once, device
-        self.context_frames = -(-target.reach_samples // target.grid.hop_length)
+        self.context_frames = -(-target.context_samples // target.grid.hop_length)
 
     def n_frames(self, track: Track) -> int:
         """Whole hops of a track."""
@@ -187,7 +186,7 @@ def _load_target(run: Run, number: int | None) -> RunTarget:
         checkpoint.check_sizes(config, weights)
     target = HiddenRVQ(config) if isinstance(config, HiddenRVQConfig) else build_target(config)
     if is_codec:
-        target.start()
+        target.load_fitted()
     else:
         target.load_state_dict(weights)
     return RunTarget(
@@ -251,7 +250,7 @@ def _codes(track: Track, target: Target, source: Source) -> Int[np.ndarray, "fra
         n_frames = source.n_frames(track)
         if not n_frames:
             return Refused(path=track.path, reason="shorter than a frame; take it out of the manifest")
-        parts = [_rows(target.of(clips)) for clips in source.pieces(track)]
+        parts = [_rows(target.with_context(clips)) for clips in source.pieces(track)]
     except StoredFramesError as error:
         return Refused(path=track.path, reason=str(error))
     except Exception as error:  # of whatever class: no file ends the labelling of the others
@@ -290,7 +289,5 @@ def _description(fitted: RunTarget, source: Source) -> CodesDescription:
 
 def _shape(config: TargetConfig | HiddenRVQConfig) -> CodesShape | None:
     """What a target stores for a frame, if that can be had."""
-    if isinstance(config, HiddenRVQConfig):
-        return CodesShape(config.quantizer.n_codebooks, config.quantizer.codebook_size)
-    shape = target_shape(config)
-    return shape if isinstance(shape, CodesShape) and not isinstance(config, StoredCodesConfig) else None
+    is_stored = isinstance(config, StoredCodesConfig)
+    return config.shape if isinstance(config.shape, CodesShape) and not is_stored else None

@@ -12,7 +12,7 @@ from solfa.config import Config, Width
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, Target, Values
+from solfa.targets.base import Codes, CodesShape, Target, Values, ValuesShape
 from solfa.targets.level import Level, without_level
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import (
@@ -43,7 +43,7 @@ class StackedMelConfig(Config):
         return FrameGrid(self.mel.sample_rate, self.mel.hop_length * self.n_stacked)
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Audio on each side that the window of a mel frame covers."""
         return self.mel.n_fft // 2
 
@@ -59,6 +59,11 @@ class MelRVQConfig(Config):
     )
     fitted: str = ""  # run folder of mel_rvq, or a folder in MuQ's official layout; given on the command line
 
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MelRandomProjectionConfig(Config):
@@ -68,6 +73,11 @@ class MelRandomProjectionConfig(Config):
     frames: StackedMelConfig = field(default_factory=StackedMelConfig)
     quantizer: RandomProjectionConfig = field(default_factory=RandomProjectionConfig)
 
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MelFramesConfig(Config):
@@ -75,6 +85,11 @@ class MelFramesConfig(Config):
 
     kind: Literal["mel_frames"] = "mel_frames"
     frames: StackedMelConfig = field(default_factory=StackedMelConfig)
+
+    @property
+    def shape(self) -> ValuesShape:
+        """What it gives for a frame."""
+        return ValuesShape(self.frames.dim)
 
 
 class StackedMel(nn.Module):
@@ -141,9 +156,9 @@ class MelRandomProjection(Target):
         self.quantizer = RandomProjection(config.quantizer)
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Half a window."""
-        return self.config.frames.reach_samples
+        return self.config.frames.context_samples
 
     @torch.no_grad()
     def forward(self, clips: Clips) -> Codes:
@@ -161,9 +176,9 @@ class MelFrames(Target):
         self.frames = StackedMel(config.frames)
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """Half a window."""
-        return self.config.frames.reach_samples
+        return self.config.frames.context_samples
 
     @torch.no_grad()
     def forward(self, clips: Clips) -> Values:

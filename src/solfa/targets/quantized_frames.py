@@ -33,7 +33,7 @@ class QuantizedFrames(FittableTarget):
         self.frames = frames
         self.quantizer = build_quantizer(config.quantizer)
 
-    def start(self) -> None:
+    def load_fitted(self) -> None:
         """Read the fitted quantizer.
 
         Raises:
@@ -67,9 +67,9 @@ class QuantizedFrames(FittableTarget):
             )
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """As far as its frames hear."""
-        reach: int = self.config.frames.reach_samples
+        reach: int = self.config.frames.context_samples
         return reach
 
     @torch.no_grad()

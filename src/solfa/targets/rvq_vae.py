@@ -18,7 +18,7 @@ from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
 from solfa.runs import Run
-from solfa.targets.base import Codes, Target, TargetError
+from solfa.targets.base import Codes, CodesShape, Target, TargetError
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.quantizer import ResidualVectorQuantizer, ResidualVectorQuantizerConfig
 
@@ -114,6 +114,11 @@ class RVQVAECodesConfig(Config):
     codec: RVQVAEConfig = field(default_factory=RVQVAEConfig)
     fitted: str = ""  # run folder of rvq_vae; given on the command line
 
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.codec.quantizer.n_codebooks, self.codec.quantizer.codebook_size)
+
 
 class RVQVAECodes(Target):
     """Codes of an RVQ-VAE; its decoder is not kept.
@@ -130,11 +135,11 @@ class RVQVAECodes(Target):
         self.quantizer = build_codec_quantizer(config.codec)
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """As far as its convolutions see, rounded up."""
         return _margin_frames(self.config.codec) * self.grid.hop_length
 
-    def start(self) -> None:
+    def load_fitted(self) -> None:
         """Read the fitted codec.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Literal
 from solfa.config import Codebooks, Config, Entries, Hertz, Hop
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, Target, TargetError
+from solfa.targets.base import Codes, CodesShape, Target, TargetError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,11 @@ class StoredCodesConfig(Config):
         """Where the codes lie."""
         return FrameGrid(self.sample_rate, self.hop_length)
 
+    @property
+    def shape(self) -> CodesShape:
+        """What it gives for a frame."""
+        return CodesShape(self.n_codebooks, self.codebook_size)
+
 
 class StoredCodes(Target):
     """Codes that come with the clips."""
@@ -34,7 +39,7 @@ class StoredCodes(Target):
         self.grid = config.grid
 
     @property
-    def reach_samples(self) -> int:
+    def context_samples(self) -> int:
         """It hears nothing."""
         return 0
 
