@@ -48,4 +48,4 @@ def test_clips_without_codes_are_refused_with_the_cure() -> None:
 )
 def test_codes_of_other_sizes_are_refused_with_the_cure(other: StoredCodesConfig) -> None:
     with pytest.raises(TargetError, match=r"predictions\.0\.target to agree with their codes\.json"):
-        build_target(other).of(CLIPS)
+        build_target(other).with_context(CLIPS)
