@@ -8,11 +8,18 @@ import pytest
 import torch
 
 from solfa.config import override
+from solfa.models.encoder import HiddenStates
 from solfa.objectives import PredictionConfig, StepOutput
-from solfa.objectives.masked import MOST_DIMENSIONS, hidden_moments
+from solfa.objectives.moments import MOST_DIMENSIONS, hidden_moments, moments_of_layers
 from solfa.targets import CQTFramesConfig
 from solfa.training import RunConfig
-from solfa.training.monitor import CollapseAlarms, Totals, hidden_figures, value_figures
+from solfa.training.monitor import (
+    CollapseAlarms,
+    Totals,
+    hidden_figures,
+    nats_below_frequencies,
+    value_figures,
+)
 from training.conftest import CODES
 from training.test_trainer import log_of, train
 
@@ -118,3 +125,42 @@ def test_a_fall_from_what_was_learned_is_warned_of_once(
     look([{name: high, **LEARNED}, {name: low, **GUESSING}, {name: low, **GUESSING}])
     assert len(caplog.records) == 1
     assert "a collapse" in caplog.text and "earlier checkpoint" in caplog.text
+
+
+def test_layers_say_in_how_many_directions_frames_and_clips_vary() -> None:
+    """Clips that all lie on one line, and frames that turn everywhere around them."""
+    torch.manual_seed(0)
+    clip = torch.randn(60, 1, 1) * torch.randn(64)
+    frames = torch.randn(60, 50, 64)
+    turning = clip + 3 * (frames - frames.mean(1, keepdim=True))
+    nothing = torch.zeros(60, 50, 64)
+    hidden = HiddenStates.of((nothing, turning, frames), None)
+    totals = Totals(torch.device("cpu"))
+    totals.add(step_of(moments_of_layers(hidden, (1, 2)), 1))
+    figures = totals.figures()
+    assert figures["layers.1.pooled_rank"] < 1.5 and figures["layers.1.frame_rank"] > 30
+    assert figures["layers.2.pooled_rank"] > 15
+
+
+def test_codes_that_cost_less_than_their_frequencies_were_learned() -> None:
+    uses = torch.tensor([[8, 8, 8, 8], [32, 0, 0, 0]])
+    losses = 32 * torch.tensor([math.log(4) - 0.5, 0.25])
+    totals = Totals(torch.device("cpu"))
+    totals.add(StepOutput(torch.zeros(()), torch.tensor(32.0), {"loss_by_codebook": losses}, uses))
+    figures = totals.figures()
+    assert figures["nats_below_frequencies_by_codebook"] == pytest.approx([0.5, -0.25], abs=1e-4)
+    assert figures["nats_below_frequencies"] == pytest.approx(0.125, abs=1e-4)
+
+
+def test_nats_of_a_second_prediction_are_its_own() -> None:
+    figures = nats_below_frequencies(
+        {
+            "predictions.1.loss_by_codebook": [1.0],
+            "predictions.1.perplexity_by_codebook": [math.e**2],
+            "loss_by_codebook": [3.0],
+        }
+    )
+    assert figures == {
+        "predictions.1.nats_below_frequencies_by_codebook": pytest.approx([1.0]),
+        "predictions.1.nats_below_frequencies": pytest.approx(1.0),
+    }

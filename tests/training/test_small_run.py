@@ -12,6 +12,8 @@ import solfa
 from solfa.cli.main import app
 from solfa.config import override, to_dict
 from solfa.data.manifest import read_manifest, write_manifest
+from solfa.errors import ArgumentError
+from solfa.objectives import build_objective
 from solfa.recipes import recipe
 from solfa.training import RunConfig
 from training.conftest import CODES
@@ -62,7 +64,7 @@ def test_two_processes_give_the_gradients_of_one(name: str, manifest: Path, tmp_
     one = gradients(config, tmp_path, 1)
     assert_same(one, gradients(config, tmp_path, 2))
     logs = [log_of(tmp_path / f"{n} processes, 4 clips.run")[0] for n in (1, 2)]
-    for figure in ("loss", "agreement_loss", "unigram_loss"):
+    for figure in ("loss", "agreement_loss", "guard_loss", "transposition_loss", "unigram_loss"):
         assert logs[0][figure] == pytest.approx(logs[1][figure], rel=1e-5), figure
 
 
@@ -109,13 +111,53 @@ def test_it_overfits_one_track(name: str, manifest: Path, tmp_path: Path) -> Non
     write_manifest(read_manifest(manifest)[:1], one_track)
     config = small(
         name, one_track, n_steps=60, validate_every=100, checkpoint_every=100,
-        **{"objective.agreement": None, "objective.masking.whole_share": 0.0, "optim.adam_lr": 1e-2},
+        **{"objective.agreement": None, "objective.transposition": None, "objective.guard": None},
+        **{"objective.masking.whole_share": 0.0, "optim.adam_lr": 1e-2},
     )  # fmt: skip
     train(config, tmp_path / "run")
     losses = [line["loss"] for line in log_of(tmp_path / "run")]
     unigram = log_of(tmp_path / "run")[-1]["unigram_loss"]
     assert sum(losses[-10:]) / 10 < 0.75 * losses[0]
     assert sum(losses[-10:]) / 10 < unigram  # more than the frequencies of codes is learned
+
+
+@both
+def test_validation_tells_the_ranks_of_layers_seen_whole(name: str, manifest: Path, tmp_path: Path) -> None:
+    train(small(name, manifest, n_steps=3), tmp_path / "run")
+    line = log_of(tmp_path / "run")[-1]
+    for layer in (0, 1, 2):
+        assert 1 < line[f"valid_layers.{layer}.frame_rank"] <= 16
+        assert 1 <= line[f"valid_layers.{layer}.pooled_rank"] <= 3  # of three clips
+    assert not any(key.startswith("layers.") for key in line)
+    assert "valid_nats_below_frequencies" in line
+
+
+@both
+def test_a_process_whose_clips_are_none_of_them_transposed_learns_all_the_same(
+    name: str, manifest: Path, tmp_path: Path
+) -> None:
+    config = small(name, manifest, n_steps=1, **{"objective.transposition.one_clip_in": 100})
+    one, two = (gradients(config, tmp_path, n) for n in (1, 2))
+    assert_same(one, two)
+    assert any("transposition" in key and bool(value.any()) for key, value in two.items())  # of clip 0
+
+
+def test_transposing_needs_a_constant_q_half(manifest: Path) -> None:
+    transposition = {"objective.transposition": {}}
+    for name in ("solfa_small_mel", "muq_tiny"):
+        config = override(recipe(name), transposition)
+        with pytest.raises(ArgumentError, match=r"set objective\.transposition to null"):
+            build_objective(config.objective)
+
+
+def test_the_published_encoders_may_agree_by_mean_and_deviation_and_be_guarded(
+    small_run: RunConfig, tmp_path: Path
+) -> None:
+    changes = {"objective.agreement": {"kind": "pooled"}, "objective.guard": {}, "data.clips_per_track": 2}
+    config = override(small_run, {**changes, "objective.watched_layers": [1], "n_steps": 3})
+    train(config, tmp_path / "run")
+    line = log_of(tmp_path / "run")[-1]
+    assert line["agreement_loss"] != 0 and line["guard_loss"] > 0 and "valid_layers.1.frame_rank" in line
 
 
 def test_mel_alone_learns_by_its_own_recipe(manifest: Path, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD, AUGMENT, TRANSPOSE = range(8)  # purposes: a stream for each
+# Purposes: a stream for each.
+CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD, AUGMENT, TRANSPOSE, VIEWS = range(9)
 
 
 def derived_seed(*parts: int) -> int:

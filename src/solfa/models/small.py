@@ -157,6 +157,13 @@ class SpectraFrontend(Frontend):
         share = self.config.withheld_share
         return torch.stack([drawn < share, drawn >= 1 - share], dim=1)
 
+    def without(self, half: Literal["mel", "cqt"], n_clips: int) -> Bool[Tensor, "clip half"] | None:
+        """What ``embed`` takes to withhold a half of all clips; None if the encoder has it not."""
+        if half not in self.config.halves or len(self.config.halves) < 2:
+            return None
+        is_it = torch.tensor([name == half for name in self.config.halves], device=self.withheld.device)
+        return is_it.expand(n_clips, -1)
+
     def embed(
         self, spectra: MelCQTFrames, withheld: Bool[Tensor, "clip half"] | None = None
     ) -> Float[Tensor, "clip frame dim"]:

@@ -21,6 +21,7 @@ from solfa.objectives.finetuning import (
     FullConfig,
     LastLayersConfig,
 )
+from solfa.objectives.gaussian_guard import GaussianGuardConfig
 from solfa.objectives.heads import CosineCodeHeadConfig, HeadConfig, LinearHeadConfig
 from solfa.objectives.kmeans_fit import KMeansFit, KMeansFitConfig
 from solfa.objectives.masked import MaskedPrediction, MaskedPredictionConfig, PredictionConfig
@@ -35,8 +36,10 @@ from solfa.objectives.masking import (
 )
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
 from solfa.objectives.music_text import MusicText, MusicTextConfig
+from solfa.objectives.pooled_agreement import AgreementConfig, PooledAgreementConfig
 from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
+from solfa.objectives.transposition import TranspositionConfig
 
 ObjectiveConfig = (
     MaskedPredictionConfig
@@ -70,6 +73,7 @@ def build_objective(config: ObjectiveConfig) -> Objective:
 __all__ = [
     "Adversary",
     "AdversaryConfig",
+    "AgreementConfig",
     "BatchMixing",
     "BatchMixingConfig",
     "BlockMasking",
@@ -83,6 +87,7 @@ __all__ = [
     "FineTuningConfig",
     "FrozenConfig",
     "FullConfig",
+    "GaussianGuardConfig",
     "HeadConfig",
     "KMeansFit",
     "KMeansFitConfig",
@@ -97,6 +102,7 @@ __all__ = [
     "ObjectiveConfig",
     "PairLoss",
     "PairLossConfig",
+    "PooledAgreementConfig",
     "PredictionConfig",
     "Predictor",
     "PredictorConfig",
@@ -110,5 +116,6 @@ __all__ = [
     "SpreadSpanMaskingConfig",
     "StepOutput",
     "TrackAgreementConfig",
+    "TranspositionConfig",
     "build_objective",
 ]

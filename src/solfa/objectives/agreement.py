@@ -1,6 +1,7 @@
 """TrackAgreement: clips of one track should be alike, clips of different tracks not."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,12 +10,14 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config, NotNegative, Positive, Width
+from solfa.objectives.pooling import mean_state
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrackAgreementConfig(Config):
     """How strongly clips of one track are drawn together; wants ``data.clips_per_track`` of two or more."""
 
+    kind: Literal["mean"] = "mean"
     weight: NotNegative = 1.0  # of its loss in the sum
     temperature: Positive = 0.1
     dim: Width = 128  # of the vectors that are compared
@@ -70,12 +73,3 @@ class TrackAgreement(nn.Module):
             # A row without a positive would be -inf, and its gradient NaN: it gets one, and is then left out.
             alike = similarity.masked_fill(~(is_alike | ~has_company[:, None]), -torch.inf).logsumexp(1)
             return torch.where(has_company, everyone - alike, 0.0)
-
-
-def mean_state(
-    states: Float[Tensor, "clip frame dim"], visible: Bool[Tensor, "clip frame"] | None
-) -> Float[Tensor, "clip dim"]:
-    """The mean of each clip's states; of the visible ones, if some are not."""
-    if visible is None:
-        return states.mean(1)
-    return states.masked_fill(~visible[..., None], 0).sum(1) / visible.sum(1, keepdim=True)

@@ -19,6 +19,8 @@ class StepOutput:
 
     - ``code_uses``, ``predicted_uses`` (codebook code): how often each code was the target, or the likeliest;
     - ``hidden_moments`` (1 + dim, 1 + dim): products of all pairs among one and dimensions of hidden states;
+    - ``frame_moments``, ``pooled_moments`` (1 + dim, 1 + dim): likewise, of a layer's states of all frames,
+      or of their means over each clip, after its number, as in ``layers.3.pooled_moments``;
     - ``value_moments`` (2, value): values that were the target, and their squares.
     """
 

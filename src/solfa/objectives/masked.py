@@ -1,6 +1,7 @@
 """MaskedPrediction: targets of the clean clip, predicted where it is hidden."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -8,21 +9,24 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from solfa.config import Config, NotNegative, SecondsFromZero
+from solfa.config import Config, LayerNumber, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
 from solfa.data.seeds import WITHHOLD
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.models import EncoderConfig, build_encoder
 from solfa.models.checks import check_finite
-from solfa.models.encoder import check_waveform
+from solfa.models.encoder import HiddenStates, check_waveform
 from solfa.models.small import SpectraFrontend
-from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
+from solfa.objectives.agreement import TrackAgreement
 from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
+from solfa.objectives.gaussian_guard import GaussianGuard, GaussianGuardConfig
 from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
 from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
+from solfa.objectives.moments import hidden_moments, moments_of_layers
+from solfa.objectives.pooled_agreement import AgreementConfig, build_agreement
 from solfa.objectives.predictor import (
     Predictor,
     PredictorConfig,
@@ -30,6 +34,7 @@ from solfa.objectives.predictor import (
     with_something_visible,
 )
 from solfa.objectives.scored import as_of_all, inner_frames
+from solfa.objectives.transposition import Transposition, TranspositionConfig
 from solfa.targets import (
     Codes,
     MelRVQConfig,
@@ -40,8 +45,6 @@ from solfa.targets import (
 )
 
 log = logging.getLogger(__name__)
-
-MOST_DIMENSIONS = 64  # of hidden states that are watched: enough to see them collapse, and nearly free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +67,11 @@ class MaskedPredictionConfig(Config):
     mixing: BatchMixingConfig | None = None  # of clips into each other, in training
     feature_penalty: FeaturePenaltyConfig | None = None  # of an encoder that convolves the waveform
     predictions: tuple[PredictionConfig, ...] = (PredictionConfig(),)
-    agreement: TrackAgreementConfig | None = None  # of clips of one track; published models have none
+    agreement: AgreementConfig | None = None  # of clips of one track; published models have none
     predictor: PredictorConfig | None = None  # of a second step; without, the encoder guesses, as published
+    transposition: TranspositionConfig | None = None  # of an encoder that hears a constant-Q half
+    guard: GaussianGuardConfig | None = None  # against states that vary in few directions
+    watched_layers: tuple[LayerNumber, ...] = ()  # whose ranks are told in validation; none if empty
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Seen:
 
     states: Float[Tensor, "clip longer dim"]  # last hidden states of the encoder
     answers: Float[Tensor, "clip as_long width"]  # what heads read, where frames are hidden
+    shown: Bool[Tensor, "clip longer"]  # frames that were not hidden
     visible: Bool[Tensor, "clip longer"] | None = None  # frames that have a state; all if None
     penalties: Float[Tensor, " clip"] | None = None  # of each clip, for loud features
 
@@ -103,7 +110,10 @@ class MaskedPrediction(Objective):
         self.heads = nn.ModuleList(build_head(p.head, dim, p.target.shape) for p in config.predictions)
         seconds = [prediction.margin_seconds for prediction in config.predictions]
         self.margins = [self.encoder.grid.seconds_to_frames(s) if s else 0 for s in seconds]  # frames
-        self.agreement = config.agreement and TrackAgreement(config.agreement, self.encoder.dim)
+        self.agreement = config.agreement and build_agreement(config.agreement, self.encoder.dim)
+        self.transposition = self._transposition(config.transposition)
+        self.guard = config.guard and GaussianGuard(config.guard)
+        self.watched_layers = [self.encoder.layer_number(layer) for layer in config.watched_layers]
         # The last to be made: some draw random weights, stored codes none, and what learns must begin alike.
         targets = [build_target(p.target) for p in config.predictions]
         self.targets = nn.ModuleList(targets).requires_grad_(False)
@@ -127,6 +137,17 @@ class MaskedPrediction(Objective):
                 "hides nothing. Hide frames: "
                 '--set objective.masking=\'{"kind": "spread_span"}\', or give it a predictor.'
             )
+
+    def _transposition(self, config: TranspositionConfig | None) -> Transposition | None:
+        """The loss of transposed views, if it is wanted, of an encoder that hears constant-Q frames."""
+        if config is None:
+            return None
+        if not self._spectra or "cqt" not in self._spectra.config.halves:
+            raise ArgumentError(
+                "Only an encoder that hears a constant-Q half can be shown it transposed. Train solfa_small "
+                "with the half cqt, or set objective.transposition to null."
+            )
+        return Transposition(config, self.encoder.dim, self._spectra.config.spectra.log_cqt)
 
     @property
     def _spectra(self) -> SpectraFrontend | None:
@@ -183,17 +204,68 @@ class MaskedPrediction(Objective):
             for head, margin, e in zip(heads, self.margins, expected, strict=True)
         ]
         weights = [prediction.weight for prediction in self.config.predictions]
-        clip_weights = self.masking.clip_weights(mask)
-        if self.feature_penalty and seen.penalties is not None:
-            steps.append(_step_of_clips("feature_penalty", seen.penalties, clip_weights, mask))
-            weights.append(self.feature_penalty.config.weight)
-        if self.agreement:
-            losses = self.agreement(seen.states, clips.tracks, seen.visible)
-            steps.append(_step_of_clips("agreement_loss", losses, clip_weights, mask))
-            weights.append(self.agreement.config.weight)
+        for weight, step in self._steps_of_clips(seen, clips, mask):
+            weights.append(weight)
+            steps.append(step)
         step = _combine(steps, weights)
         watched = states if seen.visible is None else seen.states[seen.visible]  # what outlives training
-        return replace(step, statistics=step.statistics | {"hidden_moments": hidden_moments(watched)})
+        statistics = step.statistics | {"hidden_moments": hidden_moments(watched)}
+        if self.watched_layers and not self.training:
+            statistics |= moments_of_layers(self._whole(clips), self.watched_layers)
+        return replace(step, statistics=statistics)
+
+    def _steps_of_clips(
+        self, seen: Seen, clips: Clips, mask: Bool[Tensor, "clip frame"]
+    ) -> Iterator[tuple[float, StepOutput]]:
+        """Weights and losses of what is said of whole clips."""
+        clip_weights = self.masking.clip_weights(mask)
+        if self.feature_penalty and seen.penalties is not None:
+            step = _step_of_clips("feature_penalty", seen.penalties, clip_weights, mask)
+            yield self.feature_penalty.config.weight, step
+        if self.agreement:
+            # The published one takes the mean of all states that there are, of hidden frames too.
+            visible = seen.visible if isinstance(self.agreement, TrackAgreement) else seen.shown
+            losses = self.agreement(seen.states, clips.tracks, visible)
+            step = _step_of_clips("agreement_loss", losses, clip_weights, mask)
+            yield self.agreement.config.weight, step
+        if self.guard:
+            losses = self.guard(seen.states, seen.shown).expand(len(mask))
+            yield self.guard.config.weight, _step_of_clips("guard_loss", losses, clip_weights, mask)
+        if self.transposition:
+            yield self.transposition.config.weight, self._transposed(seen, clips, clip_weights, mask)
+
+    def _transposed(
+        self,
+        seen: Seen,
+        clips: Clips,
+        clip_weights: Shaped[Tensor, " clip"],
+        mask: Bool[Tensor, "clip frame"],
+    ) -> StepOutput:
+        """What transposed views of some clips say; each chosen clip stands for those that are not."""
+        assert self.transposition is not None
+        visible = torch.ones_like(seen.shown) if seen.visible is None else seen.visible
+        spectra = cast(MelCQTFrames, clips.spectra)
+        said = self.transposition(clips, spectra, visible, self._encode_views)
+        weights = clip_weights[said.rows] * self.transposition.config.one_clip_in
+        step = _step_of_clips("transposition_loss", said.losses, weights, mask)
+        right = (said.is_right * weights).sum()
+        return replace(step, sums=step.sums | {"transposition_accuracy": right})
+
+    def _encode_views(
+        self, spectra: MelCQTFrames, visible: Bool[Tensor, "view frame"]
+    ) -> Float[Tensor, "view frame dim"]:
+        """Last hidden states of spectra whose mel half, which does not move, is withheld."""
+        frontend = cast(SpectraFrontend, self._spectra)
+        frames = frontend.embed(spectra, frontend.without("mel", len(spectra)))
+        if self.predictor:
+            return visible_states(self.encoder, frames, visible)
+        return self.encoder.context(frames, None).last
+
+    def _whole(self, clips: Clips) -> HiddenStates:
+        """Hidden states of clips of which nothing is hidden, as users of the encoder have them."""
+        if self._spectra:
+            return self.encoder.context(self._spectra.embed(cast(MelCQTFrames, clips.spectra)), None)
+        return self.encoder.context(*self.encoder.frontend(clips.waveform.float()))
 
     def _predicted(
         self,
@@ -217,15 +289,15 @@ class MaskedPrediction(Objective):
     def _see(self, heard: Clips, mask: Bool[Tensor, "clip frame"]) -> Seen:
         """States of the encoder, and what is to be read at hidden frames."""
         frames, n_frames, penalties = self._frames(heard, mask)
+        shown = nn.functional.pad(~mask, (0, frames.shape[1] - mask.shape[1]))
         if self.predictor:
-            visible = nn.functional.pad(~mask, (0, frames.shape[1] - mask.shape[1]))
-            states = visible_states(self.encoder, frames, visible)
+            states = visible_states(self.encoder, frames, shown)
             answers = self.predictor(states[:, : mask.shape[1]], mask)
-            return Seen(states, answers, visible, penalties)
+            return Seen(states, answers, shown, shown, penalties)
         hidden = self.encoder.context(self.masking.hide_frames(frames, mask), n_frames)
         if not self.training:  # a training has its own check, of the gradients
             check_finite(self.encoder, hidden.states, frames.flatten(1) if self._spectra else heard.waveform)
-        return Seen(hidden.last, hidden.last, penalties=penalties)
+        return Seen(hidden.last, hidden.last, shown, penalties=penalties)
 
     def _frames(
         self, heard: Clips, mask: Bool[Tensor, "clip frame"]
@@ -265,22 +337,10 @@ def refuse_other_spectra(target: TargetConfig, given: MelCQTConfig) -> None:
         )
 
 
-@torch.no_grad()
-def hidden_moments(states: Float[Tensor, "hidden dim"]) -> Float[Tensor, "one_and_dim one_and_dim"]:
-    """Products of all pairs among one and up to 64 dimensions, evenly spaced, summed over hidden frames.
-
-    Count, sums and products in one: what mean, deviation and directions of all frames follow from.
-    """
-    few = states[:, :: -(-states.shape[1] // MOST_DIMENSIONS)]
-    with torch.autocast(states.device.type, enabled=False):
-        few = nn.functional.pad(few.float(), (1, 0), value=1.0)
-        return few.T @ few
-
-
 def _step_of_clips(
     name: str,
-    losses: Float[Tensor, " clip"],
-    weights: Shaped[Tensor, " clip"],
+    losses: Float[Tensor, " chosen"],
+    weights: Shaped[Tensor, " chosen"],
     mask: Bool[Tensor, "clip frame"],
 ) -> StepOutput:
     """A clip's loss weighs as much as hidden frames, so that the sum is over frames here too."""

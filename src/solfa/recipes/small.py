@@ -4,15 +4,17 @@ from solfa.config import override, to_dict
 from solfa.data.clips import ClipsConfig
 from solfa.models import SolfaSmallConfig
 from solfa.objectives import (
+    GaussianGuardConfig,
     LinearHeadConfig,
     MaskedPredictionConfig,
+    PooledAgreementConfig,
     PredictionConfig,
     PredictorConfig,
     SpreadSpanMaskingConfig,
-    TrackAgreementConfig,
+    TranspositionConfig,
 )
 from solfa.targets import CQTRVQConfig, MelRVQConfig, ResidualKMeansConfig, StackedMelConfig
-from solfa.training import MuonConfig, RunConfig
+from solfa.training import MuonConfig, RunConfig, WeightAverageConfig
 
 WEIGHTS = (1.0, 0.7, 0.5, 0.35)  # of codebooks: the coarsest counts most
 
@@ -22,7 +24,9 @@ def solfa_small() -> RunConfig:
 
     Three quarters of the frames are hidden, and the encoder is given the others only: so it hears several
     times as much music in the same time. A predictor of two layers guesses at the others, and is thrown
-    away. A pass should hold all clips of a step, as agreement compares those of a pass.
+    away. A pass should hold all clips of a step, as agreement compares those of a pass. Besides, states of
+    clips turn with the pitch when their constant-Q half is transposed, and are kept from varying in few
+    directions only. The run may end anywhere and go on (``--resume``), and is known by a mean of its weights.
 
     Command:  solfa train solfa_small --set data.manifest=train.jsonl --clips-per-device 32
               --set objective.predictions.0.target.fitted=runs/mel_rvq_small
@@ -42,10 +46,14 @@ def solfa_small() -> RunConfig:
                 # Kernels of low notes hear 0.2 s and more of what is visible beside a span.
                 PredictionConfig(target=CQTRVQConfig(), head=head, weight=0.7, margin_seconds=0.2),
             ),
-            agreement=TrackAgreementConfig(weight=0.3),
+            agreement=PooledAgreementConfig(),
+            transposition=TranspositionConfig(),
+            guard=GaussianGuardConfig(),
+            watched_layers=(0, 1, -1),
         ),
         data=ClipsConfig(clip_seconds=10.0, clips_per_step=32, clips_per_track=2),
-        optim=MuonConfig(lr=2e-3, adam_lr=5e-4, warmup_steps=200, weight_decay=0.05),
+        optim=MuonConfig(lr=2e-3, adam_lr=5e-4, warmup_steps=200, decay="late", weight_decay=0.05),
+        average=WeightAverageConfig(),
         n_steps=12_500,
         max_gradient_norm=1.0,
         log_every=20,
@@ -89,6 +97,8 @@ def solfa_small_mel() -> RunConfig:
             "objective.predictions": [to_dict(run.objective.predictions[0])],  # type: ignore[union-attr]
             "objective.masking.whole_share": 0.0,
             "objective.agreement": None,
+            "objective.transposition": None,
+            "objective.guard": None,
             "data.clips_per_track": 1,
         },
     )

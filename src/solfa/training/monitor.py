@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ class Totals:
             place, dot, kind = name.rpartition(".")  # "predictions.1", ".", "code_uses"
             made = STATISTICS[kind](value, count) if kind in STATISTICS else {kind: _rounded(value / count)}
             figures |= {f"{place}{dot}{of}": figure for of, figure in made.items()}
-        return figures
+        return figures | nats_below_frequencies(figures)
 
 
 def accuracy_figures(correct: Float[Tensor, " codebook"], count: Tensor) -> Figures:
@@ -103,6 +104,23 @@ def code_figures(uses: Float[Tensor, "codebook code"] | Int[Tensor, "codebook co
         "unigram_accuracy": _rounded(share.max(-1).values.mean()),
         "unigram_loss": _rounded(entropy.mean()),
     }
+
+
+def nats_below_frequencies(figures: Figures) -> Figures:
+    """How much less than their frequencies the codes of each codebook cost, in nats; below zero it is more.
+
+    What a model has learned from what it sees around a hidden frame: frequencies are known without a look.
+    """
+    found: Figures = {}
+    for name in figures:
+        place, _, kind = name.rpartition("loss_by_codebook")
+        perplexities = figures.get(f"{place}perplexity_by_codebook")
+        if kind or perplexities is None or not name.endswith("loss_by_codebook"):
+            continue
+        below = [math.log(p) - loss for p, loss in zip(perplexities, figures[name], strict=True)]
+        found[f"{place}nats_below_frequencies_by_codebook"] = [float(f"{nats:.6g}") for nats in below]
+        found[f"{place}nats_below_frequencies"] = float(f"{sum(below) / len(below):.6g}")
+    return found
 
 
 def hidden_figures(moments: Float[Tensor, "one_and_dim one_and_dim"]) -> Figures:
@@ -139,6 +157,8 @@ STATISTICS: dict[str, Callable[[Tensor, Tensor], Figures]] = {
         "predicted_perplexity_by_codebook": code_figures(uses)["perplexity_by_codebook"]
     },
     "hidden_moments": lambda moments, _: hidden_figures(moments),
+    "frame_moments": lambda moments, _: {"frame_rank": hidden_figures(moments)["hidden_rank"]},
+    "pooled_moments": lambda moments, _: {"pooled_rank": hidden_figures(moments)["hidden_rank"]},
     "value_moments": value_figures,
 }
 
