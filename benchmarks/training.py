@@ -1,9 +1,13 @@
 """Training speed on this machine: steps per second, share of time spent waiting for data.
 
     python benchmarks/training.py [--manifest music/train.jsonl] [--recipe muq_small] [--steps 12]
+    python benchmarks/training.py --recipes [--manifest music/train.jsonl] [--steps 8]
 
 Each setting runs in a process of its own, in turns (A B A B ...), so that a machine whose speed drifts
 slows both; medians and their ratio are printed. Without a manifest it makes tracks as Ogg Vorbis.
+
+With --recipes, the recipes of small encoders are compared, from audio and from stored spectra: hours of audio
+heard in an hour of one core, by the time that the process had on it, which other programs do not lengthen.
 """
 
 import argparse
@@ -17,29 +21,48 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch
 
+from solfa.config import override
 from solfa.data import prepare_folder, write_manifest
+from solfa.data.manifest import read_manifest
+from solfa.data.spectra import store_spectra
+from solfa.recipes import recipe
+from solfa.training import Placement, Trainer
 
 RUN = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 import torch
 from solfa.config import override
 from solfa.recipes import recipe
 from solfa.targets import MelRandomProjectionConfig
-from solfa.training import Place, Trainer
+from solfa.training import Placement, Trainer
 
-manifest, name, n_steps, threads, workers, run = sys.argv[1:]
+manifest, name, n_steps, threads, workers, run, changes = sys.argv[1:]
 torch.set_num_threads(int(threads))
 config = override(recipe(name), {"data.manifest": manifest, "n_steps": int(n_steps), "log_every": 1,
                                  "checkpoint_every": 10**6})
-if name.startswith("muq"):
+if name.startswith("muq") and changes == "{}":
     config = override(config, {"objective.predictions.0.target": MelRandomProjectionConfig()})
-times = []
-place = Place(run=Path(run), device=torch.device("cpu"), clips_per_device=32, n_workers=int(workers))
-Trainer(config, place, lambda step, figures: times.append(figures)).train()
+config = override(config, json.loads(changes))
+times, core = [], [0.0]
+
+def on_step(step, figures):
+    before, core[0] = core[0], time.process_time()
+    heard = config.data.clips_per_step * config.data.clip_seconds
+    times.append(figures | {"audio_hours_per_core_hour": heard / (core[0] - before)})
+
+place = Placement(run=Path(run), device=torch.device("cpu"), clips_per_device=32, n_workers=int(workers))
+Trainer(config, place, on_step).train()
 print(json.dumps(times[2:]))
 """
+
+QUANTIZERS = {  # fitted for a moment: what they cost does not depend on how well
+    "mel_rvq": {"data.clips_per_step": 8, "data.clip_seconds": 5.0},
+    "mel_rvq_small": {"data.clips_per_step": 32},
+    "cqt_rvq_small": {"data.clips_per_step": 32},
+}
 
 
 def made_music(folder: Path) -> Path:
@@ -60,10 +83,10 @@ def measured(setting: dict[str, Any], arguments: argparse.Namespace) -> dict[str
     """Medians over the steps of one process."""
     values = {"threads": arguments.threads, "workers": 1, **setting}
     with tempfile.TemporaryDirectory() as run:
-        command = [arguments.manifest, arguments.recipe, arguments.steps]
-        command += [values["threads"], values["workers"], run]
+        command = [arguments.manifest, values.get("recipe", arguments.recipe), arguments.steps]
+        command += [values["threads"], values["workers"], run, json.dumps(values.get("changes", {}))]
         done = subprocess.run(
-            [sys.executable, "-c", RUN, *map(str, command)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", RUN, *map(str, command)], stdout=subprocess.PIPE, text=True, check=True
         )
     steps = json.loads(done.stdout.splitlines()[-1])
     seconds = [step["seconds"] for step in steps]
@@ -71,7 +94,50 @@ def measured(setting: dict[str, Any], arguments: argparse.Namespace) -> dict[str
         "steps per second": 1 / statistics.median(seconds),
         "audio hours per hour": statistics.median(step["audio_hours_per_hour"] for step in steps),
         "waiting share": sum(s["waiting_share"] * s["seconds"] for s in steps) / sum(seconds),
+        "hours per core-hour": statistics.median(step["audio_hours_per_core_hour"] for step in steps),
     }
+
+
+def fitted(manifest: Path, folder: Path) -> dict[str, str]:
+    """Runs of the quantizers that the recipes of small encoders learn from."""
+    for name, changes in QUANTIZERS.items():
+        wanted = {"data.manifest": str(manifest), "n_steps": 1} | changes
+        place = Placement(run=folder / name, device=torch.device("cpu"), clips_per_device=32, n_workers=0)
+        Trainer(override(recipe(name), wanted), place).train()
+    return {name: str(folder / name) for name in QUANTIZERS}
+
+
+def compare_recipes(arguments: argparse.Namespace, folder: Path) -> None:
+    """Print hours of audio per core-hour of the recipes of small encoders."""
+    teachers = fitted(arguments.manifest, folder)
+    store_spectra(read_manifest(arguments.manifest), folder / "spectra")
+    target = "objective.predictions.{}.target.fitted"
+    of_muq = {target.format(0): teachers["mel_rvq"]}
+    of_small = {target.format(0): teachers["mel_rvq_small"], target.format(1): teachers["cqt_rvq_small"]}
+    stored = {"data.spectra": str(folder / "spectra")}
+    settings = {
+        "muq_small, from audio": ("muq_small", of_muq),
+        "solfa_small, from audio": ("solfa_small", of_small),
+        "solfa_small, from spectra": ("solfa_small", of_small | stored),
+        "solfa_small_one_step, from spectra": ("solfa_small_one_step", of_small | stored),
+    }
+    rounds = [
+        {
+            name: measured({"threads": 1, "workers": 0, "recipe": of, "changes": changes}, arguments)
+            for name, (of, changes) in settings.items()
+        }
+        for _ in range(arguments.rounds)
+    ]
+    print(f"one thread that reads and computes, {arguments.rounds} rounds of {arguments.steps} steps")
+    print(f"{'':36}{'audio hours per core-hour':>26}{'of all rounds':>22}{'ratio':>7}")
+    for name in settings:
+        speeds = [r[name]["hours per core-hour"] for r in rounds]
+        first = next(iter(settings))
+        ratio = statistics.median(
+            r[name]["hours per core-hour"] / r[first]["hours per core-hour"] for r in rounds
+        )
+        spread = f"{min(speeds):.1f} to {max(speeds):.1f}"
+        print(f"{name:36}{statistics.median(speeds):26.1f}{spread:>22}{ratio:7.2f}")
 
 
 def main() -> None:
@@ -84,9 +150,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="of each process; the first two do not count")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--recipes", action="store_true", help="compare the recipes of small encoders")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         arguments.manifest = arguments.manifest or made_music(Path(folder))
+        if arguments.recipes:
+            compare_recipes(arguments, Path(folder))
+            return
         settings = {
             "as solfa train does it": {},
             "no process that reads ahead": {"workers": 0},

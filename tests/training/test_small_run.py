@@ -1,5 +1,7 @@
 """solfa_small is trained: two processes equal one, a resumed run goes on as it was, and it learns."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import solfa
+from solfa.checkpoint import step_folder
 from solfa.cli.main import app
-from solfa.config import override, to_dict
+from solfa.config import override, save_config, to_dict
 from solfa.data.manifest import read_manifest, write_manifest
+from solfa.data.spectra import store_spectra
 from solfa.errors import ArgumentError
 from solfa.objectives import build_objective
 from solfa.recipes import recipe
@@ -103,6 +107,34 @@ def test_six_steps_equal_three_saved_and_three_more(name: str, manifest: Path, t
     a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "broken")
+
+
+@pytest.mark.slow
+@both
+def test_a_run_that_is_killed_goes_on_to_the_bit(name: str, manifest: Path, tmp_path: Path) -> None:
+    config = small(
+        name, manifest, n_steps=40, checkpoint_every=1,
+        **{"data.valid_manifest": "", "data.clips_per_step": 2, "optim.decay_share": 0.0},
+    )  # fmt: skip
+    save_config(config, tmp_path / "config.json")
+    script = Path(__file__).with_name("killed_runs.py")
+    command = [sys.executable, script, tmp_path / "config.json", tmp_path, "5"]
+    output = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert output.returncode == 0, output.stderr
+    a, b = (load_file(step_folder(tmp_path / run, 40) / "model.safetensors") for run in ("whole", "killed"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@both
+def test_stored_spectra_train_as_audio_does(name: str, manifest: Path, tmp_path: Path) -> None:
+    """But for their rounding, and for clips that start on frames in both."""
+    store_spectra(read_manifest(manifest), tmp_path / "spectra")
+    config = small(name, manifest, n_steps=1, **{"data.start_samples": 960, "data.valid_manifest": ""})
+    train(config, tmp_path / "audio")
+    train(override(config, {"data.spectra": str(tmp_path / "spectra")}), tmp_path / "stored")
+    (audio,), (stored,) = log_of(tmp_path / "audio"), log_of(tmp_path / "stored")
+    assert stored["loss"] == pytest.approx(audio["loss"], rel=0.01)
+    assert stored["agreement_loss"] == pytest.approx(audio["agreement_loss"], rel=0.05)
 
 
 @both
