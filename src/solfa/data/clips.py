@@ -26,7 +26,7 @@ from solfa.data.manifest import Track
 from solfa.data.seeds import CUT, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.errors import ArgumentError
-from solfa.features import MelCQTFrames
+from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.frames import seconds_to_samples
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ class Clips:
     codes: ClipCodes | None = None  # made beforehand; of the surroundings, where there are any
     hidden: ClipStates | None = None  # made beforehand; the waveform is empty then
     spectra: MelCQTFrames | None = None  # of the clips; where they were stored, the waveform is empty
+    spectra_are: MelCQTConfig | None = None  # which ones were stored
     labels: tuple[str, ...] = ()  # of each clip, as its track's tag has it; none in pre-training
     texts: tuple[str, ...] = ()  # about each clip; of pairs of music and text only
 

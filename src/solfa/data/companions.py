@@ -212,7 +212,7 @@ class SpectraBeside(StoredBeside[StoredSpectra]):
     def join(self, parts: Sequence[MelCQTFrames]) -> dict[str, Any]:
         """The spectra of clips."""
         mel, cqt = torch.cat([one.mel for one in parts]), torch.cat([one.cqt for one in parts])
-        return {"spectra": MelCQTFrames(mel, cqt)}
+        return {"spectra": MelCQTFrames(mel, cqt), "spectra_are": self.stored.description.spectra}
 
 
 class LabelsBeside(Companion):

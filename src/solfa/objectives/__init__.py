@@ -39,6 +39,7 @@ from solfa.objectives.music_text import MusicText, MusicTextConfig
 from solfa.objectives.pooled_agreement import AgreementConfig, PooledAgreementConfig
 from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
+from solfa.objectives.spectra_mixing import SpectraMixingConfig
 from solfa.objectives.transposition import TranspositionConfig
 
 ObjectiveConfig = (
@@ -114,6 +115,7 @@ __all__ = [
     "SpanMaskingConfig",
     "SpreadSpanMasking",
     "SpreadSpanMaskingConfig",
+    "SpectraMixingConfig",
     "StepOutput",
     "TrackAgreementConfig",
     "TranspositionConfig",

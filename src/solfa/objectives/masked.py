@@ -13,7 +13,7 @@ from solfa.config import Config, LayerNumber, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
 from solfa.data.seeds import WITHHOLD
 from solfa.errors import ArgumentError
-from solfa.features import MelCQTConfig, MelCQTFrames
+from solfa.features import MelCQTFrames
 from solfa.models import EncoderConfig, build_encoder
 from solfa.models.checks import check_finite
 from solfa.models.encoder import HiddenStates, check_waveform
@@ -22,6 +22,7 @@ from solfa.objectives.agreement import TrackAgreement
 from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.feature_penalty import FeaturePenalty, FeaturePenaltyConfig
 from solfa.objectives.gaussian_guard import GaussianGuard, GaussianGuardConfig
+from solfa.objectives.given_spectra import refuse_other_spectra, refuse_other_stored
 from solfa.objectives.heads import HeadConfig, LinearCodeHead, LinearHeadConfig, LinearValueHead, build_head
 from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_masking
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
@@ -34,6 +35,7 @@ from solfa.objectives.predictor import (
     with_something_visible,
 )
 from solfa.objectives.scored import as_of_all, inner_frames
+from solfa.objectives.spectra_mixing import SpectraMixing, SpectraMixingConfig, mixed_clips
 from solfa.objectives.transposition import Transposition, TranspositionConfig
 from solfa.targets import (
     Codes,
@@ -72,6 +74,7 @@ class MaskedPredictionConfig(Config):
     transposition: TranspositionConfig | None = None  # of an encoder that hears a constant-Q half
     guard: GaussianGuardConfig | None = None  # against states that vary in few directions
     watched_layers: tuple[LayerNumber, ...] = ()  # whose ranks are told in validation; none if empty
+    spectra_mixing: SpectraMixingConfig | None = None  # of an encoder that takes spectra; in training
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class MaskedPrediction(Objective):
         self.masking = build_masking(config.masking, self.encoder.grid, stand_in_dim)
         self._check_spectra()
         self.mixing = config.mixing and BatchMixing(config.mixing, self.encoder.grid)
+        self.spectra_mixing = self._build_spectra_mixing()
         self.feature_penalty = config.feature_penalty and FeaturePenalty(config.feature_penalty, self.encoder)
         self.predictor = config.predictor and Predictor(config.predictor, self.encoder.dim)
         dim = self.predictor.dim if self.predictor else self.encoder.dim
@@ -149,6 +153,16 @@ class MaskedPrediction(Objective):
             )
         return Transposition(config, self.encoder.dim, self._spectra.config.spectra.log_cqt)
 
+    def _build_spectra_mixing(self) -> SpectraMixing | None:
+        """What mixes the encoder's spectra. Raises ArgumentError if it takes none."""
+        config = self.config.spectra_mixing
+        if config and not self._spectra:
+            raise ArgumentError(
+                f"{type(self.encoder).__name__} takes no spectra that could be mixed. Set "
+                "objective.spectra_mixing to null, and objective.mixing in its place."
+            )
+        return SpectraMixing(config, self._spectra.config.spectra) if config and self._spectra else None
+
     @property
     def _spectra(self) -> SpectraFrontend | None:
         """The encoder's frontend, if it takes spectra in place of audio."""
@@ -193,7 +207,7 @@ class MaskedPrediction(Objective):
         n_frames = min(n_frames, *(e.n_frames for e in expected))
         mask = self.masking.sample(clips, n_frames)
         mask = with_something_visible(mask) if self.predictor else mask
-        seen = self._see(self.mixing(clips) if self.mixing and self.training else clips, mask)
+        seen = self._see(self._mixed(clips), mask)
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
         answers = seen.answers[:, :n_frames]
         states = answers[mask]
@@ -279,8 +293,17 @@ class MaskedPrediction(Objective):
         scored = inner_frames(mask, margin_frames)
         return as_of_all(head.loss(hidden[scored], expected, scored), scored, mask, is_training=self.training)
 
+    def _mixed(self, clips: Clips) -> Clips:
+        """Clips as the encoder hears them; targets are of the clips as they were."""
+        if not self.training:
+            return clips
+        heard = self.mixing(clips) if self.mixing else clips
+        return mixed_clips(self.spectra_mixing, self._with_spectra(heard)) if self.spectra_mixing else heard
+
     def _with_spectra(self, clips: Clips) -> Clips:
         """Clips with the spectra that the encoder takes, for it and for targets, where none were stored."""
+        if clips.spectra is not None:
+            refuse_other_stored(clips.spectra_are, self._spectra.config.spectra if self._spectra else None)
         if self._spectra is None or clips.spectra is not None:
             return clips
         check_waveform(clips.waveform, None, is_training=self.training)
@@ -322,18 +345,6 @@ def refuse_collapsed(codes: Codes) -> None:
         raise TargetError(
             f"The targets are collapsed: over {codes.values[:, 0].numel()} frames each of the "
             f"{len(used)} codebooks gives a single code. Fit the quantizer longer, or on more varied music."
-        )
-
-
-def refuse_other_spectra(target: TargetConfig, given: MelCQTConfig) -> None:
-    """Raise TargetError if a target is made of spectra, and these are not those that the encoder is given."""
-    frames = getattr(target, "frames", None)
-    mel, log_cqt = getattr(frames, "mel", given.mel), getattr(frames, "log_cqt", given.log_cqt)
-    as_given = replace(mel, mean_db=given.mel.mean_db, std_db=given.mel.std_db)  # both apply to decibels
-    if as_given != given.mel or log_cqt != given.log_cqt:
-        raise TargetError(
-            f"The target {target.kind} is made of other spectra than the encoder is given. Make mel or "
-            "log_cqt of its frames those of objective.encoder.spectra, and fit its quantizer to them."
         )
 
 
