@@ -77,3 +77,12 @@ def test_every_recipe_says_what_to_do_next_with_its_run() -> None:
         assert said.startswith("Done: RUN.") and ("solfa.load" in said) == (
             name in ("muq_tiny", "mulan_tiny")
         )
+
+
+def test_a_quantizer_is_named_where_a_recipe_has_a_place_for_it() -> None:
+    for name, learner in (("mel_rvq", "muq_small"), ("cqt_rvq_small", "solfa_small")):
+        said = train.how_to_use(Path("RUN"), recipe(name))
+        place = int(said.split("objective.predictions.")[1][0])
+        target = recipe(learner).objective.predictions[place].target  # type: ignore[union-attr]
+        assert f"solfa train {learner} " in said
+        assert target.kind == recipe(name).objective.target.kind  # type: ignore[union-attr]

@@ -118,9 +118,11 @@ def how_to_use(run: Path, config: RunConfig) -> str:
                 f"Done: {run}. Store its codes:\n  solfa data label {config.data.manifest} --target {run} "
                 f"--frames {config.data.frames} --out codes"
             )
+        name, place = ("solfa_small", 1) if config.objective.target.kind == "cqt_rvq" else ("muq_small", 0)
         return (
-            f"Done: {run}. Train an encoder on its codes:\n  solfa train muq_small --set data.manifest="
-            f"{config.data.manifest} --set objective.predictions.0.target.fitted={run} --out runs/muq_small"
+            f"Done: {run}. Train an encoder on its codes:\n  solfa train {name} --set data.manifest="
+            f"{config.data.manifest} --set objective.predictions.{place}.target.fitted={run} "
+            f"--out runs/{name}"
         )
     return (
         f"Done: {run}. Use it:\n  solfa embed MUSIC --model {run} --out embeddings\n  solfa index MUSIC "
