@@ -20,6 +20,7 @@ from solfa.data.stored_spectra import SpectraDescription
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTConfig, MelCQTFrames
 
+DECIBELS = 10 / math.log(10)  # to a neper of power
 SEMITONES, MEL_SCALE, MEL_CORNER = 12, 2595, 700  # to an octave; of the HTK scale: 2595 log10(1 + f / 700)
 
 
@@ -112,12 +113,12 @@ class Augmentation:
         ):
             # Powers, and not decibels, are between those of neighbours where a tone is between two bands: the
             # filters are triangles, or nearly. Above the floor, so that what is silent stays so.
-            power = 10 ** (values / 10) - 10 ** (floor / 10)
+            power = (values / DECIBELS).exp() - math.exp(floor / DECIBELS)
             heard = interpolated(power, frames.clamp(0, len(power) - 1))
             is_known = (bands >= 0) & (bands <= heard.shape[1] - 1)
             moved = interpolated(heard.T, bands.clamp(0, heard.shape[1] - 1)).T
             sounds = is_known & (moved > 0)
-            decibels = 10 * (moved.clamp(min=0) + 10 ** (floor / 10)).log10()
+            decibels = DECIBELS * (moved.clamp(min=0) + math.exp(floor / DECIBELS)).log()
             halves.append(decibels.where(sounds, decibels.new_tensor(floor))[None])
         return MelCQTFrames(*halves)
 
