@@ -92,3 +92,21 @@ def test_a_target_at_another_frame_rate_is_refused_with_the_cure() -> None:
     target = override(MelRandomProjectionConfig(), {"frames.n_stacked": 2})
     with pytest.raises(TargetError, match=r"25 frames a second, the target 50.*n_stacked"):
         objective(PredictionConfig(target=target))
+
+
+def test_a_margin_that_leaves_hardly_a_frame_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    """Hidden blocks of 0.4 s often lie side by side; hardly ever eleven of them."""
+    longer = Clips(torch.zeros(8, 240_000), 24_000, torch.arange(8), torch.zeros(8, dtype=torch.long))
+    for margin, is_said in ((0.16, False), (2.0, True)):
+        caplog.clear()
+        objective(PredictionConfig(target=MelFramesConfig(), margin_seconds=margin)).start(longer)
+        assert any("Lower margin_seconds" in text for text in caplog.messages) == is_said
+
+
+def test_every_prediction_of_the_small_recipes_is_asked_for_enough_frames(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("solfa_small", "solfa_small_one_step"):
+        built = build_objective(recipe(name).objective)
+        built._warn_of_margins(clips(64), 250)  # type: ignore[operator]
+    assert not caplog.messages

@@ -48,6 +48,8 @@ from solfa.targets import (
 
 log = logging.getLogger(__name__)
 
+LEAST_SCORED = 0.1  # share of hidden frames that a prediction with a margin should be asked for
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionConfig(Config):
@@ -192,6 +194,20 @@ class MaskedPrediction(Objective):
                     "%s hears %d samples to each side, and data.context_seconds gives it %d: at the ends of "
                     "clips its answer depends on where they are cut. Raise data.context_seconds.",
                     type(target).__name__, target.context_samples, clips.context_samples,
+                )  # fmt: skip
+        if any(self.margins):
+            self._warn_of_margins(clips, expected.n_frames)
+
+    def _warn_of_margins(self, clips: Clips, n_frames: int) -> None:
+        """Say it aloud if a prediction is hardly ever asked: its loss would be zero, in silence."""
+        mask = self.masking.sample(clips, n_frames)
+        for prediction, margin in zip(self.config.predictions, self.margins, strict=True):
+            share = float(inner_frames(mask, margin).sum() / mask.sum().clamp(min=1))
+            if margin and share < LEAST_SCORED:
+                log.warning(
+                    "Only %.1f %% of hidden frames lie %g s inside a hidden span, and %s is predicted for no "
+                    "others. Lower margin_seconds of that prediction, or hide longer spans.",
+                    100 * share, prediction.margin_seconds, prediction.target.kind,
                 )  # fmt: skip
 
     def forward(self, clips: Clips) -> StepOutput:

@@ -75,6 +75,7 @@ def solfa_small_one_step() -> RunConfig:
             "objective.predictor": None,
             "objective.masking.hidden_share": 0.6,
             "objective.masking.span_seconds": [0.4],
+            "objective.predictions.1.margin_seconds": 0.16,  # further in, no frame of such a span lies
         },
     )
 
