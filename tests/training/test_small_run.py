@@ -17,7 +17,13 @@ from solfa.config import override, save_config, to_dict
 from solfa.data.manifest import read_manifest, write_manifest
 from solfa.data.spectra import store_spectra
 from solfa.errors import ArgumentError
-from solfa.objectives import build_objective
+from solfa.objectives import (
+    BlockMaskingConfig,
+    MaskingConfig,
+    PredictorConfig,
+    SpreadSpanMaskingConfig,
+    build_objective,
+)
 from solfa.recipes import recipe
 from solfa.training import RunConfig
 from training.conftest import CODES
@@ -72,6 +78,23 @@ def test_two_processes_give_the_gradients_of_one(name: str, manifest: Path, tmp_
         assert logs[0][figure] == pytest.approx(logs[1][figure], rel=1e-5), figure
 
 
+@pytest.mark.parametrize("masking", [BlockMaskingConfig(block_seconds=0.2), SpreadSpanMaskingConfig()])
+def test_two_processes_train_muq_in_two_steps_as_one_does(
+    masking: MaskingConfig, small_run: RunConfig, tmp_path: Path
+) -> None:
+    """Statistics of a batch are those of all visible frames on all ranks, whose numbers differ."""
+    config = override(
+        small_run,
+        {
+            "objective.masking": masking,
+            "objective.predictor": PredictorConfig(),
+            "objective.encoder.conformer.dropout": 0.0,
+            "n_steps": 1,
+        },
+    )
+    assert_same(gradients(config, tmp_path, 1), gradients(config, tmp_path, 2))
+
+
 def test_a_process_may_have_whole_clips_only(manifest: Path, tmp_path: Path) -> None:
     """Of four clips some are whole; of two processes with two clips each, one has nothing to predict."""
     config = small(
@@ -90,7 +113,9 @@ def test_a_process_may_have_whole_clips_only(manifest: Path, tmp_path: Path) -> 
 def rank_hides(config: RunConfig, rank: int) -> bool:
     """Whether any clip that a rank of two has in the first step is not whole."""
     from solfa.data.clips import Clips, numbers_of_step
-    from solfa.objectives import build_objective
+    from solfa.objectives import (
+        build_objective,
+    )
 
     numbers = torch.tensor(numbers_of_step(0, config.data.clips_per_step, rank, 2))
     clips = Clips(torch.zeros(len(numbers), 0), 24_000, numbers, numbers, config.seed)
