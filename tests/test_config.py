@@ -12,11 +12,13 @@ import pytest
 
 from full_disk import full_disk
 from solfa.config import (
+    LATER,
     Config,
     ConfigError,
     Count,
     Share,
     from_dict,
+    identity,
     load_config,
     override,
     parse_assignment,
@@ -246,3 +248,28 @@ def test_a_wrong_value_in_a_file_is_refused_with_the_name_of_the_file(tmp_path: 
     (tmp_path / "band.json").write_text(json.dumps({"tempo_bpm": "fast"}))
     with pytest.raises(ConfigError, match=r"band\.json.*\n.*tempo_bpm: Input should be a valid number"):
         load_config(Band, tmp_path / "band.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner(Config):
+    """With a field that files of before do not have."""
+
+    size: int = 3
+    level: str = field(default="kept", metadata=LATER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer(Config):
+    """Several of them."""
+
+    inner: Inner = field(default_factory=Inner)
+    several: tuple[Inner, ...] = (Inner(), Inner(level="removed"))
+
+
+def test_a_field_that_came_later_changes_no_identity_until_it_says_something_else() -> None:
+    assert identity(Outer()) == {
+        "inner": {"size": 3},
+        "several": [{"size": 3}, {"size": 3, "level": "removed"}],
+    }
+    assert identity(Outer(inner=Inner(level="removed"))) != identity(Outer())
+    assert to_dict(Outer())["inner"] == {"size": 3, "level": "kept"}

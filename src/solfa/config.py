@@ -47,7 +47,7 @@ Codebooks = Annotated[int, Between(1, 1_000)]
 Bins = Annotated[int, Between(1, 2**11)]  # of a spectrum
 Window = Annotated[int, Between(2, 2**15)]  # samples that are transformed together
 Hop = Annotated[int, Between(1, 2**17)]  # samples
-StepOutput = Annotated[int, Between(1, 2**10)]  # strides, dilations
+Stride = Annotated[int, Between(1, 2**10)]  # strides, dilations
 Hertz = Annotated[int, Between(1, 2**20)]
 Pitch = Annotated[float, Between(0.1, 2**19)]  # Hz
 Count = Annotated[int, Between(1, 10**9)]
@@ -122,6 +122,30 @@ def _bounds_of(hint: Any) -> Between | None:
 def to_dict(config: Config) -> dict[str, Any]:
     """The configuration as plain JSON values, every default written out."""
     return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+LATER = {"later": True}  # metadata of a field that came later, whose default says what held before
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """As ``to_dict``, without fields that came ``LATER`` and are at their default.
+
+    What is stored under a hash of it keeps its name when a configuration gets another field.
+    """
+    return _without_defaults_that_came_later(config, to_dict(config))
+
+
+def _without_defaults_that_came_later(config: Any, values: Any) -> Any:
+    if isinstance(config, tuple | list):
+        return [_without_defaults_that_came_later(*pair) for pair in zip(config, values, strict=True)]
+    if not isinstance(config, Config):
+        return values
+    kept = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if not (field.metadata.get("later") and value == field.default):
+            kept[field.name] = _without_defaults_that_came_later(value, values[field.name])
+    return kept
 
 
 def from_dict(kind: type[C], values: Mapping[str, Any]) -> C:

@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from solfa.config import Config, to_dict
+from solfa.config import Config, identity
 from solfa.embedding.windows import WindowConfig
 from solfa.errors import ArgumentError, SolfaError
 from solfa.models import AudioEncoder
@@ -139,7 +139,7 @@ def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
 def fingerprint(encoder: AudioEncoder) -> str:
     """SHA-256 of an encoder's configuration and weights, whatever device they are on."""
     config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
-    values = {name: value for name, value in to_dict(config).items() if name != "default_layer"}
+    values = {name: value for name, value in identity(config).items() if name != "default_layer"}
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for name, tensor in sorted(encoder.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from solfa.config import Codebooks, Config, Entries, Hertz, StepOutput, Width
+from solfa.config import Codebooks, Config, Entries, Hertz, Stride, Width
 from solfa.data.clips import Clips
 from solfa.frames import FrameGrid
 from solfa.precision import full_float32
@@ -28,7 +28,7 @@ class EncodecCodesConfig(Config):
     codebook_size: Entries = 1024
     n_filters: Width = 32  # of the first convolution; each stride doubles them
     dim: Width = 128  # of the frames that are quantized
-    strides: tuple[StepOutput, ...] = (8, 5, 4, 2)  # the first is that of the last convolution
+    strides: tuple[Stride, ...] = (8, 5, 4, 2)  # the first is that of the last convolution
 
     @property
     def grid(self) -> FrameGrid:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from solfa import checkpoint, runs
-from solfa.config import Config, from_dict, to_dict
+from solfa.config import Config, from_dict, identity
 from solfa.data.audio import read_padded
 from solfa.data.clips import Clips
 from solfa.data.manifest import Track
@@ -134,14 +133,16 @@ class RunTarget:
 
     target: Target
     shape: CodesShape
-    config: dict[str, Any]  # of the target
+    config: TargetConfig | HiddenRVQConfig  # of the target
     run: Path
     frames_layer: int | None  # of stored hidden states, that the run was fitted to
 
     @property
     def id(self) -> str:
         """SHA-256 of configuration and weights."""
-        values = {name: value for name, value in self.config.items() if name != "fitted"}  # a path, no matter
+        values = {
+            name: value for name, value in identity(self.config).items() if name != "fitted"
+        }  # a path, no matter
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
         for name, tensor in sorted(self.target.state_dict().items()):
             digest.update(name.encode())
@@ -190,7 +191,7 @@ def _load_target(run: Run, number: int | None) -> RunTarget:
     else:
         target.load_state_dict(weights)
     return RunTarget(
-        target=target.eval().requires_grad_(False), shape=shape, config=to_dict(config), run=run.folder,
+        target=target.eval().requires_grad_(False), shape=shape, config=config, run=run.folder,
         frames_layer=run.values.get("data", {}).get("frames_layer"),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from solfa.config import Config, Width
+from solfa.config import LATER, Config, Width
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
@@ -30,7 +30,8 @@ class StackedMelConfig(Config):
 
     mel: LogMelConfig = field(default_factory=LogMelConfig)
     n_stacked: Width = 4  # mel frames in a target frame
-    level: Level = "kept"  # of a clip: removed, frames say nothing of how loud all of it is
+    # Of a clip: where it is removed, frames say nothing of how loud all of it is.
+    level: Level = field(default="kept", metadata=LATER)
 
     @property
     def dim(self) -> int:

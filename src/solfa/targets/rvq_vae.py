@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa import checkpoint, runs
-from solfa.config import Config, Hertz, Positive, StepOutput, Width, from_dict
+from solfa.config import Config, Hertz, Positive, Stride, Width, from_dict
 from solfa.data.clips import Clips
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
@@ -30,9 +30,9 @@ class RVQVAEConfig(Config):
     """Convolutions down to 75 frames a second, residual quantization, and convolutions back up."""
 
     sample_rate: Hertz = 24_000  # Hz
-    strides: tuple[StepOutput, ...] = (8, 5, 4, 2)  # from the waveform down
+    strides: tuple[Stride, ...] = (8, 5, 4, 2)  # from the waveform down
     n_channels: tuple[Width, ...] = (64, 128, 256, 256)  # after each stride
-    dilations: tuple[StepOutput, ...] = (1, 3)  # of the residual units after each stride
+    dilations: tuple[Stride, ...] = (1, 3)  # of the residual units after each stride
     gain: Positive = 10.0  # of the waveform on its way in, undone on its way out: music is seldom loud
     quantizer: EMAResidualQuantizerConfig | ResidualVectorQuantizerConfig = field(
         default_factory=EMAResidualQuantizerConfig

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config, StepOutput, Width
+from solfa.config import Config, Stride, Width
 from solfa.models.encoder import padding_mask
 from solfa.models.layers.inference import folded, is_plain_inference
 from solfa.models.layers.minimal_filtering import add_convolution_, filter_transform
@@ -24,7 +24,7 @@ class ConvStemConfig(Config):
     """Two residual blocks; each halves the mel axis, and time by its own stride."""
 
     n_channels: Width = 512
-    time_strides: tuple[StepOutput, ...] = (2, 2)
+    time_strides: tuple[Stride, ...] = (2, 2)
 
 
 class ConvStem(nn.Module):

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config, StepOutput, Width
+from solfa.config import Config, Stride, Width
 from solfa.features.exact import exact, unrounded
 from solfa.models.checks import values_of
 from solfa.models.layers.normalization import LayerNorm
@@ -26,7 +26,7 @@ class WaveformConvolutionsConfig(Config):
 
     n_channels: Width = 512
     kernels: tuple[Width, ...] = (10, 3, 3, 3, 3, 2, 2)  # samples, then steps of the layer before
-    strides: tuple[StepOutput, ...] = (5, 2, 2, 2, 2, 2, 2)
+    strides: tuple[Stride, ...] = (5, 2, 2, 2, 2, 2, 2)
     norm: Literal["time", "channels"] = "time"  # over time after the first one, or over channels after each
     has_bias: bool = False
 
