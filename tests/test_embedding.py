@@ -22,7 +22,6 @@ from solfa.embedding import (
     SpaceError,
     StoreError,
     WindowConfig,
-    default_layer,
     describe_space,
     hidden_states,
     read_frames,
@@ -138,7 +137,7 @@ def test_a_vector_is_the_mean_of_all_frames(tiny_encoder: AudioEncoder, music: P
     for path, vector in zip(
         sorted(music.iterdir()), solfa.embed(music, tiny_encoder, windows=SHORT), strict=True
     ):
-        states = hidden_states(path, tiny_encoder, [default_layer(tiny_encoder)], windows=SHORT).states
+        states = hidden_states(path, tiny_encoder, [tiny_encoder.default_layer], windows=SHORT).states
         torch.testing.assert_close(vector, states[0].mean(0), rtol=1e-5, atol=1e-6)
 
 

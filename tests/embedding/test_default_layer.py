@@ -10,7 +10,7 @@ import torch
 
 import solfa
 from golden_data import GOLDEN
-from solfa.embedding import default_layer, fingerprint
+from solfa.embedding import fingerprint
 from solfa.models import AudioEncoder
 from synth import melody
 
@@ -19,7 +19,7 @@ from synth import melody
 def test_it_is_what_the_configuration_says(tmp_path: Path, stated: int, number: int) -> None:
     encoder = _encoder(stated)
     soundfile.write(tmp_path / "tune.wav", melody(1.0, seed=1).astype(np.float32), 24_000, subtype="FLOAT")
-    assert default_layer(encoder) == number
+    assert encoder.default_layer == number
     named, unnamed = (solfa.embed(tmp_path / "tune.wav", encoder, layer) for layer in (number, None))
     assert torch.equal(named, unnamed)
 

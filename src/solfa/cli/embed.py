@@ -46,7 +46,6 @@ from solfa.embedding import (
     check_precision,
     default_windows,
     describe_space,
-    resolve_layer,
 )
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
@@ -102,7 +101,7 @@ def embed(
     encoder = load_encoder(model, device, threads)
     number = _layer_for(task, encoder, model, as_json) if task else layer
     space = space_of(encoder, model, number, pool, precision)
-    layers = [resolve_layer(encoder, number) for number in frame_layer or [space.layer]] if frames else []
+    layers = [encoder.layer_number(number) for number in frame_layer or [space.layer]] if frames else []
     batching = Batching(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
         done = store.extend(
@@ -124,7 +123,7 @@ def space_of(
     encoder: AudioEncoder, model: str, layer: int | None, pool: Pool, precision: Precision = "float32"
 ) -> Space:
     """The space that the options of a command describe."""
-    number, windows = resolve_layer(encoder, layer), default_windows(encoder)
+    number, windows = encoder.layer_number(layer), default_windows(encoder)
     return describe_space(encoder, model, layer=number, pool=pool, windows=windows, precision=precision)
 
 

@@ -35,7 +35,7 @@ from solfa.cli.reports import (
     shown,
 )
 from solfa.data.folders import find_music
-from solfa.embedding import Batching, Pool, Space, describe_space, resolve_layer
+from solfa.embedding import Batching, Pool, Space, describe_space
 from solfa.models import AudioEncoder
 from solfa.models.registry import ENCODER, LANGUAGE, MUSIC_TEXT
 from solfa.models.text import what_words_lack
@@ -161,7 +161,7 @@ def _encoder_and_space(
     if known:
         name = model or known.model
         encoder = load_encoder(name, device, threads)
-        number = known.layer if layer is None else resolve_layer(encoder, layer)
+        number = known.layer if layer is None else encoder.layer_number(layer)
         space = describe_space(
             encoder, name, layer=number, pool=pool or known.pool, windows=known.windows,
             precision=known.precision,

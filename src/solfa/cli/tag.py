@@ -134,10 +134,7 @@ def _tagger(
 def _tagged(
     tracks: Sequence[Path], tagger: Tagger | ZeroShotTagger, clip_seconds: float | None
 ) -> list[Tagged | Refused]:
-    if isinstance(tagger, Tagger):
-        outcomes = tag_files(tracks, tagger, clip_seconds=clip_seconds)
-    else:
-        outcomes = tagger.tag_files(tracks, clip_seconds=clip_seconds)
+    outcomes = tag_files(tracks, tagger, clip_seconds=clip_seconds)
     done: list[Tagged | Refused] = []
     with progress("tagging", len(tracks)) as tell:
         for outcome in outcomes:

@@ -6,12 +6,10 @@ from solfa.embedding.space import Pool, Space, SpaceError, describe_space, finge
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (
     FrameStates,
-    default_layer,
     default_windows,
     embed,
     find_tracks,
     hidden_states,
-    resolve_layer,
 )
 from solfa.embedding.windows import WindowConfig
 from solfa.precision import Precision, check_precision
@@ -32,7 +30,6 @@ __all__ = [
     "WindowConfig",
     "Batching",
     "check_precision",
-    "default_layer",
     "default_windows",
     "describe_space",
     "embed",
@@ -44,6 +41,5 @@ __all__ = [
     "made_with",
     "read_frames",
     "read_store",
-    "resolve_layer",
     "space_from_values",
 ]

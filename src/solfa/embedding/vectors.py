@@ -139,16 +139,6 @@ def hidden_states(
     return FrameStates(states, encoder.grid.frame_times(states.shape[1]))
 
 
-def default_layer(encoder: AudioEncoder) -> int:
-    """As ``encoder.default_layer``."""
-    return encoder.default_layer
-
-
-def resolve_layer(encoder: AudioEncoder, layer: Layer | None) -> int:
-    """As ``encoder.layer_number``."""
-    return encoder.layer_number(layer)
-
-
 def default_windows(encoder: AudioEncoder) -> WindowConfig:
     """Windows of 30 s with context; for a music-text model its own clips."""
     if not isinstance(encoder, ClipEncoder):

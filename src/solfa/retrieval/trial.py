@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from solfa.embedding import default_layer, default_windows, describe_space
+from solfa.embedding import default_windows, describe_space
 from solfa.models import AudioEncoder, MuLan, load, load_encoder
 from solfa.models.registry import ENCODER, MUSIC_TEXT, bundled
 from solfa.retrieval.library import Library
@@ -94,7 +94,7 @@ def _search(name: str) -> str:
 
 
 def _fill(library: Path, music: Path, encoder: AudioEncoder, name: str) -> None:
-    layer, windows = default_layer(encoder), default_windows(encoder)
+    layer, windows = encoder.default_layer, default_windows(encoder)
     space = describe_space(encoder, name, layer=layer, pool="mean", windows=windows)
     with Library(library, space) as opened:
         changes = opened.update([music], encoder)

@@ -1,7 +1,6 @@
 """ZeroShotTagger: tags that are only named, by prompts; scores on a task, and of texts that find tracks."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.data.audio import read_audio
-from solfa.data.damage import check_audio
 from solfa.data.manifest import Track
-from solfa.data.refused import Refused, check_is_file, refusal
-from solfa.embedding.tagging import Tagged, TaggedSpan
+from solfa.data.refused import Refused
+from solfa.embedding.tagging import Tagged, tag_file, tag_files
 from solfa.errors import ArgumentError
-from solfa.frames import samples_to_seconds, seconds_to_samples
+from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
-from solfa.models import MuLan, NotFiniteError
+from solfa.models import MuLan
 from solfa.tasks import Item, Task, TaskError
 
-CLIPS_AT_ONCE = 8
 COMMON_TAGS = (  # that people look for, where they name none
     *("piano", "guitar", "strings", "orchestra", "synthesizer", "drums", "bass", "choir", "flute", "brass"),
     *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
@@ -62,42 +59,33 @@ class ZeroShotTagger:
         """Cosines in [-1, 1] of vectors of the shared space with every tag."""
         return (F.normalize(audio.to(self.vectors.device), dim=-1) @ self.vectors.T).cpu()
 
-    @torch.no_grad()
+    @property
+    def grid(self) -> FrameGrid:
+        """Samples: clips may be of any length."""
+        return FrameGrid(self.mulan.sample_rate, hop_length=1)
+
+    @property
+    def clip_seconds(self) -> float:
+        """Of the model's clips."""
+        return self.mulan.config.clips.seconds
+
+    def heard(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "clip dim"]:
+        """Vectors of clips."""
+        return self.mulan.embed_clips(waveform.to(next(self.mulan.parameters()).device)).cpu()
+
+    def answers(self, heard: Float[Tensor, "clip dim"]) -> Float[Tensor, "clip tag"]:
+        """Their cosines with every tag."""
+        return self.scores(heard)
+
     def tag(self, path: Path, clip_seconds: float | None = None) -> Tagged:
-        """Scores of a track, by the mean vector of its clips, and of each clip.
-
-        Args:
-            path: audio file; it is never in memory as a whole.
-            clip_seconds: length of a clip; the model's own if omitted. The last one ends with the track.
-
-        Raises:
-            AudioError: the file cannot be read.
-        """
-        rate = self.mulan.sample_rate
-        device = next(self.mulan.parameters()).device
-        clips = _clips(path, rate, seconds_to_samples(clip_seconds or self.mulan.config.clips.seconds, rate))
-        vectors, spans = [], []
-        while batch := list(islice(clips, CLIPS_AT_ONCE)):
-            vectors.append(self.mulan.embed_clips(torch.stack([clip for _, clip in batch]).to(device)))
-            for (start, clip), scores in zip(batch, self.scores(vectors[-1]), strict=True):
-                end = samples_to_seconds(start + len(clip), rate)
-                spans.append(TaggedSpan(samples_to_seconds(start, rate), end, scores))
-        whole = self.scores(torch.cat(vectors).mean(0)[None])[0]
-        return Tagged(path, whole, tuple(spans))
+        """Scores of a track, by the mean vector of its clips, and of each clip; as ``tag_file``."""
+        return tag_file(path, self, clip_seconds)
 
     def tag_files(
         self, paths: Sequence[Path], *, clip_seconds: float | None = None
     ) -> Iterator[Tagged | Refused]:
-        """What becomes of each file, in order; a bad one is refused, and the rest goes on."""
-        for path in paths:
-            try:
-                check_is_file(path)
-                check_audio(path)
-                yield self.tag(path, clip_seconds)
-            except NotFiniteError:
-                raise
-            except Exception as error:
-                yield refusal(path, error)
+        """As ``solfa.embedding.tagging.tag_files``."""
+        return tag_files(paths, self, clip_seconds=clip_seconds)
 
 
 def _is_text(text: str) -> bool:
@@ -178,17 +166,3 @@ def _embed(mulan: MuLan, path: Path, start: float, seconds: float | None) -> Flo
     )
     device = next(mulan.parameters()).device
     return mulan.embed_audio(torch.from_numpy(waveform)[None].to(device))[0]
-
-
-def _clips(path: Path, sample_rate: int, size: int) -> Iterator[tuple[int, Float[Tensor, " sample"]]]:
-    """Where each clip begins, in samples, and the clip; the last one ends with the track."""
-    start, n_samples = 0, size
-    while n_samples == size:
-        clip = read_audio(path, sample_rate=sample_rate, start=start, n_samples=size)
-        n_samples = len(clip)
-        if start and 0 < n_samples < size:
-            start -= size - n_samples
-            clip = read_audio(path, sample_rate=sample_rate, start=start, n_samples=size)
-        if n_samples:
-            yield start, torch.from_numpy(clip)
-        start += size
