@@ -54,7 +54,7 @@ class Run:
 
     @property
     def targets(self) -> list[StoredTarget]:
-        """What was fitted, or what an encoder learned from, in the order of the settings."""
+        """Targets that were fitted or learned from, in the order of the settings."""
         if "codec" in self.objective:
             codec = {"kind": "rvq_vae", "codec": self.objective["codec"], "fitted": str(self.folder)}
             return [StoredTarget(codec, "codec.")]

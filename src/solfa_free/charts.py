@@ -80,12 +80,12 @@ class Chart:
 
     @property
     def bar_seconds(self) -> float:
-        """How long a bar lasts."""
+        """Length of a bar."""
         return self.beats_per_bar * 60 / self.tempo_bpm
 
     @property
     def seconds(self) -> float:
-        """How long all of it lasts."""
+        """Length of all of it."""
         return len(self.bars) * self.bar_seconds
 
     @property

@@ -116,7 +116,7 @@ Part = RenderedPart | RecordedPart
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What was made, and what could not be."""
+    """Parts that were made, and those that could not be."""
 
     made: tuple[str, ...]  # names of parts
     left_out: dict[str, str] = field(default_factory=dict)  # part -> what is missing, and how to get it

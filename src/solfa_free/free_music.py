@@ -87,7 +87,7 @@ class FreeTrack:
 
 @dataclass(frozen=True, kw_only=True)
 class FreeMusic:
-    """What was fetched, and what could not be."""
+    """Packages that were fetched, and those that could not be."""
 
     folder: Path
     tracks: dict[Path, FreeTrack]  # by where they are now

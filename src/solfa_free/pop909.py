@@ -42,7 +42,7 @@ class Song:
 
     @property
     def name(self) -> str:
-        """What it is called among pieces of other corpora."""
+        """Its name among pieces of other corpora."""
         return f"pop909-{self.number}"
 
     @property

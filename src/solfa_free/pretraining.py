@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """What was rendered, and what could not be."""
+    """Tracks that were rendered, and pieces that could not be."""
 
     splits: dict[str, list[Track]]  # tracks, train, valid
     left_out: dict[str, str]  # part -> what is missing, and how to get it

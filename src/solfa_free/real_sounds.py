@@ -190,7 +190,7 @@ def scenes_of(track: FreeTrack) -> list[str]:
 
 
 def game_of(package: str) -> str:
-    """What the game of a package is called."""
+    """Name of the game of a package."""
     return next((game for game in GAMES if package.startswith(game)), "")
 
 

@@ -55,7 +55,7 @@ class Recording:
 
 @dataclass(frozen=True, kw_only=True)
 class CutConfig:
-    """How recordings are cut."""
+    """Rule by which recordings are cut."""
 
     sample_rate: int = 24_000  # Hz
     fade_seconds: float = 0.02  # at the end, where what still sounds is cut
@@ -68,7 +68,7 @@ Choose = Callable[[str, Files], list[Recording]]  # package, its files -> record
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """What was cut, and what could not be."""
+    """Recordings that were cut, and those that could not be."""
 
     n_recordings: int
     n_known: int  # packages that were there already

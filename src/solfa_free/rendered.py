@@ -31,7 +31,7 @@ PICKUP_SECONDS = 0.05  # an excerpt begins so long before a downbeat: players ar
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """What was rendered, and what could not be."""
+    """Tracks that were rendered, and pieces that could not be."""
 
     folder: Path
     paths: list[Path]  # of all audio in the folder

@@ -40,7 +40,7 @@ class RenderingConfig:
 
 
 class _Kind(IntEnum):
-    """What an event does; of one moment, the lower comes first."""
+    """Effect of an event; of one moment, the lower comes first."""
 
     LET_GO = 0  # pitch
     BEND = 1  # pitch wheel

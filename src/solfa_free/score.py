@@ -115,7 +115,7 @@ class Score:
         return line
 
     def labels(self) -> dict[str, Any]:
-        """What is known about this piece, ready for JSON."""
+        """Labels of this piece, ready for JSON."""
         return {
             "name": self.name,
             "seconds": self.seconds,

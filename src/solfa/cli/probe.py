@@ -168,7 +168,7 @@ def _probe(
 
 
 def _checked(model: str, layers: Sequence[int] | None, device: str, threads: int) -> AudioEncoder | Baseline:
-    """What is probed; BadParameter if it lacks a layer that is asked for."""
+    """The model that is probed; BadParameter if it lacks a layer that is asked for."""
     encoder = _load(model, device, threads)
     if layers and max(layers) > encoder.n_layers:
         raise typer.BadParameter(f"{model} has the layers 0 to {encoder.n_layers}. Name one of them.")

@@ -37,7 +37,7 @@ def damaged_json(tracks: Iterable[Track]) -> list[dict[str, Any]]:
 
 
 def show_passed_over(passed_over: Sequence[PassedOver]) -> None:
-    """How many files of which kind were left out by their names, with examples."""
+    """Numbers of files of each kind that were left out by their names, with examples."""
     for item in passed_over[:SHOWN]:
         examples = ", ".join(shown(path) for path in list(item.n_at)[:EXAMPLES])
         more = ", ..." if len(item.n_at) > EXAMPLES else ""

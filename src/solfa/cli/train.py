@@ -90,7 +90,7 @@ def _say_what_came_of(trainer: Trainer) -> None:
 
 
 def how_to_use(run: Path, config: RunConfig) -> str:
-    """What a user does next with a finished run."""
+    """Commands that use a finished run."""
     if config.objective.kind == "fine_tuning":
         return (
             f"Done: {run}. Use it:\n  solfa tag MUSIC --model {run}\n  "

@@ -53,7 +53,7 @@ class ByNameAndPosition(Mapping[str, Any]):
 
 @dataclass(frozen=True, eq=False)
 class BaseModelOutput(ByNameAndPosition):
-    """What an encoder answers."""
+    """Output of an encoder."""
 
     last_hidden_state: Float[Tensor, "clip frame dim"]
     hidden_states: tuple[Float[Tensor, "clip frame dim"], ...] | None = None  # None: not asked for

@@ -41,7 +41,7 @@ CONTEXT_SAMPLES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInfo:
-    """What a file reports about itself."""
+    """Length, rate and channels that a file reports."""
 
     path: Path
     n_samples: int  # at the file's own rate

@@ -26,7 +26,7 @@ SEMITONES, MEL_SCALE, MEL_CORNER = 12, 2595, 700  # to an octave; of the HTK sca
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationConfig(Config):
-    """How far clips of stored spectra may be from what was stored."""
+    """Bounds of the changes to clips of stored spectra."""
 
     gain_db: NotNegative = 10.0  # up or down
     equaliser_db: NotNegative = 9.0  # at each knot, up or down
@@ -53,7 +53,7 @@ class AugmentationConfig(Config):
 
 @dataclass(frozen=True)
 class Warp:
-    """How a track is transposed and stretched."""
+    """Transposition and stretch of a track."""
 
     semitones: float = 0.0  # upwards
     speed: float = 1.0  # by which it is faster, without being higher

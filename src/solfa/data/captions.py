@@ -83,7 +83,7 @@ def check_captions(tracks: Sequence[Track], config: CaptionsConfig) -> None:
 
 
 def cure(fields: Sequence[str]) -> str:
-    """How tracks get captions."""
+    """The cure for tracks without captions."""
     return (
         f"Give their lines in the manifest 'captions', a list of texts, or tags named {', '.join(fields)}, "
         "or write both from what is known with: solfa data caption MANIFEST --out captions.jsonl"

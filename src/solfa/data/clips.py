@@ -228,7 +228,7 @@ class RandomClips(Dataset[Clip]):
         return torch.from_numpy(wave)
 
     def _n_starts(self, track: Track) -> int:
-        """How many places a clip of a track can start at."""
+        """Number of places at which a clip of a track can start."""
         ends = [companion.last_start(track, self.n_samples) for companion in self.companions]
         last = min([seconds_to_samples(track.seconds, self.sample_rate) - self.n_samples, *ends])
         return last // self.start_samples + 1

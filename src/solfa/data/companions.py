@@ -228,7 +228,7 @@ class LabelsBeside(Companion):
 
 
 class TextsBeside(Companion):
-    """What is said of each clip: decided by seed and number, as its place in the track is."""
+    """The text of each clip: decided by seed and number, as its place in the track is."""
 
     def __init__(self, config: CaptionsConfig) -> None:
         self.config = config

@@ -262,11 +262,11 @@ class _PartFile(io.RawIOBase):
         self._length = (stop if part.stop is None else min(stop, part.stop)) - part.start
 
     def readable(self) -> bool:
-        """It is."""
+        """Yes."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Yes."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:

@@ -229,7 +229,7 @@ class AVDecoder:
             expected = None if begins is None else begins + length
 
     def _gap(self, tick: int | None, expected: float | None) -> float:
-        """How much is missing before a frame, in seconds."""
+        """Seconds that are missing before a frame."""
         failed, self._failed_seconds = self._failed_seconds, 0.0
         if expected is None:
             return 0.0

@@ -64,7 +64,7 @@ class PassedOver:
 
     @property
     def n(self) -> int:
-        """How many files."""
+        """Number of files."""
         return sum(self.n_at.values())
 
 

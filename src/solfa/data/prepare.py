@@ -47,7 +47,7 @@ class Prepared:
 
     @property
     def n_skipped(self) -> int:
-        """How many files were passed over by their names."""
+        """Number of files that were passed over by their names."""
         return sum(item.n for item in self.passed_over)
 
 

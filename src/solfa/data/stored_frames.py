@@ -82,7 +82,7 @@ class StoredFrames:
         return self.arrays.path(content_hash)
 
     def require(self, tracks: Sequence[Track]) -> None:
-        """Refuse tracks of which there is nothing."""
+        """Raise StoredFramesError if some tracks have no array."""
         stored = self.arrays.keys()
         missing = [track for track in tracks if track.content_hash not in stored]
         if missing:

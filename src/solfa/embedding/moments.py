@@ -113,7 +113,7 @@ class SegmentMoments:
         return tuple(audible) or segments
 
     def _last_share(self, n_segments: float) -> float:
-        """How much of a segment the last one is, of a track that lasts so many."""
+        """Share of a whole segment that the last one has, of a track that lasts so many."""
         if self.is_of_clips:
             return max(0.0, n_segments - (len(self.moments) - 1))
         return self.moments[-1].n_frames / self.segment_frames

@@ -81,7 +81,7 @@ class Duplicate:
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """How files are worked through; it changes the speed, not the vectors."""
+    """Numbers of windows and threads at once; they change the speed, not the vectors."""
 
     windows_at_once: int | None = None  # in one forward pass; by default as fits the device
     n_workers: int | None = None  # threads that read and check files; likewise

@@ -64,7 +64,7 @@ class Space:
 
     @property
     def windows(self) -> WindowConfig:
-        """How long tracks are cut."""
+        """Lengths of windows and their overlap."""
         return WindowConfig(
             window_seconds=self.window_seconds, context_seconds=self.context_seconds, wraps=self.wraps
         )

@@ -21,7 +21,7 @@ CLIPS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class TaggedSpan:
-    """What a tagger says of a span of a track."""
+    """Answers of a tagger about a span of a track."""
 
     start: float  # seconds
     end: float
@@ -30,7 +30,7 @@ class TaggedSpan:
 
 @dataclass(frozen=True)
 class Tagged:
-    """What a tagger says of a track: the mean over its clips, and each span."""
+    """Answers of a tagger about a track, by the mean over its clips, and about each span."""
 
     path: Path
     answers: Float[Tensor, " label"]
@@ -52,11 +52,11 @@ class ClipTagger(Protocol):
         ...
 
     def heard(self, waveform: Float[Tensor, "clip sample"]) -> Float[Tensor, "clip value"]:
-        """What it takes in of each clip, over which the mean is that of the track; on the CPU."""
+        """Values of each clip, whose mean over clips stands for the track; on the CPU."""
         ...
 
     def answers(self, heard: Float[Tensor, "clip value"]) -> Float[Tensor, "clip label"]:
-        """What it says of that."""
+        """Answers for such values."""
         ...
 
 
@@ -112,7 +112,7 @@ def tag_files(
 
 @torch.no_grad()
 def tag_file(path: Path, tagger: ClipTagger, clip_seconds: float | None = None) -> Tagged:
-    """What a tagger says of one file. Raises AudioError if the file cannot be read or would be refused."""
+    """Answers of a tagger about one file. Raises AudioError if it cannot be read or would be refused."""
     cut = WindowConfig(window_seconds=clip_seconds or tagger.clip_seconds, context_seconds=0.0)
     windows = (window for window, _ in cut_judged(path, tagger.grid, cut))
     heard: list[Tensor] = []

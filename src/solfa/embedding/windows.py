@@ -31,7 +31,7 @@ SECONDS_AT_ONCE = 120.0  # decoded in one go: finding a place in a file takes ti
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
-    """How long tracks are cut."""
+    """Lengths of windows and their overlap."""
 
     window_seconds: float = 30.0
     context_seconds: float = 5.0  # on each side

@@ -12,7 +12,7 @@ from solfa.metrics.tagging import average_precision, in_order
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How well equals find each other."""
+    """Scores of vectors with equal labels that look for each other."""
 
     recall_at_1: float  # share of queries whose nearest neighbour is an equal
     mean_average_precision: float  # mean over queries of the area under precision against recall
@@ -49,7 +49,7 @@ def retrieval(reference: Int[np.ndarray, " query"], estimated: Float[np.ndarray,
 
 @dataclass(frozen=True)
 class TextRetrieval:
-    """How well texts find their tracks."""
+    """Scores of texts that look for their tracks."""
 
     recall_at_1: float  # share of texts whose track comes first
     recall_at_5: float  # ... is among the first five

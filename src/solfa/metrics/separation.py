@@ -1,4 +1,4 @@
-"""How far separated sources are from the true ones."""
+"""Distances of separated sources from the true ones."""
 
 import numpy as np
 from jaxtyping import Float

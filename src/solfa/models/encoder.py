@@ -33,7 +33,7 @@ T = TypeVar("T", int, Tensor)
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """What an encoder says about clips, layer by layer.
+    """Hidden states of clips, layer by layer.
 
     ``states`` holds ``n_layers + 1`` tensors of ``(clip frame dim)``: first what enters the first layer,
     last what leaves the final normalisation, numbered as in the published models. If only some layers were

@@ -80,7 +80,7 @@ class WaveformFrontend(Frontend):
     def prepared(
         self, waveform: Float[Tensor, "clip sample"], lengths: Int[Tensor, " clip"] | None = None
     ) -> tuple[Float[Tensor, "clip sample"], Int[Tensor, " clip"] | None]:
-        """What the convolutions are given; errors as of ``forward``."""
+        """Input of the convolutions; errors as of ``forward``."""
         lengths = None if lengths is None else lengths.to(waveform.device)
         refuse_short(waveform, lengths, self.config.convolutions.shortest, self.config.sample_rate)
         return (standardize(waveform, lengths) if self.config.normalize else waveform), lengths
@@ -91,7 +91,7 @@ class WaveformFrontend(Frontend):
         waveform: Float[Tensor, "clip sample"],
         lengths: Int[Tensor, " clip"] | None = None,
     ) -> tuple[Float[Tensor, "clip frame dim"], Int[Tensor, " clip"] | None]:
-        """What the convolutions answered, with constant-Q magnitudes if there are any, as frames."""
+        """Output of the convolutions, beside constant-Q magnitudes if there are any, as frames."""
         if self.constant_q is not None:
             magnitudes = self.constant_q(waveform, lengths)[:, : features.shape[1]]
             features = torch.cat([features, magnitudes], dim=2)

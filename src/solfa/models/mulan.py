@@ -287,14 +287,14 @@ class TextTower(nn.Module):
     def embed(
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token width"], Bool[Tensor, "text token"]]:
-        """What the language model says, and True where there is no token."""
+        """States of the language model, and True where there is no token."""
         if self.config.reads == "tokens":
             return self.language(texts)
         vectors = self.language.sentences(texts)[:, None]
         return vectors, torch.zeros(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
 
     def embed_each(self, texts: Sequence[str]) -> list[Float[Tensor, "token width"]]:
-        """What the language model says of each text, to the bit whatever other texts are read with it."""
+        """States of the language model for each text, to the bit whatever other texts are read with it."""
         states = self.language.each(texts)
         if self.config.reads == "tokens":
             return states

@@ -57,7 +57,7 @@ class MusiCNNConfig(Config):
 
 @dataclass(frozen=True)
 class PatchStates:
-    """What the back end makes of patches."""
+    """Output of the back end for patches."""
 
     pooled: Float[Tensor, "patch pooled"]  # maximum and mean of each number of a frame in turns, normalised
     penultimate: Float[Tensor, "patch penultimate"]

@@ -23,7 +23,7 @@ SEPARATOR = ";"  # between several labels in one text
 
 @dataclass(frozen=True, kw_only=True)
 class LabelsConfig(Config):
-    """What a head answers."""
+    """Names and kind of a head's outputs."""
 
     kind: Literal["classes", "tags", "numbers"] = (
         "classes"  # one of the names; any of them; a number for each
@@ -146,7 +146,7 @@ class Tagger(AudioEncoder):
         return self.config.encoder.default_layer
 
     def logits(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip label"]:
-        """What the head says of clips, before it is made probabilities; arguments as for a call."""
+        """Logits of clips; arguments as for a call."""
         hidden = self(waveform, lengths)
         with as_weights_are(self):
             return self.head(hidden)

@@ -15,7 +15,7 @@ from solfa.objectives.pooling import mean_state
 
 @dataclass(frozen=True, kw_only=True)
 class TrackAgreementConfig(Config):
-    """How strongly clips of one track are drawn together; wants ``data.clips_per_track`` of two or more."""
+    """Strength of what draws clips of one track together; wants ``data.clips_per_track`` of two or more."""
 
     kind: Literal["mean"] = "mean"
     weight: NotNegative = 1.0  # of its loss in the sum

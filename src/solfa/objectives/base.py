@@ -10,7 +10,7 @@ from solfa.data.clips import Clips
 
 @dataclass(frozen=True)
 class StepOutput:
-    """What an objective says about one batch.
+    """Loss and figures of one batch.
 
     Everything is a sum, so that batches, accumulated batches and ranks with unequal counts can be joined:
     the trainer divides by the joint ``count``.

@@ -17,7 +17,7 @@ from solfa.targets import RVQVAE, RVQVAEConfig
 
 @dataclass(frozen=True, kw_only=True)
 class CodecFitConfig(Config):
-    """What a codec is to get right, and how much each counts."""
+    """Errors of a codec, and their weights."""
 
     kind: Literal["codec_fit"] = "codec_fit"
     codec: RVQVAEConfig = field(default_factory=RVQVAEConfig)
@@ -90,7 +90,7 @@ class CodecFit(Objective):
     def _distances(
         self, waveform: Float[Tensor, "clip sample"], rebuilt: Float[Tensor, "clip sample"]
     ) -> dict[str, Float[Tensor, ""]]:
-        """How far the rebuilt clips are off, as means over clips."""
+        """Errors of the rebuilt clips, as means over clips."""
         distances = self.spectral_distance(waveform, rebuilt)
         loudness = waveform.abs().mean(1).clamp(min=self.config.quietest)
         return {

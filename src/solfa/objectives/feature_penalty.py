@@ -15,7 +15,7 @@ from solfa.models.mert import WaveformFrontend
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturePenaltyConfig(Config):
-    """How the convolutions on the waveform are held back."""
+    """Strength by which the convolutions on the waveform are held back."""
 
     weight: NotNegative = 10.0  # of their mean square in the sum
     gradient_multiplier: Finite = 0.1  # of all gradients that reach them (MERT-330M: 1)

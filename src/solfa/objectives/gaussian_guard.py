@@ -16,7 +16,7 @@ FURTHEST, POINTS = 5.0, 17  # of the integral over frequencies: beyond it the we
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianGuardConfig(Config):
-    """How strongly mean states of clips are kept from collapsing into a few directions."""
+    """Strength by which mean states of clips are kept from collapsing into a few directions."""
 
     weight: NotNegative = 0.02  # of its loss in the sum
     n_directions: Count = 64  # on which they are looked at, new ones in every pass
@@ -64,7 +64,7 @@ class GaussianGuard(nn.Module):
 
 
 def epps_pulley(projections: Float[Tensor, "clip direction"]) -> Float[Tensor, " direction"]:
-    """How far the projections on each direction are from a standard Gaussian; zero at best."""
+    """Distance of the projections on each direction from a standard Gaussian; zero at best."""
     t = torch.linspace(-FURTHEST, FURTHEST, POINTS, device=projections.device)
     gaussian = (-t.square() / 2).exp()  # its characteristic function, and the weight of the integral too
     angles = projections[..., None] * t

@@ -172,7 +172,7 @@ def _squared_distance(frames: Float[Tensor, "clip frame dim"], centres: Tensor) 
 
 
 def _uses(targets: list[KMeansCodes], codes: list[Int[Tensor, "clip frame"]]) -> dict[str, Tensor]:
-    """How often each code occurs; those of the first target without its place in the name."""
+    """Uses of each code; those of the first target without its place in the name."""
     return {
         f"targets.{place}.code_uses" if place else "code_uses": torch.bincount(
             book.flatten(), minlength=target.config.n_clusters

@@ -72,13 +72,13 @@ class Masking(nn.Module):
         raise NotImplementedError
 
     def hide_samples(self, clips: Clips, mask: Bool[Tensor, "clip frame"]) -> Float[Tensor, "clip sample"]:
-        """What the frontend hears."""
+        """The waveform that the frontend is given."""
         return clips.waveform
 
     def hide_frames(
         self, frames: Float[Tensor, "clip longer dim"], mask: Bool[Tensor, "clip frame"]
     ) -> Float[Tensor, "clip longer dim"]:
-        """What the context sees."""
+        """The frames that the context is given."""
         return frames
 
     def clip_weights(self, mask: Bool[Tensor, "clip frame"]) -> Shaped[Tensor, " clip"]:

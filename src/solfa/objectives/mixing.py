@@ -38,7 +38,7 @@ class BatchMixingConfig(Config):
 
 @dataclass(frozen=True)
 class MixedSpan:
-    """What is added to a clip, in samples."""
+    """A span of other clips that is added to a clip, in samples."""
 
     n_samples: int
     start: int  # in the other clips, one after the other

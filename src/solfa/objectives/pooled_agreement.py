@@ -16,7 +16,7 @@ from solfa.objectives.pooling import mean_and_deviation
 
 @dataclass(frozen=True, kw_only=True)
 class PooledAgreementConfig(Config):
-    """How strongly clips of one track are drawn together; wants ``data.clips_per_track`` of two or more."""
+    """Strength of what draws clips of one track together; wants ``data.clips_per_track`` of two or more."""
 
     kind: Literal["pooled"] = "pooled"
     weight: NotNegative = 0.3  # of its loss in the sum

@@ -23,7 +23,7 @@ CIRCLES = (1, 7)  # steps of a semitone, and of a fifth, make a whole turn in tw
 
 @dataclass(frozen=True, kw_only=True)
 class TranspositionConfig(Config):
-    """How strongly states are made to turn with the pitch; wants an encoder that hears a constant-Q half."""
+    """Strength of what makes states turn with the pitch; wants an encoder with a constant-Q half."""
 
     weight: NotNegative = 0.1  # of its loss in the sum
     one_clip_in: Count = 4  # of so many clips one is transposed, in two views that cost a pass each

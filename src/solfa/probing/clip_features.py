@@ -31,7 +31,7 @@ Rows = Literal["clips", "frames"]
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesConfig(Config):
-    """What is kept of an encoder's hidden states. Equal configurations give equal features."""
+    """Settings of stored features. Equal configurations give equal features."""
 
     weights: str  # SHA-256 of the encoder's configuration and weights
     rows: Rows  # a mean over time for each clip, or every frame
@@ -62,7 +62,7 @@ class FeaturesConfig(Config):
 
     @property
     def windows(self) -> WindowConfig:
-        """How clips that are too long for one pass are cut."""
+        """Windows for clips that are too long for one pass."""
         return WindowConfig(
             window_seconds=self.window_seconds, context_seconds=self.context_seconds, wraps=self.wraps
         )

@@ -79,7 +79,7 @@ FREE_PROTOCOL = ProbeConfig(
 
 
 def protocol(task: Task) -> ProbeConfig:
-    """How heads are fitted unless something else is said: MARBLE's way, or the free benchmark's own.
+    """Settings of heads unless something else is said: MARBLE's way, or the free benchmark's own.
 
     The free benchmark (tasks whose data have a version) reads more out of every model and baseline: mean and
     deviation of a clip, and a frame beside two neighbours on each side. It is asked often and on small
@@ -91,7 +91,7 @@ def protocol(task: Task) -> ProbeConfig:
 
 @dataclass(frozen=True)
 class Fit:
-    """What became of a head."""
+    """Result of one head."""
 
     head: Head
     score: float  # on validation, at its best epoch
@@ -204,7 +204,7 @@ def restore(fits: Sequence[Fit], shape: Shape, config: ProbeConfig) -> list[Head
 
 
 class Course:
-    """How a head gets on: its rate, its best epoch, and whether it is over."""
+    """Progress of one head: its rate, its best epoch, and whether it is over."""
 
     def __init__(self, head: Head) -> None:
         self.head, self.lr, self.is_over = head, head.lr, False

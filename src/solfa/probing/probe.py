@@ -55,7 +55,7 @@ class Score(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class LayerScore(Config):
-    """How well a layer, or a mix of them, does on validation, at its best rate."""
+    """Score of a layer, or a mix of them, on validation, at its best rate."""
 
     layer: int | str
     lr: float
@@ -69,7 +69,7 @@ class LayerScore(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeResult(Config):
-    """What a probe found."""
+    """Result of a probe."""
 
     task: str
     title: str

@@ -67,7 +67,7 @@ class SeparationHead(nn.Module):
 
 @dataclass(frozen=True)
 class Separated:
-    """What became of a head."""
+    """Result of one head."""
 
     epoch: int  # the best one on validation, from 1
     valid: Predictions

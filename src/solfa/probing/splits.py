@@ -25,7 +25,7 @@ MOST_IN_MEMORY = 2**26  # numbers of a split that is looked at again and again
 
 @dataclass(frozen=True)
 class Predictions:
-    """What is true of tracks, and what a head says of them.
+    """Labels of tracks, and a head's logits for them.
 
     ``reference`` and ``estimated`` have an entry for each track: for labels of whole items a label and its
     logits ``(output)``; for labels in time a label and its logits ``(frame output)`` at ``times``.
@@ -151,7 +151,7 @@ class Examples:
             yield _by_layer(np.concatenate(parts)).to(self.device)
 
     def answers(self, logits: Float[np.ndarray, "row output"]) -> Predictions:
-        """What a head said of all rows, beside the truth about tracks."""
+        """A head's logits of all rows, beside the labels of tracks."""
         of_items = np.split(logits, np.cumsum(self.n_rows)[:-1])
         if self.is_timed:
             return Predictions(self.kind, [item.label for item in self.items], of_items, self.times)

@@ -208,7 +208,7 @@ class LibraryFile:
             self.space.check_same(space, self.path)
 
     def _stated_space(self) -> Space:
-        """How the vectors were made, as the library says."""
+        """The space that the library states."""
         rows = self._rows("SELECT fields FROM space")
         try:
             values = json.loads(rows[0][0])

@@ -39,7 +39,7 @@ from solfa.retrieval.missing import Kept, Missing, is_in
 
 @dataclass
 class Changes:
-    """What an update did to a library, counted in tracks."""
+    """Changes of a library by an update, counted in tracks."""
 
     n_added: int = 0
     n_changed: int = 0  # other content at a known path
@@ -55,7 +55,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class _Earlier:
-    """What an update knows of what was there before it."""
+    """State of a library before an update."""
 
     missing: Missing
     renewed: Mapping[str, LibraryTrack]  # by their contents: tracks whose files have changed
@@ -245,7 +245,7 @@ class Library(LibraryContents):
             return self._put(replace(same[0], path=copy.path), copy.stamp)
 
     def _put(self, track: Track, stamp: Stamp) -> LibraryTrack:
-        """What is known of the file at a path."""
+        """Description of the file at a path."""
         values = {
             "path": to_bytes(track.path), "content_hash": track.content_hash, "n_bytes": stamp.n_bytes,
             "modified_ns": stamp.modified_ns, "seconds": track.seconds, "sample_rate": track.sample_rate,

@@ -96,7 +96,7 @@ class Searcher:
         return self._live.space
 
     def count(self, filters: Filters | None = None) -> int:
-        """How many tracks pass the filters."""
+        """Number of tracks that pass the filters."""
         with self._live.read() as library:
             return len(library.ids(self._allowed(library, filters)) if filters else library)
 

@@ -137,7 +137,7 @@ def score_task(
 def score_retrieval(
     mulan: MuLan, tracks: Sequence[Track], texts: Sequence[str], own: Sequence[int] | None = None
 ) -> TextRetrieval:
-    """How well each text finds its track among all.
+    """Ranks of each text's own track among all.
 
     Args:
         mulan: in eval mode.

@@ -87,7 +87,7 @@ class FoundAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class WaveformAnswer:
-    """How loud a track is, over time."""
+    """Loudness of a track over time."""
 
     seconds: float
     peaks: Sequence[int]  # of equal stretches that fill the track, 0 to 255 for 0 to full scale
@@ -95,7 +95,7 @@ class WaveformAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class TagBar:
-    """How well a tag fits a track."""
+    """Fit of a tag to a track."""
 
     tag: str
     cosine: float
@@ -104,7 +104,7 @@ class TagBar:
 
 @dataclass(frozen=True, kw_only=True)
 class TagsAnswer:
-    """How well tags fit a track, best rank first, and how well they fit its segments."""
+    """Fit of tags to a track and to its segments, best rank first."""
 
     bars: Sequence[TagBar]
     starts: Sequence[float]  # of the segments, in seconds
@@ -114,7 +114,7 @@ class TagsAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilarityAnswer:
-    """How alike the segments of a track are."""
+    """Likeness of the segments of a track to each other."""
 
     starts: Sequence[float]  # seconds
     ends: Sequence[float]

@@ -62,7 +62,7 @@ class Values:
 
 @dataclass(frozen=True)
 class CodesShape:
-    """What a target of codes gives for a frame."""
+    """Number and size of the codebooks of a target of codes."""
 
     n_codebooks: int
     codebook_size: int
@@ -70,7 +70,7 @@ class CodesShape:
 
 @dataclass(frozen=True)
 class ValuesShape:
-    """What a target of values gives for a frame."""
+    """Number of values of a target of values."""
 
     n_values: int
 
@@ -125,7 +125,7 @@ class FittableTarget(Target):
     quantizer: nn.Module
 
     def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
-        """What the quantizer is given."""
+        """Frames that the quantizer quantizes."""
         raise NotImplementedError
 
     def fit_statistics(self, clips: Clips) -> None:

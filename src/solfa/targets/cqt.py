@@ -51,7 +51,7 @@ class CQTFramesConfig(Config):
 
     @property
     def shape(self) -> ValuesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return ValuesShape(self.constant_q.n_bins)
 
 

@@ -54,7 +54,7 @@ class CQTRVQConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 

@@ -37,7 +37,7 @@ class EncodecCodesConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.n_codebooks, self.codebook_size)
 
 

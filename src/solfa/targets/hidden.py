@@ -34,7 +34,7 @@ class HiddenRVQConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
@@ -64,7 +64,7 @@ class HiddenRVQ(FittableTarget):
 
     @property
     def context_samples(self) -> int:
-        """It looks at one frame at a time."""
+        """Zero: frames are quantized one at a time."""
         return 0
 
     def fit_statistics(self, clips: Clips) -> None:

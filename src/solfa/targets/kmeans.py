@@ -78,7 +78,7 @@ class KMeansCodesConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(1, self.n_clusters)
 
 

@@ -289,6 +289,6 @@ def _description(fitted: RunTarget, source: Source) -> CodesDescription:
 
 
 def _shape(config: TargetConfig | HiddenRVQConfig) -> CodesShape | None:
-    """What a target stores for a frame, if that can be had."""
+    """Shape of the codes that a target stores, if it stores any."""
     is_stored = isinstance(config, StoredCodesConfig)
     return config.shape if isinstance(config.shape, CodesShape) and not is_stored else None

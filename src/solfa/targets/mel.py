@@ -62,7 +62,7 @@ class MelRVQConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
@@ -76,7 +76,7 @@ class MelRandomProjectionConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
@@ -89,7 +89,7 @@ class MelFramesConfig(Config):
 
     @property
     def shape(self) -> ValuesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return ValuesShape(self.frames.dim)
 
 

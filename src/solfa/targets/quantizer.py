@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 16_384  # frames compared with a codebook in one product: bounds 
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a quantizer makes of frames while it is trained."""
+    """Output of a quantizer in training."""
 
     frames: Float[Tensor, "clip frame dim"]  # the frames rebuilt from their codes
     codes: Int[Tensor, "clip codebook frame"]

@@ -116,7 +116,7 @@ class RVQVAECodesConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.codec.quantizer.n_codebooks, self.codec.quantizer.codebook_size)
 
 
@@ -292,7 +292,7 @@ def _decoder(config: RVQVAEConfig) -> nn.Sequential:
 
 
 def _margin_frames(config: RVQVAEConfig) -> int:
-    """How far encoder or decoder reach to a side, in frames, rounded up."""
+    """Reach of encoder or decoder to a side, in frames, rounded up."""
     reach, step = 0, 1  # in samples
     for stride, kernel in zip(config.strides, _kernels(config), strict=True):
         reach += (kernel - stride + 1) // 2 * step

@@ -26,7 +26,7 @@ class StoredCodesConfig(Config):
 
     @property
     def shape(self) -> CodesShape:
-        """What it gives for a frame."""
+        """Codes or values of a frame."""
         return CodesShape(self.n_codebooks, self.codebook_size)
 
 
@@ -40,7 +40,7 @@ class StoredCodes(Target):
 
     @property
     def context_samples(self) -> int:
-        """It hears nothing."""
+        """Zero: codes are read, and no audio is."""
         return 0
 
     def forward(self, clips: Clips) -> Codes:

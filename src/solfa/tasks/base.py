@@ -39,7 +39,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRule:
-    """How an item is cut into clips for the encoder (MARBLE v2)."""
+    """Rule by which an item is cut into clips for the encoder (MARBLE v2)."""
 
     seconds: float | None  # None: the whole item at once
     min_ratio: float = 0.8  # a last clip that is shorter than this share of a clip is left out

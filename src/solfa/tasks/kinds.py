@@ -73,7 +73,7 @@ class LabelKind(Generic[L]):
         raise ArgumentError(f"{type(self).__name__} cannot be probed. Leave the task out.")
 
     def within(self, label: L, start: float, end: float) -> L:
-        """What a label says of a span of time, in seconds."""
+        """The part of a label that falls into a span of time, in seconds."""
         return label
 
     def words(self, label: L) -> tuple[str, ...]:

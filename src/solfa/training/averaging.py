@@ -16,7 +16,7 @@ Decay = Annotated[float, Between(0, 1 - 1e-7)]
 
 @dataclass(frozen=True, kw_only=True)
 class WeightAverageConfig(Config):
-    """How far back the mean of the weights reaches: about 1 / (1 - decay) steps."""
+    """Reach of the mean of weights: about 1 / (1 - decay) steps."""
 
     decay: Decay = 0.999
 

@@ -57,7 +57,7 @@ class BestStep:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a run has come, besides its weights."""
+    """Progress of a run, besides its weights."""
 
     step: int
     n_unreadable: int

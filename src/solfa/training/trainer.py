@@ -107,7 +107,7 @@ class Trainer:
         return checkpoint.step_folder(self.place.run, self.step)
 
     def plan(self) -> str:
-        """What the run will do, in words and numbers."""
+        """Plan of the run, in words and numbers."""
         config, data = self.config, self.config.data
         n_parameters = sum(p.numel() for p in self.objective.parameters() if p.requires_grad)
         n_model = sum(p.numel() for p in self.objective.model.parameters())
@@ -185,7 +185,7 @@ class Trainer:
     # --- looking ------------------------------------------------------------------------------------------
 
     def _figures_due(self, clock: Clock) -> Figures:
-        """What is to be logged after this step, if anything."""
+        """Figures to log after this step, if any."""
         figures: Figures = {}
         is_last = self.step == self.config.n_steps
         if self.step % self.config.log_every == 0 or is_last:
