@@ -203,6 +203,7 @@ def test_a_model_that_answers_with_nan_adds_nothing(
 READ = """
 import os, sys
 from pathlib import Path
+import sklearn.decomposition  # what the map needs, while Python's own folder may still be read
 from solfa.retrieval import Library, Searcher
 if os.geteuid() == 0:
     os.setegid(65534)
