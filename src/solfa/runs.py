@@ -103,6 +103,11 @@ def explained(folder: Path, kind: type[ValueError]) -> Iterator[None]:
         ) from error
 
 
+def taught_by(values: Mapping[str, Any]) -> str:
+    """The teacher whose codes a run or a saved model has learned, by its name; empty if it had none."""
+    return str(values.get("objective", values).get("taught_by", ""))
+
+
 def weights_file(folder: Path) -> Path:
     """The weights of a run (its best, or its newest checkpoint's), of a checkpoint folder or an official one.
 

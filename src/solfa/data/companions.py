@@ -26,6 +26,8 @@ from solfa.data.stored_frames import (
     StoredFrames,
     StoredFramesError,
     StoredHiddenStates,
+    source_of,
+    stored_layers,
 )
 from solfa.data.stored_spectra import StoredSpectra
 from solfa.errors import ArgumentError
@@ -60,6 +62,8 @@ class CompanionsConfig(Config):
     labels: str = ""  # of fine-tuning: a CSV with the columns path and label, or the name of a task
     captions: CaptionsConfig | None = None  # of pairs of music and text
     spectra: str = ""  # folder of 'solfa data features', whose frames stand in place of audio
+    teacher: str = ""  # folder of 'solfa embed --frames', whose frames go with the clips; of a distillation
+    teacher_layers: tuple[LayerNumber, ...] = ()  # which of them, side by side; all that are kept if empty
     augmentation: AugmentationConfig | None = None  # of such frames; never of held-out clips
 
     def __post_init__(self) -> None:
@@ -68,6 +72,11 @@ class CompanionsConfig(Config):
             raise ArgumentError(
                 "data.spectra stand in place of audio, and neither codes nor frames go with them: set one of "
                 "the three."
+            )
+        if self.teacher and (self.frames or self.augmentation):
+            raise ArgumentError(
+                "data.teacher are frames of clips as they are: neither data.frames nor data.augmentation go "
+                "with them. Leave these out."
             )
         if self.augmentation and not self.spectra:
             raise ArgumentError(
@@ -179,6 +188,31 @@ class StatesBeside(StoredBeside[StoredHiddenStates]):
         return {"hidden": ClipStates(torch.stack(list(parts)), self.stored.grid, self.stored.source)}
 
 
+class TeacherBeside(StoredBeside[StoredHiddenStates]):
+    """Stored hidden states of some layers, side by side, of the clip; what they are of heard its context.
+
+    Args:
+        folder: that has them.
+        layers: their numbers; all that it keeps if there are none.
+    """
+
+    def __init__(self, folder: Path, layers: Sequence[int]) -> None:
+        self.layers = [StoredHiddenStates(folder, layer) for layer in layers or stored_layers(folder)]
+        super().__init__(self.layers[0])
+        self.source = source_of(self.stored.encoder, [one.layer for one in self.layers])
+
+    def cut(self, cut: Cut) -> Float[Tensor, "frame dim"]:
+        """The states of one clip."""
+        hop = self.stored.grid.hop_length
+        first, n_frames = cut.start // hop, -(-cut.n_samples // hop)
+        rows = [one.rows(cut.track.content_hash, first, first + n_frames) for one in self.layers]
+        return torch.from_numpy(np.concatenate(rows, axis=1).astype(np.float32))
+
+    def join(self, parts: Sequence[Float[Tensor, "frame dim"]]) -> dict[str, Any]:
+        """The states of clips."""
+        return {"hidden": ClipStates(torch.stack(list(parts)), self.stored.grid, self.source)}
+
+
 class SpectraBeside(StoredBeside[StoredSpectra]):
     """Stored spectra, in place of audio; they are of the whole track, and heard what is around a clip.
 
@@ -260,6 +294,8 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
         found.append(CodesBeside(StoredCodeFrames(Path(config.codes))))
     if config.frames:
         found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
+    if config.teacher:
+        found.append(TeacherBeside(Path(config.teacher), config.teacher_layers))
     if config.spectra:
         found.append(SpectraBeside(StoredSpectra(Path(config.spectra)), config.augmentation))
     if config.labels:

@@ -55,6 +55,11 @@ class ClipStates:
     source: str  # which encoder and layer
 
 
+def source_of(encoder: str, layers: Sequence[int]) -> str:
+    """What hidden states are of: the SHA-256 of an encoder, and numbers of its layers."""
+    return f"encoder {encoder} layer {', '.join(map(str, layers))}"
+
+
 class StoredFrames:
     """The arrays of a folder. ``command`` makes them.
 
@@ -250,14 +255,18 @@ class StoredHiddenStates(StoredFrames):
                 f"{folder} holds vectors without hidden states. Make those in another folder with: "
                 f"{EMBED.format(manifest='MANIFEST', folder='HIDDEN')}"
             )
-        self.layer = layers[0] if layer is None and len(layers) == 1 else layer
-        if self.layer not in layers:
+        wanted = layers[0] if layer is None and len(layers) == 1 else layer
+        if wanted not in layers:
             raise StoredFramesError(
                 f"{folder} keeps the layers {', '.join(map(str, layers))}, and layer {layer} is asked for. "
-                "Choose one of them with --set data.frames_layer=NUMBER."
+                "Choose one of them with --set data.frames_layer=NUMBER, or, of a teacher's, some with --set "
+                "data.teacher_layers=[NUMBER]."
             )
+        self.layer: int = wanted
         self.place = layers.index(self.layer)
-        self.source = f"encoder {space['weights']} layer {self.layer}"
+        self.encoder, self.license = str(space["weights"]), str(space.get("license", ""))
+        self.model = str(space.get("model", ""))  # as it was loaded
+        self.source = source_of(self.encoder, [self.layer])
 
     @property
     def dim(self) -> int | None:
@@ -274,6 +283,21 @@ class StoredHiddenStates(StoredFrames):
 
     def _array(self, content_hash: str) -> Float[np.ndarray, "frame dim"]:
         return super()._array(content_hash)[:, self.place]
+
+
+def stored_layers(folder: Path) -> tuple[int, ...]:
+    """Numbers of the layers whose hidden states a folder keeps.
+
+    Raises:
+        StoredFramesError: there are none, or the folder is damaged.
+    """
+    layers = tuple(_read_store(folder)[1])
+    if not layers:
+        raise StoredFramesError(
+            f"{folder} holds one vector for each track and no frames. Make those in another folder with: "
+            f"{EMBED.format(manifest='MANIFEST', folder='HIDDEN')}"
+        )
+    return layers
 
 
 def _read_store(folder: Path) -> tuple[dict[str, Any], list[int]]:

@@ -2,7 +2,7 @@
 
 from solfa.embedding.moments import Segment
 from solfa.embedding.reading import Batching, Duplicate, Embedded, Stamp, embed_files, hash_content
-from solfa.embedding.space import Pool, Space, SpaceError, describe_space, fingerprint, space_from_values
+from solfa.embedding.space import Pool, Space, SpaceError, describe_space, space_from_values
 from solfa.embedding.store import EmbeddingStore, Extraction, StoreError, made_with, read_frames, read_store
 from solfa.embedding.vectors import (
     FrameStates,
@@ -12,6 +12,7 @@ from solfa.embedding.vectors import (
     hidden_states,
 )
 from solfa.embedding.windows import WindowConfig
+from solfa.models.fingerprint import fingerprint
 from solfa.precision import Precision, check_precision
 
 __all__ = [

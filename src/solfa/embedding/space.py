@@ -7,14 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
 
-from solfa.config import Config, identity
 from solfa.embedding.windows import WindowConfig
 from solfa.errors import ArgumentError, SolfaError
 from solfa.models import AudioEncoder
+from solfa.models.fingerprint import fingerprint
 from solfa.precision import Precision
 
 Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives vectors twice as long
@@ -134,18 +132,3 @@ def space_from_values(values: Mapping[str, Any], place: Path) -> Space:
         raise SpaceError(
             f"{place} is damaged: its space has no {wrong} that can be used. Make it again in another place."
         ) from None
-
-
-def fingerprint(encoder: AudioEncoder) -> str:
-    """SHA-256 of an encoder's configuration and weights, whatever device they are on."""
-    config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
-    values = {name: value for name, value in identity(config).items() if name != "default_layer"}
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_bytes_of(tensor))
-    return digest.hexdigest()
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

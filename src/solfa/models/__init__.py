@@ -11,7 +11,7 @@ from solfa.models.layers.low_rank import LoRAConfig
 from solfa.models.layers.rotary_transformer import RotaryTransformerConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
-from solfa.models.loading import load, load_encoder
+from solfa.models.loading import FREE_LICENCES, load, load_encoder
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import (
     AudioTowerConfig,
@@ -37,6 +37,7 @@ __all__ = [
     "ConformerConfig",
     "ConvStemConfig",
     "EncoderConfig",
+    "FREE_LICENCES",
     "GatedTransformerConfig",
     "GuidedTask",
     "HiddenStates",

@@ -86,6 +86,7 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
         _fill(model, weights, folder)
+    model.taught_by = runs.taught_by(values)
     model = model.eval().requires_grad_(False).to(device)
     with runs.explained(folder, ModelError):
         _check_answer(model, values)
@@ -181,7 +182,7 @@ def _of_run(
     config = from_dict(_Encoder, {"encoder": values["objective"]["encoder"]}).encoder
     weights = below("encoder.", weights)
     checkpoint.check_sizes(config, weights)
-    return build_encoder(config), weights
+    return build_encoder(config, values["objective"].get("license", "")), weights
 
 
 def use_without_encoder(objective: Mapping[str, Any]) -> str:

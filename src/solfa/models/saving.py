@@ -49,6 +49,7 @@ class Shareable(nn.Module):
 
     config: Config
     license: str
+    taught_by: str = ""  # the encoder whose codes it has learned; empty if there was none
 
     @property
     def sample_rate(self) -> int:
@@ -94,6 +95,7 @@ class Shareable(nn.Module):
             "solfa": importlib.metadata.version("solfa"),
             ANSWER: known_answer(model, model.sample_rate),
         }
+        values |= {"taught_by": self.taught_by} if self.taught_by else {}
         with whole_folder(target) as partial:
             checkpoint.save_tensors(partial / checkpoint.WEIGHTS, weights, {"format": "pt"})
             self.save_files(partial)
@@ -165,6 +167,7 @@ def card_text(model: Shareable, name: str, card: ModelCard) -> str:
     )
     rows = {
         **model.describe(),
+        **({"taught by": model.taught_by} if model.taught_by else {}),
         "licence of the weights": model.license or "not stated",
         "recipe": card.recipe or "not stated",
         "hardware and time": card.made or "not stated",

@@ -13,6 +13,7 @@ from solfa.objectives.contrastive import (
     SoftmaxLossConfig,
 )
 from solfa.objectives.discriminator import Adversary, AdversaryConfig
+from solfa.objectives.distillation import NO_TEACHER, Distillation, DistillationConfig, PooledTeachingConfig
 from solfa.objectives.feature_penalty import FeaturePenaltyConfig
 from solfa.objectives.finetuning import (
     FineTuning,
@@ -40,10 +41,12 @@ from solfa.objectives.pooled_agreement import AgreementConfig, PooledAgreementCo
 from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 from solfa.objectives.spectra_mixing import SpectraMixingConfig
+from solfa.objectives.teacher import Teacher, layers_to_teach, load_teacher
 from solfa.objectives.transposition import TranspositionConfig
 
 ObjectiveConfig = (
     MaskedPredictionConfig
+    | DistillationConfig
     | QuantizerFitConfig
     | CodecFitConfig
     | KMeansFitConfig
@@ -55,6 +58,8 @@ ObjectiveConfig = (
 def build_objective(config: ObjectiveConfig) -> Objective:
     """The objective that ``config`` describes."""
     match config:
+        case DistillationConfig():  # which is a masked prediction, and so comes first
+            return Distillation(config)
         case MaskedPredictionConfig():
             return MaskedPrediction(config)
         case QuantizerFitConfig():
@@ -83,6 +88,8 @@ __all__ = [
     "CodecFitConfig",
     "CosineCodeHeadConfig",
     "DecoupledLossConfig",
+    "Distillation",
+    "DistillationConfig",
     "FeaturePenaltyConfig",
     "FineTuning",
     "FineTuningConfig",
@@ -99,12 +106,14 @@ __all__ = [
     "MaskingConfig",
     "MusicText",
     "MusicTextConfig",
+    "NO_TEACHER",
     "Objective",
     "ObjectiveConfig",
     "PairLoss",
     "PairLossConfig",
     "PooledAgreementConfig",
     "PredictionConfig",
+    "PooledTeachingConfig",
     "Predictor",
     "PredictorConfig",
     "QuantizerFit",
@@ -117,7 +126,10 @@ __all__ = [
     "SpreadSpanMaskingConfig",
     "SpectraMixingConfig",
     "StepOutput",
+    "Teacher",
     "TrackAgreementConfig",
     "TranspositionConfig",
     "build_objective",
+    "layers_to_teach",
+    "load_teacher",
 ]

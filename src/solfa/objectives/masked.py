@@ -250,17 +250,17 @@ class MaskedPrediction(Objective):
         """Weights and losses of what is said of whole clips."""
         clip_weights = self.masking.clip_weights(mask)
         if self.feature_penalty and seen.penalties is not None:
-            step = _step_of_clips("feature_penalty", seen.penalties, clip_weights, mask)
+            step = step_of_clips("feature_penalty", seen.penalties, clip_weights, mask)
             yield self.feature_penalty.config.weight, step
         if self.agreement:
             # The published one takes the mean of all states that there are, of hidden frames too.
             visible = seen.visible if isinstance(self.agreement, TrackAgreement) else seen.shown
             losses = self.agreement(seen.states, clips.tracks, visible)
-            step = _step_of_clips("agreement_loss", losses, clip_weights, mask)
+            step = step_of_clips("agreement_loss", losses, clip_weights, mask)
             yield self.agreement.config.weight, step
         if self.guard:
             losses = self.guard(seen.states, seen.shown).expand(len(mask))
-            yield self.guard.config.weight, _step_of_clips("guard_loss", losses, clip_weights, mask)
+            yield self.guard.config.weight, step_of_clips("guard_loss", losses, clip_weights, mask)
         if self.transposition:
             yield self.transposition.config.weight, self._transposed(seen, clips, clip_weights, mask)
 
@@ -277,7 +277,7 @@ class MaskedPrediction(Objective):
         spectra = cast(MelCQTFrames, clips.spectra)
         said = self.transposition(clips, spectra, visible, self._encode_views)
         weights = clip_weights[said.rows] * self.transposition.config.one_clip_in
-        step = _step_of_clips("transposition_loss", said.losses, weights, mask)
+        step = step_of_clips("transposition_loss", said.losses, weights, mask)
         right = (said.is_right * weights).sum()
         return replace(step, sums=step.sums | {"transposition_accuracy": right})
 
@@ -364,7 +364,7 @@ def refuse_collapsed(codes: Codes) -> None:
         )
 
 
-def _step_of_clips(
+def step_of_clips(
     name: str,
     losses: Float[Tensor, " chosen"],
     weights: Shaped[Tensor, " chosen"],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from solfa.config import ConfigError
-from solfa.recipes import codec, finetuning, mert, mulan, muq, quantizers, small
+from solfa.recipes import codec, distilling, finetuning, mert, mulan, muq, quantizers, small
 from solfa.training import RunConfig
 
 __all__ = ["RECIPES", "recipe"]
@@ -21,7 +21,7 @@ def _recipes(module: ModuleType) -> Iterator[tuple[str, Callable[[], RunConfig]]
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
     name: function
-    for module in (muq, quantizers, small, mert, codec, finetuning, mulan)
+    for module in (muq, quantizers, small, distilling, mert, codec, finetuning, mulan)
     for name, function in _recipes(module)
 }
 

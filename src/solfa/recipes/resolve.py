@@ -16,12 +16,36 @@ from solfa.config import override
 from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
-from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates
+from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates, stored_layers
 from solfa.errors import ArgumentError
-from solfa.models import PACKAGED, LabelsConfig, MuLan, Tagger, language_dim, language_folder, load
+from solfa.models import (
+    FREE_LICENCES,
+    PACKAGED,
+    LabelsConfig,
+    MuLan,
+    Tagger,
+    language_dim,
+    language_folder,
+    load,
+)
 from solfa.models.tagger import SEPARATOR
-from solfa.objectives import FineTuningConfig, MaskedPredictionConfig, MusicTextConfig, QuantizerFitConfig
-from solfa.targets import HiddenRVQConfig, StoredCodesConfig, TargetConfig, as_fitted
+from solfa.objectives import (
+    NO_TEACHER,
+    DistillationConfig,
+    FineTuningConfig,
+    MaskedPredictionConfig,
+    MusicTextConfig,
+    QuantizerFitConfig,
+    layers_to_teach,
+    load_teacher,
+)
+from solfa.targets import (
+    HiddenRVQConfig,
+    StoredCodesConfig,
+    TargetConfig,
+    TeacherCodesConfig,
+    as_fitted,
+)
 from solfa.tasks import TASKS, Item, LabelKind, TaskError, load_items, task
 from solfa.tasks.labelled_csv import read_labelled_files
 from solfa.training import RunConfig, TrainingError
@@ -72,6 +96,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
                 f"objective.predictions.{n}.target": _as_taught(prediction.target, config)
                 for n, prediction in enumerate(predictions)
             }
+            changes |= _as_distilled(config)
         case QuantizerFitConfig(target=HiddenRVQConfig()) if config.data.frames:
             changes = _sizes_of_hidden_states(config)
         case _:
@@ -90,6 +115,59 @@ def _as_taught(target: TargetConfig, config: RunConfig) -> TargetConfig:
         n_codebooks=stored.n_codebooks, codebook_size=stored.codebook_size,
         sample_rate=stored.sample_rate, hop_length=stored.hop_length,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Teaching:
+    """An encoder that teaches another, as far as a run must know it."""
+
+    name: str
+    license: str
+    layers: tuple[int, ...]
+    layer_dim: int
+
+
+def _as_distilled(config: RunConfig) -> dict[str, Any]:
+    """What the teacher of a distillation decides; nothing of another run."""
+    objective = config.objective
+    if not isinstance(objective, DistillationConfig):
+        return {}
+    teaching = _teaching(config, objective)
+    is_place = Path(teaching.name).is_absolute() or Path(teaching.name).exists()
+    changes: dict[str, Any] = {
+        "objective.taught_by": Path(teaching.name).name if is_place else teaching.name,
+        "objective.license": "" if teaching.license in FREE_LICENCES else teaching.license,
+        "data.teacher_layers" if config.data.teacher else "objective.teacher_layers": teaching.layers,
+    }
+    for n, prediction in enumerate(objective.predictions):
+        if isinstance(target := prediction.target, TeacherCodesConfig):
+            n_directions = min(target.n_directions, teaching.layer_dim)
+            changes |= {
+                f"objective.predictions.{n}.target.n_layers": len(teaching.layers),
+                f"objective.predictions.{n}.target.layer_dim": teaching.layer_dim,
+                f"objective.predictions.{n}.target.n_directions": n_directions,
+                f"objective.predictions.{n}.target.quantizer.dim": len(teaching.layers) * n_directions,
+            }
+    return changes
+
+
+def _teaching(config: RunConfig, objective: DistillationConfig) -> _Teaching:
+    """The teacher that a run names: an encoder, or a folder of frames."""
+    if bool(objective.teacher) == bool(config.data.teacher):
+        raise ArgumentError(
+            "objective.teacher and data.teacher are both named, and one teaches. Leave one out."
+            if objective.teacher
+            else NO_TEACHER
+        )
+    if objective.teacher:
+        sample_rates = (p.target for p in objective.predictions if isinstance(p.target, TeacherCodesConfig))
+        encoder = load_teacher(objective.teacher, next(sample_rates, TeacherCodesConfig()).sample_rate)
+        layers = layers_to_teach(encoder, objective.teacher_layers)
+        return _Teaching(objective.teacher, encoder.license, layers, encoder.dim)
+    folder = Path(config.data.teacher)
+    layers = config.data.teacher_layers or stored_layers(folder)
+    stored = StoredHiddenStates(folder, layers[0])
+    return _Teaching(stored.model, stored.license, layers, stored.dim or TeacherCodesConfig().layer_dim)
 
 
 def _sizes_of_hidden_states(config: RunConfig) -> dict[str, Any]:

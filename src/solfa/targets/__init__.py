@@ -46,6 +46,7 @@ from solfa.targets.residual_kmeans import ResidualKMeans, ResidualKMeansConfig
 from solfa.targets.rvq_vae import RVQVAE, RVQVAECodes, RVQVAECodesConfig, RVQVAEConfig, load_codec
 from solfa.targets.stored import StoredCodes, StoredCodesConfig
 from solfa.targets.stored_quantizer import load_quantizer
+from solfa.targets.teacher import TeacherCodes, TeacherCodesConfig
 
 TargetConfig = (
     MelRVQConfig
@@ -57,6 +58,7 @@ TargetConfig = (
     | CQTFramesConfig
     | CQTRVQConfig
     | StoredCodesConfig
+    | TeacherCodesConfig
 )
 
 
@@ -81,6 +83,8 @@ def build_target(config: TargetConfig) -> Target:
             return CQTRVQ(config)
         case StoredCodesConfig():
             return StoredCodes(config)
+        case TeacherCodesConfig():
+            return TeacherCodes(config)
         case _:
             assert_never(config)
 
@@ -130,6 +134,8 @@ __all__ = [
     "Target",
     "TargetConfig",
     "TargetError",
+    "TeacherCodes",
+    "TeacherCodesConfig",
     "Values",
     "ValuesShape",
     "VectorQuantizer",

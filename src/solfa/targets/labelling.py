@@ -43,6 +43,7 @@ from solfa.targets import (
     build_target,
 )
 from solfa.targets.hidden import HiddenRVQ, HiddenRVQConfig
+from solfa.targets.teacher import TeacherCodes
 
 WINDOW_SECONDS = 30.0  # labelled in one go, besides context
 ROWS_AT_ONCE = 10_000  # stored hidden states, likewise
@@ -264,6 +265,11 @@ def _rows(codes: Codes | Values) -> Int[Tensor, "frame codebook"]:
 
 
 def _source(fitted: RunTarget, frames: Path | None, windows_at_once: int, device: torch.device) -> Source:
+    if isinstance(fitted.target, TeacherCodes):
+        raise TargetError(
+            f"The target of {fitted.run} is codes of a teacher, which 'solfa train distill' alone makes. Fit "
+            "hidden_rvq to stored hidden states of that teacher, and name its run."
+        )
     wants_frames = isinstance(fitted.target, HiddenRVQ)
     if wants_frames and frames is None:
         raise TargetError(
