@@ -15,7 +15,7 @@ import solfa
 from solfa.checkpoint import CONFIG, step_folder
 from solfa.cli.main import app
 from solfa.config import load_config, override, save_config, to_dict
-from solfa.data.clips import RandomClips
+from solfa.data.clips import Clips, RandomClips
 from solfa.data.companions import TeacherBeside
 from solfa.data.manifest import read_manifest
 from solfa.data.spectra import store_spectra
@@ -291,6 +291,18 @@ def test_what_cannot_teach_is_refused_with_the_cure(muq: Path, manifest: Path, t
     for message, changes in refused.items():
         with pytest.raises((ArgumentError, ValueError), match=message):
             distilled(manifest, tmp_path / "run", **changes)
+
+
+def test_one_frame_a_clip_and_a_context_that_cuts_frames_are_refused(mert: Path) -> None:
+    heard, number = Teacher(load_teacher(str(mert), 24_000), (1, 2)), torch.zeros(1, dtype=torch.long)
+    with pytest.raises(TargetError, match=r"gives one vector for a clip.*raise data\.clip_seconds"):
+        heard.hear(Clips(torch.randn(1, 500), 24_000, number, number))
+    odd = Clips(
+        torch.zeros(1, 24_000), 24_000, number, number,
+        surroundings=torch.randn(1, 24_200), context_samples=100,
+    )  # fmt: skip
+    with pytest.raises(TargetError, match=r"Make it a multiple of 0\.0133"):
+        heard.hear(odd)
 
 
 def test_stored_spectra_leave_a_teacher_nothing_to_hear(muq: Path, manifest: Path, tmp_path: Path) -> None:
