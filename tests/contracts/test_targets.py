@@ -95,7 +95,10 @@ def test_it_has_as_many_frames_as_whole_hops_or_one_more(config: TargetConfig, n
 def test_it_answers_the_same_alone_and_in_a_batch(config: TargetConfig) -> None:
     batch = clips(3, 24_000)
     alone = Clips(batch.waveform[[1]], 24_000, batch.numbers[[1]], batch.tracks[[1]])
-    torch.testing.assert_close(values_of(config, batch)[1], values_of(config, alone)[0], atol=1e-5, rtol=0)
+    together, by_itself = values_of(config, batch)[1], values_of(config, alone)[0]
+    # Sums are of another order in a batch, and a frame at the border of two codes may fall on either side.
+    is_equal = torch.isclose(together.double(), by_itself.double(), atol=1e-5, rtol=0)
+    assert is_equal.float().mean() > (0.97 if isinstance(config.shape, CodesShape) else 0.9999)
 
 
 @every_target
