@@ -6,8 +6,8 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 # The tests whose answers are numbers: they hold on the plainest instructions and with one thread, too.
-NUMERIC := tests/features tests/models tests/targets tests/contracts tests/retrieval \
-	tests/test_embedding.py tests/test_compat.py
+NUMERIC := tests/features tests/models tests/targets tests/contracts tests/test_embedding.py tests/test_compat.py \
+	tests/retrieval/test_search.py tests/retrieval/test_zero_shot.py tests/retrieval/test_projection.py
 # Two processes side by side with a thread each are faster than one with two: most tests are many small products.
 SIDE := OMP_NUM_THREADS=1
 WORKERS := -n 2 --dist loadfile

@@ -113,7 +113,7 @@ def test_loss_falls_below_the_frequencies_of_codes(
     )  # fmt: skip
     train(override(config, {"data.valid_manifest": "", "checkpoint_every": 200}), tmp_path / "run")
     first, *_, last = log_of(tmp_path / "run")
-    assert last["nats_below_frequencies"] > 0.02 > 0 > first["nats_below_frequencies"]
+    assert last["nats_below_frequencies"] > 0.01 > 0 > first["nats_below_frequencies"]
     assert last["pooled_loss"] < 0.5 * first["pooled_loss"] and last["loss"] < 0.9 * first["loss"]
 
 
@@ -125,7 +125,7 @@ def test_a_trained_teacher_teaches(small_run: RunConfig, manifest: Path, tmp_pat
     )  # fmt: skip
     train(override(config, {"checkpoint_every": 200}), tmp_path / "run")
     first, *_, last = log_of(tmp_path / "run")
-    assert last["nats_below_frequencies"] > 0.02 > 0 > first["nats_below_frequencies"]
+    assert last["nats_below_frequencies"] > 0.01 > 0 > first["nats_below_frequencies"]
     assert last["valid_loss"] < 0.9 * first["loss"]
 
 
