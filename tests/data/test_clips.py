@@ -1,5 +1,7 @@
 """Random clips: everything follows from seed and number."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches
+from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, spread_turns
 from solfa.data.manifest import Track
 from solfa.data.seeds import derived_seed
 
@@ -53,6 +55,50 @@ def test_clips_in_a_row_can_be_cut_from_one_track_each_at_its_own_place(tracks: 
     assert sorted(row[number][2] for number in range(12)) == [1] * 3 + [2] * 9
     assert all(len({row[turn + n][2] for n in range(3)}) == 1 for turn in range(0, 12, 3))
     assert not torch.equal(row[0][0], row[1][0])
+
+
+def heard(row: RandomClips, n_epochs: int) -> dict[int, float]:
+    """Turns of each track in an epoch, on average."""
+    counts = Counter(int(place) for epoch in range(n_epochs) for place in row.turns(epoch))
+    return {place: count / n_epochs for place, count in counts.items()}
+
+
+def test_weights_of_one_leave_the_row_as_it_was(tracks: list[Track]) -> None:
+    row = clips(tracks)
+    # Recorded before tracks had weights.
+    assert [row[number].track for number in range(12)] == [2, 1, 2, 2, 2, 1, 2, 2, 2, 2, 1, 2]
+    assert all(np.array_equal(row.turns(epoch), [1, 2, 2, 2]) for epoch in range(20))
+    assert all(
+        np.array_equal(clips([replace(t, weight=3.0) for t in tracks]).turns(e), [1, 2, 2, 2]) for e in (0, 5)
+    )
+
+
+@pytest.mark.parametrize("turns", ["by_length", "one_each"])
+def test_a_weight_multiplies_how_often_a_track_is_heard(tracks: list[Track], turns: str) -> None:
+    weighed = [tracks[0], replace(tracks[1], weight=0.35), tracks[2]]
+    row = clips(weighed, turns=turns)
+    lengths = {1: 0.35, 2: 3.0 if turns == "by_length" else 1.0}
+    expected = {place: length * row.n_turns / sum(lengths.values()) for place, length in lengths.items()}
+    assert heard(row, 1000) == pytest.approx(expected, rel=0.01)
+    assert row.n_left_out == 1 and row.n_turns == clips(tracks, turns=turns).n_turns
+
+
+def test_every_epoch_rounds_a_rate_up_or_down_and_none_waits_long() -> None:
+    rates = np.array([0.0, 0.31, 2.62, 0.07, 5.0, 0.0])
+    per_epoch = np.array([np.bincount(spread_turns(rates, 8, 3, e), minlength=6) for e in range(400)])
+    assert (per_epoch.sum(1) == 8).all()
+    assert (np.abs(per_epoch - rates) < 1).all()
+    assert np.abs(per_epoch.cumsum(0) - rates * np.arange(1, 401)[:, None]).max() < 5
+
+
+def test_a_row_with_weights_follows_from_seed_and_number_too(tracks: list[Track]) -> None:
+    weighed = [replace(t, weight=w) for t, w in zip(tracks, (1.0, 0.4, 1.7), strict=True)]
+    straight, jumping = clips(weighed), clips(weighed)
+    places = {number: straight[number].track for number in range(40)}
+    assert {number: jumping[number].track for number in (33, 2, 17, 39)} == {
+        n: places[n] for n in (33, 2, 17, 39)
+    }
+    assert set(places.values()) == {1, 2}
 
 
 def test_epochs_differ_in_order_and_cuts(tracks: list[Track]) -> None:

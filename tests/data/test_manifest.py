@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,20 @@ def test_a_copy_of_a_held_out_track_is_not_trained_on(tmp_path: Path) -> None:
     assert parts["heldout"] == [hidden]
     assert copy not in parts["train"] + parts["valid"]
     assert read_manifest(tmp_path / "train.jsonl") == parts["train"]
+
+
+def test_a_weight_comes_back_and_a_list_without_weights_is_as_it_was(tmp_path: Path) -> None:
+    tracks = [replace(track("a.wav"), weight=0.25), track("b.wav")]
+    write_manifest(tracks, tmp_path / "tracks.jsonl")
+    assert read_manifest(tmp_path / "tracks.jsonl") == tracks
+    weighed, plain = map(json.loads, (tmp_path / "tracks.jsonl").read_text().splitlines())
+    assert weighed["weight"] == 0.25 and "weight" not in plain
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "true", '"2"', "1e9", "NaN"])
+def test_a_weight_that_is_none_is_refused_by_line(tmp_path: Path, weight: str) -> None:
+    path = tmp_path / "tracks.jsonl"
+    write_manifest([track("a.wav"), replace(track("b.wav"), weight=0.25)], path)
+    path.write_text(path.read_text().replace("0.25", weight))
+    with pytest.raises(ManifestError, match=r"line 2: has a 'weight' that is no number above 0"):
+        read_manifest(path)

@@ -30,6 +30,7 @@ from solfa.cli.reports import (
     show_passed_over,
 )
 from solfa.cli.results import say, show_hours, show_refused_of
+from solfa.cli.weigh import weigh
 from solfa.data.folders import find_audio
 from solfa.data.manifest import read_manifest
 from solfa.data.prepare import (
@@ -48,6 +49,7 @@ app = typer.Typer(
 
 app.command()(caption)
 app.command()(features)
+app.command()(weigh)
 
 
 @app.command()

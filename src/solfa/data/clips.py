@@ -23,13 +23,16 @@ from solfa.config import Count, Seconds, SecondsFromZero
 from solfa.data.audio import AudioError, read_padded
 from solfa.data.companions import CompanionsConfig, Cut, companions
 from solfa.data.manifest import Track
-from solfa.data.seeds import CUT, derived_seed
+from solfa.data.seeds import CUT, TURNS, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.frames import seconds_to_samples
 
 log = logging.getLogger(__name__)
+
+GOLDEN_RATIO = 0.6180339887498949
+COMB_STEPS = 2**20  # to an interval: sums with whole numbers are exact
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,9 @@ class RandomClips(Dataset[Clip]):
 
     In one epoch a track comes up once for every ``clip_seconds`` that it lasts, so that every second of music
     is as likely as every other, or once, if turns are one each; each time, ``clips_per_track`` clips are cut
-    from it. Tracks shorter than a clip are left out.
+    from it. Weights of tracks give turns of some to others: what is not a whole turn is rounded up in some
+    epochs and down in others, so that shares are exact in the long run. Tracks shorter than a clip are left
+    out.
 
     Raises:
         StoredFramesError: stored codes or hidden states of a track are missing, or lie on another grid.
@@ -139,47 +144,56 @@ class RandomClips(Dataset[Clip]):
         shares = np.array([int(track.seconds // config.clip_seconds) for track in tracks], dtype=np.int64)
         if config.turns == "one_each":
             shares = shares.clip(max=1)
-        self.turns = np.repeat(np.arange(len(tracks)), shares)  # the tracks of an epoch, before shuffling
-        if not len(self.turns):
+        self.rates = shares * np.array([track.weight for track in tracks])  # of turns, against each other
+        self.used: list[int] = np.flatnonzero(shares).tolist()  # places of tracks as long as a clip
+        if not self.used:
             raise ArgumentError(
                 f"None of the {len(tracks)} tracks lasts {config.clip_seconds:g} s, the length of a clip. "
                 "Lower data.clip_seconds or add longer tracks."
             )
+        self.n_turns = int(shares.sum())  # of every epoch, whatever the weights are
+        self._turns = (-1, np.zeros(0, np.int64))  # an epoch, and the tracks of its turns, before shuffling
         self.n_samples = seconds_to_samples(config.clip_seconds, sample_rate)
         self.context_samples = seconds_to_samples(config.context_seconds, sample_rate)
         self.companions = companions(config)
         grids = [companion.grid for companion in self.companions if companion.grid]
         self.start_samples = lcm(config.start_samples, *(grid.hop_length for grid in grids))
         self.has_audio = not any(companion.replaces_audio for companion in self.companions)
-        used = [tracks[i] for i in np.unique(self.turns)]
+        used = [tracks[i] for i in self.used]
         for companion in self.companions:
             companion.check(used, sample_rate, self.context_samples)
 
     @property
     def n_left_out(self) -> int:
         """Tracks too short for a clip."""
-        return len(self.tracks) - len(np.unique(self.turns))
+        return len(self.tracks) - len(self.used)
 
     @property
     def hours(self) -> float:
         """Music in the tracks that are used."""
-        return sum(self.tracks[i].seconds for i in np.unique(self.turns)) / 3600
+        return sum(self.tracks[i].seconds for i in self.used) / 3600
 
     def __len__(self) -> int:
         return 2**62  # a row without end; samplers choose the numbers
 
     def __getitem__(self, number: int) -> Clip:
         """A clip, of the first track from its turn on that can be read."""
-        epoch, position = divmod(number // self.config.clips_per_track, len(self.turns))
-        order = _order(self.seed, epoch, len(self.turns))
-        for attempt in range(len(self.turns)):
-            place = int(self.turns[order[(position + attempt) % len(self.turns)]])
+        epoch, position = divmod(number // self.config.clips_per_track, self.n_turns)
+        turns, order = self.turns(epoch), _order(self.seed, epoch, self.n_turns)
+        for attempt in range(self.n_turns):
+            place = int(turns[order[(position + attempt) % self.n_turns]])
             try:
                 return self._clip(number, epoch, place, attempt)
             except (AudioError, OSError) as error:
                 log.warning("Clip %d: %s cannot be read (%s); the next track takes its place.",
                             number, self.tracks[place].path, error)  # fmt: skip
         raise AudioError(f"None of the {len(self.tracks)} tracks can be read. Is the folder still there?")
+
+    def turns(self, epoch: int) -> Int[np.ndarray, " turn"]:
+        """Places of the tracks of an epoch, before shuffling."""
+        if self._turns[0] != epoch:
+            self._turns = (epoch, spread_turns(self.rates, self.n_turns, self.seed, epoch))
+        return self._turns[1]
 
     def join(self, clips: Sequence[Clip]) -> Clips:
         """Single clips -> Clips."""
@@ -257,6 +271,33 @@ def numbers_of_step(step: int, clips_per_step: int, rank: int, world_size: int) 
     """Clip numbers that one rank contributes to one step; together the ranks have them all, once."""
     first = step * clips_per_step
     return list(range(first + rank, first + clips_per_step, world_size))
+
+
+def spread_turns(
+    rates: Float[np.ndarray, " track"], n_turns: int, seed: int, epoch: int
+) -> Int[np.ndarray, " turn"]:
+    """Which track has each of the ``n_turns`` turns of an epoch, in the order of the tracks.
+
+    Tracks lie side by side on a line of ``n_turns``, each as long as its part of the rates, and turns are the
+    points of a comb of distance 1 on it. So a track has as many turns as its part is long, rounded up or
+    down, and whole parts are kept as they are. From epoch to epoch the comb moves by the golden ratio, which
+    spreads its places evenly: no track waits longer for its turn than its rate makes it.
+
+    Args:
+        rates: turns of each track against those of others, at least 0, some above.
+        n_turns: how many there are.
+        seed: where the comb of the first epoch lies.
+        epoch: counted from 0.
+
+    Source:
+        Systematic sampling; Madow and Madow, On the theory of systematic sampling, 1944.
+    """
+    first = np.random.default_rng([seed, TURNS]).random()
+    comb = round((first + epoch * GOLDEN_RATIO) % 1 * COMB_STEPS) % COMB_STEPS / COMB_STEPS
+    ends = np.cumsum(rates) * (n_turns / rates.sum())
+    ends[np.flatnonzero(rates)[-1] :] = n_turns  # what rounding may have made of it
+    points_before = np.ceil(ends - comb).astype(np.int64)
+    return np.repeat(np.arange(len(rates)), np.diff(points_before, prepend=0))
 
 
 @lru_cache(maxsize=2)

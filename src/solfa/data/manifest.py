@@ -26,6 +26,7 @@ FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
     "decoder": str,
 }
 LONGEST = 1e9  # seconds
+HEAVIEST = 1e6  # times as often as others
 LABEL = "label"  # the tag of a track that fine-tuning learns
 CURE = "Correct or delete this line, or write the manifest again with: solfa data prepare MUSIC --out {path}"
 
@@ -50,6 +51,7 @@ class Track:
     start_seconds: float = 0.0  # where it begins in its file, if it is a stretch of one
     captions: tuple[str, ...] = ()  # texts about the music, any of which fits
     damage: tuple[Damage, ...] = ()  # of its file; what is whole was taken, and moved up
+    weight: float = 1.0  # how many times as often as others it is heard in training, second for second
 
 
 def read_manifest(path: Path) -> list[Track]:
@@ -175,6 +177,7 @@ def track_values(track: Track) -> dict[str, Any]:
         **({"start_seconds": track.start_seconds} if track.start_seconds else {}),
         **({"captions": list(track.captions)} if track.captions else {}),
         **({"damage": damage_values(track.damage)} if track.damage else {}),
+        **({"weight": track.weight} if track.weight != 1 else {}),
     }
 
 
@@ -237,6 +240,7 @@ def _read_line(line: str, path: Path, number: int) -> Track:
         start_seconds=float(start),
         captions=_captions(values, path, number),
         damage=_damage(values, path, number),
+        weight=_weight(values, path, number),
     )
 
 
@@ -245,6 +249,13 @@ def _damage(values: dict[str, Any], path: Path, number: int) -> tuple[Damage, ..
         return damage_of(values.get("damage", []))
     except ValueError as error:
         raise _broken(path, number, str(error)) from None
+
+
+def _weight(values: dict[str, Any], path: Path, number: int) -> float:
+    weight = values.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < HEAVIEST:
+        raise _broken(path, number, f"has a 'weight' that is no number above 0: {weight!r:.50}")
+    return float(weight)
 
 
 def _captions(values: dict[str, Any], path: Path, number: int) -> tuple[str, ...]:
