@@ -28,6 +28,9 @@ def caption(
         list[str] | None,
         typer.Option(metavar="FACT", help=f"Leave out what a test asks: {', '.join(FACTS)}."),
     ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="FACT", help="Say this, and no other facts; may be repeated.")
+    ] = None,
     captions: Annotated[int, typer.Option(min=1, help="At most so many for each track.")] = 4,
     seed: Annotated[int, typer.Option(help="Another one chooses other words.")] = 0,
 ) -> None:
@@ -39,8 +42,8 @@ def caption(
     beside = manifest.with_name(LABELS)
     known = read_labels(labels or beside) if labels or beside.is_file() else {}
     done = caption_tracks(
-        read_manifest(manifest), known, without=without or (), n_captions=captions, seed=seed,
-        root=manifest.parent.absolute(),
+        read_manifest(manifest), known, without=without or (), only=only or (),
+        n_captions=captions, seed=seed, root=manifest.parent.absolute(),
     )  # fmt: skip
     if not done.tracks:
         raise ArgumentError(

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from solfa.cli.caption import caption
 from solfa.cli.features import features
+from solfa.cli.hear import hear
 from solfa.cli.help import examples
 from solfa.cli.options import (
     DamagedOption,
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.command()(caption)
 app.command()(features)
 app.command()(weigh)
+app.command()(hear)
 
 
 @app.command()

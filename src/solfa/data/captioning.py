@@ -19,7 +19,8 @@ from solfa.data.scenes import scenes_in
 from solfa.data.seeds import derived_seed
 from solfa.errors import ArgumentError
 
-FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode")
+HEARD = ("loudness", "brightness", "texture", "beat", "drums", "voice")  # that 'solfa data hear' adds
+FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode", *HEARD)
 FACTS = ("title", "folder", *FROM_TAGS)
 TEMPI = ((76.0, "slow"), (112.0, "moderate"), (np.inf, "fast"))  # words for beats per minute below
 # Folders that say where music lies, and nothing about it.
@@ -41,6 +42,12 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "tempo": ("{} in tempo", "at a {} pace", "a {} beat", "the tempo is {}"),
     "key": ("in {}", "the key is {}", "its home is {}"),
     "mode": ("in a {} key", "the mode is {}", "{} in mode"),
+    "loudness": ("a {} recording", "{} music", "it is {}", "{} all through"),
+    "brightness": ("a {} sound", "{} in tone", "it sounds {}"),
+    "texture": ("a {} texture", "{} in texture", "{} music"),
+    "beat": ("a {} beat", "{} in rhythm", "the beat is {}"),
+    "drums": ("with {}", "{} in it", "one hears {}", "there are {}"),
+    "voice": ("with {}", "{} in it", "one hears {}"),
 }
 
 Facts = dict[str, tuple[str, ...]]  # field -> values
@@ -59,6 +66,7 @@ def caption_tracks(
     labels: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     without: Sequence[str] = (),
+    only: Sequence[str] = (),
     n_captions: int = 4,
     seed: int = 0,
     root: Path | None = None,
@@ -69,6 +77,8 @@ def caption_tracks(
         tracks: what to caption; captions that they have already are kept, unless they say what is left out.
         labels: of rendered music, by content hash; see ``read_labels``.
         without: facts that are left out, because a test asks for them: in captions and in tags.
+        only: facts to say, and no others; unlike what is left out, the others' words may be said. All if
+            empty. Captions that tracks have already are not kept then: they may say anything.
         n_captions: at most so many for each track, all different.
         seed: another seed chooses other words.
         root: the folder of the music, which says nothing about it, as those above it; any may if None.
@@ -76,18 +86,19 @@ def caption_tracks(
     Raises:
         ValueError: a fact of another name than ``FACTS``.
     """
-    if unknown := set(without) - set(FACTS):
+    if unknown := {*without, *only} - set(FACTS):
         raise ArgumentError(
             f"There are no facts named {', '.join(sorted(unknown))}. Known are {', '.join(FACTS)}."
         )
+    wanted = only or FACTS
     done = Captioned([], [])
     for number, track in enumerate(tracks):
         facts = known_facts(track, (labels or {}).get(track.content_hash, {}), root)
         taboo = _taboo(facts, without)
         said = {f: tuple(v for v in values if not _says(v, taboo)) for f, values in facts.items()}
-        said = {f: values for f, values in said.items() if values and f not in without}
+        said = {f: values for f, values in said.items() if values and f not in without and f in wanted}
         rng = np.random.default_rng(derived_seed(seed, number))
-        captions = [text for text in track.captions if not _says(text, taboo)]
+        captions = [] if only else [text for text in track.captions if not _says(text, taboo)]
         captions += _paraphrases(said, n_captions, rng)
         dropped = (*FROM_TAGS, *without)
         kept = {n: v for n, v in track.tags.items() if n not in dropped and not _says(v, taboo)}

@@ -3,6 +3,7 @@
 from solfa.features.chroma import Chroma, ChromaConfig
 from solfa.features.cqt import ConstantQ, ConstantQConfig
 from solfa.features.log_cqt import LogConstantQ, LogConstantQConfig
+from solfa.features.measurements import LEAST_SECONDS, Measured, Measurements
 from solfa.features.mel import LogMel, LogMelConfig
 from solfa.features.mel_cqt import MelCQT, MelCQTConfig, MelCQTFrames
 from solfa.features.mfcc import MFCC, MFCCConfig
@@ -14,6 +15,7 @@ __all__ = [
     "ConstantQ",
     "ConstantQConfig",
     "Distances",
+    "LEAST_SECONDS",
     "LogConstantQ",
     "LogConstantQConfig",
     "LogMel",
@@ -22,6 +24,8 @@ __all__ = [
     "MFCCConfig",
     "MelCQT",
     "MelCQTConfig",
+    "Measured",
+    "Measurements",
     "MelCQTFrames",
     "SpectralDistance",
     "SpectralDistanceConfig",

@@ -1,0 +1,190 @@
+"""Tracks -> excerpts with facts about how they sound, as captions need them; a bad file is refused."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from jaxtyping import Float
+
+from solfa.data.audio import AudioReader
+from solfa.data.captions import tag_words
+from solfa.data.heard import HEARD_FIELDS, Facts, Heard, heard_facts
+from solfa.data.manifest import Track, write_manifest
+from solfa.data.prepare import write_refused
+from solfa.data.refused import Refused, refusal
+from solfa.errors import ArgumentError
+from solfa.features import LEAST_SECONDS, Measurements
+from solfa.files import FolderLock
+from solfa.frames import seconds_to_samples
+from solfa.json_files import append_lines, mend_lines, read_lines
+from solfa.models.musicnn import MusiCNN, PatchFrontend
+
+NUMBERS, EXCERPTS, REFUSED = "numbers.jsonl", "excerpts.jsonl", "refused.jsonl"
+
+
+@dataclass(frozen=True)
+class ExcerptsConfig:
+    """How tracks are cut into excerpts."""
+
+    seconds: float = 10.0
+    every_seconds: float = 10.0  # from the start of one to that of the next
+
+    def __post_init__(self) -> None:
+        if self.seconds < LEAST_SECONDS or self.every_seconds <= 0:
+            raise ArgumentError(
+                f"Excerpts of {self.seconds:g} s every {self.every_seconds:g} s: they must last at least "
+                f"{LEAST_SECONDS:g} s, and begin at least some time apart."
+            )
+
+    def starts(self, seconds: float) -> list[float]:
+        """Where excerpts of a track begin; one that is shorter than an excerpt is one as a whole."""
+        last = max(0.0, seconds - self.seconds)
+        return [float(s) for s in np.arange(0.0, last + 1e-9, self.every_seconds)]
+
+
+@dataclass(frozen=True)
+class HeardTracks:
+    """Excerpts of tracks, with facts in their tags, and what could not be heard."""
+
+    excerpts: list[Track]
+    n_silent: int  # excerpts in which there is nothing
+    refused: list[Refused]
+
+
+class Listener:
+    """Waveforms at the rate of its measurements -> Heard.
+
+    Args:
+        taggers: musicnn, by the name of its weights; without any, only what can be measured is said.
+    """
+
+    def __init__(self, taggers: Mapping[str, MusiCNN]) -> None:
+        self.measurements = Measurements()
+        self.sample_rate = self.measurements.sample_rate
+        self._patches = {name: PatchFrontend(network.eval()) for name, network in taggers.items()}
+
+    def hear(self, waveform: Float[np.ndarray, " sample"]) -> Heard | None:
+        """Numbers about an excerpt; None if it is silent."""
+        measured = self.measurements(waveform)
+        if measured is None:
+            return None
+        return Heard(measured, {name: self._tags(name, waveform) for name in self._patches})
+
+    @torch.inference_mode()
+    def _tags(self, name: str, waveform: Float[np.ndarray, " sample"]) -> dict[str, float]:
+        """Probabilities of the tags, as means over patches."""
+        patches = self._patches[name]
+        network = patches.network
+        resampled = soxr.resample(waveform, self.sample_rate, network.config.sample_rate)
+        logits = network(patches.patches(torch.from_numpy(resampled)[None].float())).logits
+        means = logits.sigmoid().mean(0).tolist()
+        return {tag: round(p, 4) for tag, p in zip(network.tag_names, means, strict=True)}
+
+
+def hear_tracks(
+    tracks: Sequence[Track],
+    out: Path,
+    listener: Listener,
+    *,
+    config: ExcerptsConfig | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> HeardTracks:
+    """Cut tracks into excerpts, listen to each, and say of each what stands out among all; all in ``out``.
+
+    Interrupted at any moment, all whole tracks are kept, and the same call goes on. Facts depend on all
+    excerpts together, so they are written when every track has been heard.
+
+    Args:
+        tracks: known by the content that their manifest states.
+        out: the folder for ``numbers.jsonl`` (a line for each track), ``excerpts.jsonl`` (a manifest whose
+            tags are facts, for 'solfa data caption') and ``refused.jsonl``.
+        listener: what hears.
+        config: how tracks are cut; excerpts of 10 s, one after the other, if None.
+        progress: told how many tracks are done, and the name of the last.
+
+    Raises:
+        ArgumentError: there are too few excerpts, or ``out`` holds others.
+        BlockingIOError: another process is filling ``out``.
+    """
+    config = config or ExcerptsConfig()
+    refused: list[Refused] = []
+    with FolderLock(out):
+        known = _known(out / NUMBERS, config)
+        for number, track in enumerate(tracks, start=1):
+            if _name(track) not in known:
+                try:
+                    row = _row(track, listener, config)
+                except Exception as error:  # of whatever class: no file ends the hearing of the others
+                    refused.append(refusal(track.path, error))
+                else:
+                    append_lines(out / NUMBERS, [row])
+                    known[row["track"]] = row
+            if progress:
+                progress(number, track.path.name)
+        heard = list(_excerpts(tracks, known, config))
+        excerpts = [
+            _with_facts(t, f) for (t, _), f in zip(heard, heard_facts([h for _, h in heard]), strict=True)
+        ]
+        write_manifest(excerpts, out / EXCERPTS)
+        write_refused(refused, out / REFUSED)
+    n_silent = sum(row["heard"].count(None) for row in (known[_name(t)] for t in tracks if _name(t) in known))
+    return HeardTracks(excerpts, n_silent, refused)
+
+
+def _known(path: Path, config: ExcerptsConfig) -> dict[str, dict[str, Any]]:
+    """Lines of tracks that have been heard. Raises ArgumentError if their excerpts are others."""
+    mend_lines(path)
+    rows = {row["track"]: row for row in read_lines(path)}
+    for row in rows.values():
+        if (row["seconds"], row["every_seconds"]) != (config.seconds, config.every_seconds):
+            raise ArgumentError(
+                f"{path} holds excerpts of {row['seconds']:g} s every {row['every_seconds']:g} s. Choose the "
+                "same, or another folder."
+            )
+    return rows
+
+
+def _row(track: Track, listener: Listener, config: ExcerptsConfig) -> dict[str, Any]:
+    rate = listener.sample_rate
+    n_samples = seconds_to_samples(min(config.seconds, track.seconds), rate)
+    with AudioReader(track.path, sample_rate=rate, take_damaged=bool(track.damage)) as reader:
+        heard = [
+            listener.hear(reader.read(seconds_to_samples(track.start_seconds + start, rate), n_samples))
+            for start in config.starts(track.seconds)
+        ]
+    return {
+        "track": _name(track),
+        "seconds": config.seconds,
+        "every_seconds": config.every_seconds,
+        "heard": [h and h.values() for h in heard],
+    }
+
+
+def _excerpts(
+    tracks: Sequence[Track], known: Mapping[str, dict[str, Any]], config: ExcerptsConfig
+) -> Iterator[tuple[Track, Heard]]:
+    """Excerpts that are not silent, as tracks of their own, with what was heard."""
+    for track in tracks:
+        values = known.get(_name(track), {"heard": []})["heard"]
+        for start, of in zip(config.starts(track.seconds), values, strict=False):
+            if of is not None:
+                seconds = min(config.seconds, track.seconds)
+                yield replace(track, start_seconds=track.start_seconds + start, seconds=seconds), Heard.of(of)
+
+
+def _with_facts(excerpt: Track, facts: Facts) -> Track:
+    """The excerpt with what was heard as tags; a genre that its file states stands first."""
+    stated = tag_words(excerpt, ("genre",))
+    kept = {name: value for name, value in excerpt.tags.items() if name not in HEARD_FIELDS}
+    words = facts | {"genre": tuple(dict.fromkeys((*stated, *facts.get("genre", ()))))}
+    heard = {field: "; ".join(of) for field, of in words.items() if of}
+    return replace(excerpt, tags=kept | heard, captions=())
+
+
+def _name(track: Track) -> str:
+    """What a track is known by: its content, and where in its file it lies."""
+    return f"{track.content_hash} {track.start_seconds:g}"
