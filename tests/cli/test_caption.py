@@ -11,6 +11,7 @@ from music_and_words import write_pairs
 from solfa.cli.main import app
 from solfa.data.manifest import Track, read_manifest, write_manifest
 from solfa.retrieval.zero_shot import COMMON_TAGS
+from synth import melody
 
 
 def solfa(*arguments: object) -> Result:
@@ -80,3 +81,18 @@ def test_what_tag_says_can_be_read_by_programs(tmp_path: Path) -> None:
     assert said["tracks"][0]["labels"].keys() == {"piano", "drums"}
     assert "silent from start to end" in said["refused"][0]["reason"]  # as solfa embed and index judge it
     assert said["passed_over"][0]["n"] == 1
+
+
+def test_recordings_are_heard_and_captioned_without_their_names(tmp_path: Path) -> None:
+    for number in range(3):
+        waveform = 10 ** (-number) * melody(40.0, seed=number, tempo_bpm=60 + 40 * number)
+        soundfile.write(tmp_path / f"secretname-{number}.wav", waveform, 24_000)
+    manifest, out = tmp_path / "tracks.jsonl", tmp_path / "heard"
+    assert solfa("data", "prepare", tmp_path, "--out", manifest).exit_code == 0
+    result = solfa("data", "hear", manifest, "--out", out, "--seconds", 5, "--every", 5, "--no-tags")
+    assert result.exit_code == 0 and "24 excerpts" in result.output, result.output
+    chosen = ("--only", "loudness", "--only", "tempo")
+    result = solfa("data", "caption", out / "excerpts.jsonl", "--out", tmp_path / "c.jsonl", *chosen)
+    assert result.exit_code == 0, result.output
+    captions = " ".join(c for t in read_manifest(tmp_path / "c.jsonl") for c in t.captions)
+    assert "loud" in captions and "soft" in captions and "secretname" not in captions

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.synth import clicks, noise, pitch_hz, tone
 
 from solfa.data.audio import write_audio
 from solfa.data.captioning import caption_tracks
@@ -14,6 +13,7 @@ from solfa.data.prepare import prepare_folder
 from solfa.embedding.hearing import EXCERPTS, NUMBERS, REFUSED, ExcerptsConfig, Listener, hear_tracks
 from solfa.errors import ArgumentError
 from solfa.models.musicnn import MusiCNN, MusiCNNConfig
+from synth import clicks, noise, pitch_hz, tone
 
 RATE = 24_000
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from tests.synth import chord, clicks, noise, pitch_hz, tone
 
 from solfa.errors import ArgumentError
 from solfa.features import Measured, Measurements
+from synth import chord, clicks, noise, pitch_hz, tone
 
 RATE = 24_000
 SECONDS = 10.0
