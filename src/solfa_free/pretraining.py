@@ -23,7 +23,7 @@ from solfa_free.debian import PackageError
 from solfa_free.ensembles import Ensemble
 from solfa_free.free_benchmark import MissingSourceError, Sources
 from solfa_free.mma import STYLES, Accompaniment, accompaniments, fetch_mma, main_grooves
-from solfa_free.phrases import PHRASE_SECONDS, DrumPattern, NotePhrase
+from solfa_free.phrases import PHRASE_SECONDS, DrumPattern, NotePhrase, SteadyPhrase
 from solfa_free.pieces import Piece
 from solfa_free.pop909 import CURE, Song, read_songs
 from solfa_free.rendered import AUDIO, Rendered, render_with
@@ -236,7 +236,8 @@ def _charts_in(grooves: Sequence[tuple[str, str, list[str]]], root: Path, played
 
 
 def _phrases(sources: Sources) -> Iterator[Take]:
-    return (Take(NotePhrase(number), PHRASE_SECONDS) for number in itertools.count())
+    kinds = (NotePhrase, SteadyPhrase)  # by turns
+    return (Take(kind(number), PHRASE_SECONDS) for number in itertools.count() for kind in kinds)
 
 
 def _patterns(sources: Sources) -> Iterator[Take]:
@@ -244,10 +245,10 @@ def _patterns(sources: Sources) -> Iterator[Take]:
 
 
 PARTS: tuple[Part, ...] = (
-    Part(name="pop909", share=0.5, takes=_songs),
+    Part(name="pop909", share=0.48, takes=_songs),
     Part(name="mma", share=0.4, takes=_charts),
-    Part(name="notes", share=0.05, takes=_phrases),
-    Part(name="drums", share=0.05, takes=_patterns),
+    Part(name="notes", share=0.08, takes=_phrases),
+    Part(name="drums", share=0.04, takes=_patterns),
 )
 
 

@@ -1,5 +1,7 @@
 """The rendered corpus to pre-train on: nothing of the benchmark, by many bands, the same anywhere."""
 
+import hashlib
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -22,7 +24,7 @@ from solfa.files import FolderLock
 from solfa_free import mma, pretraining
 from solfa_free.free_benchmark import PARTS, SOUNDFONTS, Sources
 from solfa_free.mma import STYLES, Accompaniment, accompaniments
-from solfa_free.phrases import TRAINING_PROGRAMS, DrumPattern, NotePhrase
+from solfa_free.phrases import PHRASE_SECONDS, TRAINING_PROGRAMS, DrumPattern, NotePhrase, SteadyPhrase
 from solfa_free.pop909 import Song, read_songs
 from solfa_free.pretraining import benchmark_songs, make_pretraining, plan, probe_grooves
 from solfa_free.score import FAMILIES, ScoreError
@@ -196,6 +198,80 @@ def test_phrases_keep_to_instruments_that_are_trained_on() -> None:
     assert not {program % 8 for program in programs} & {3, 4}
     score = NotePhrase(0).score()
     assert all(0 <= note.start < note.end <= score.seconds for note in score.notes)
+
+
+def test_phrases_that_were_rendered_before_there_were_others_are_the_same() -> None:
+    notes = [
+        (n.start, n.end, n.pitch, n.velocity, n.program)
+        for k in range(3)
+        for n in NotePhrase(k).score().notes
+    ]
+    assert hashlib.sha256(repr(notes).encode()).hexdigest()[:16] == "0a849838210b400b"
+
+
+STEADY = {  # manner -> phrases of it
+    name: [SteadyPhrase(number).score() for number in range(place, 200, 5)]
+    for place, name in enumerate(("long", "repeated", "scale", "chord", "single"))
+}
+
+
+@pytest.mark.parametrize("manner", STEADY)
+def test_steady_phrases_fill_their_time_with_notes_of_one_instrument(manner: str) -> None:
+    for score in STEADY[manner]:
+        assert {note.program for note in score.notes} <= set(TRAINING_PROGRAMS)
+        assert len({note.program for note in score.notes}) == 1
+        assert all(0 <= note.start < note.end <= PHRASE_SECONDS for note in score.notes)
+        assert all(21 <= note.pitch <= 108 for note in score.notes)
+        assert score.notes[-1].start > PHRASE_SECONDS - 7.1
+        assert [note.start for note in score.notes] == sorted(note.start for note in score.notes)
+
+
+def test_long_notes_are_held_and_rests_between_them_are_short() -> None:
+    for score in STEADY["long"]:
+        spans = sorted({(note.start, note.end) for note in score.notes})
+        assert all(1.0 <= end - start <= 6.0 for start, end in spans[:-1])
+        assert all(0 <= later[0] - now[1] <= 1.0 for now, later in itertools.pairwise(spans))
+
+
+@pytest.mark.parametrize("manner", ["repeated", "scale", "chord"])
+def test_steps_of_a_rhythm_are_equal(manner: str) -> None:
+    for score in STEADY[manner]:
+        gaps = np.diff(sorted({note.start for note in score.notes}))
+        assert np.ptp(gaps) < 1e-9 and 1 / 8.01 < gaps[0] < 1 / 1.49
+        assert np.ptp([note.end - note.start for note in score.notes]) < 1e-9
+
+
+def test_repeated_notes_repeat_and_scales_step() -> None:
+    for score in STEADY["repeated"]:
+        chords = [
+            tuple(n.pitch for n in score.notes if n.start == start)
+            for start in sorted({note.start for note in score.notes})
+        ]
+        assert np.mean([now == later for now, later in itertools.pairwise(chords)]) > 0.5
+    for score in STEADY["scale"]:
+        steps = np.abs(np.diff([note.pitch for note in score.notes]))
+        assert np.mean(steps <= 3) > 0.7
+
+
+def test_a_figure_comes_back_as_it_was() -> None:
+    likeness = []  # of a phrase and itself some notes later
+    for score in (*STEADY["scale"], *STEADY["chord"]):
+        pitches = [note.pitch for note in score.notes]
+        later = range(2, len(pitches) // 2 + 1)
+        likeness.append(max(np.mean(np.equal(pitches[p:], pitches[:-p])) for p in later))
+    assert np.median(likeness) > 0.4  # by lot it would be less than 0.1
+
+
+def test_a_single_note_has_silence_until_its_cell_is_over() -> None:
+    for score in STEADY["single"]:
+        assert [note.start // 4.0 for note in score.notes] == [0, 1, 2, 3, 4, 5]
+        assert all(note.end % 4.0 <= 3.2 for note in score.notes)
+
+
+def test_notes_are_of_both_kinds_by_turns(sources: Sources) -> None:
+    [part] = [part for part in pretraining.PARTS if part.name == "notes"]
+    names = [take.name for take in plan([part], sources, 0.03)[0]]
+    assert names == ["notes-00000", "steady-00000", "notes-00001", "steady-00001", "notes-00002"]
 
 
 def test_strokes_of_a_pattern_fall_on_a_grid_of_its_beats() -> None:
