@@ -6,11 +6,10 @@ here). A quarter of the training grooves is left to probes alone. What is taken 
 it is the same anywhere.
 """
 
-import hashlib
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from solfa.data.manifest import Track, write_manifest
@@ -29,17 +28,18 @@ from solfa_free.pop909 import CURE, Song, read_songs
 from solfa_free.rendered import AUDIO, Rendered, render_with
 from solfa_free.rendering import RenderingConfig
 from solfa_free.score import Score, ScoreError
+from solfa_free.sides import Sides, draw
 from solfa_free.soundfonts import fetch_soundfont
 from solfa_free.timbres import TimbreConfig
 
 PRETRAINING = "pretraining"  # the name of the corpus
 SOUNDFONTS = ("fluidr3", "musescore-lite", "csound", "freepats")  # never those that judge
-VALID_SHARE = 0.05  # of songs, grooves and instruments
 PROBE_SHARE = 0.25  # of the training grooves, which are left to probes
 TAKES = 3  # of a song at most, each by another band
 N_SONGS = 909  # of POP909, by which the benchmark's are chosen wherever all of them are there
 FIRST_CHART = 1_000  # above the numbers of the benchmark's charts
 CHART_SECONDS = 60.0  # at least
+NOTHING: Mapping[str, str] = {}
 KEEPS_PROGRAMS = ("notes",)  # instruments of the valid and test notes are not to be played note by note
 
 
@@ -50,16 +50,12 @@ class Take:
     piece: Piece
     seconds: float  # about
     number: int = 1
+    split: str = "train"  # or valid; that of all takes of its group
 
     @property
     def name(self) -> str:
         """The piece's, and which take, from the second on."""
         return self.piece.name if self.number == 1 else f"{self.piece.name}-take{self.number}"
-
-    @property
-    def split(self) -> str:
-        """Train or valid, by the group alone: one that grows changes nothing."""
-        return "valid" if _draw("pretraining valid", self.group) < VALID_SHARE else "train"
 
     @property
     def group(self) -> str:
@@ -102,8 +98,9 @@ def make_pretraining(
 ) -> Corpus:
     """Render about ``hours`` of music into ``out``, with manifests, attribution and a table of hours.
 
-    After an interruption the same call goes on; one that asks for more hours adds to what is there. A part
-    that cannot be had is left out, and so is a piece that cannot be played.
+    After an interruption the same call goes on; one that asks for more hours adds to what is there, and
+    leaves each group on its side. A part that cannot be had is left out, and so is a piece that cannot be
+    played.
 
     Args:
         out: the folder to fill; see ``README.md`` in it.
@@ -120,7 +117,7 @@ def make_pretraining(
         PackageError: a soundfont cannot be fetched.
     """
     with FolderLock(out):
-        takes, left_out = plan(PARTS, sources, hours)
+        takes, left_out = plan(PARTS, sources, hours, known=_known_sides(out))
         ensemble = Ensemble(
             soundfonts=tuple(fetch_soundfont(name, sources.cache) for name in SOUNDFONTS),
             config=config or RenderingConfig(),
@@ -138,11 +135,13 @@ def make_pretraining(
         return _listed(done, sources, left_out, progress)
 
 
-def plan(parts: Sequence[Part], sources: Sources, hours: float) -> tuple[list[Take], dict[str, str]]:
-    """The takes of about ``hours``, and the parts that cannot be had.
+def plan(
+    parts: Sequence[Part], sources: Sources, hours: float, known: Mapping[str, str] = NOTHING
+) -> tuple[list[Take], dict[str, str]]:
+    """The takes of about ``hours``, each on its side, and the parts that cannot be had.
 
     The next take is of the part that is furthest behind its share. So each beginning of the list is mixed
-    alike, and more hours add to what fewer gave.
+    alike, and more hours add to what fewer gave. ``known`` sides of groups are kept.
     """
     left_out: dict[str, str] = {}
     rows: dict[str, Iterator[Take]] = {}
@@ -156,6 +155,7 @@ def plan(parts: Sequence[Part], sources: Sources, hours: float) -> tuple[list[Ta
             left_out[part.name] = str(error)
     shares = {part.name: part.share for part in parts}
     seconds = dict.fromkeys(rows, 0.0)
+    sides = {part.name: Sides(known) for part in parts}
     planned: list[Take] = []
     while rows and sum(seconds.values()) < hours * 3600:
         name = min(rows, key=lambda name: seconds[name] / shares[name])
@@ -163,9 +163,15 @@ def plan(parts: Sequence[Part], sources: Sources, hours: float) -> tuple[list[Ta
         if take is None:
             del rows[name]
             continue
-        planned.append(take)
+        planned.append(replace(take, split=sides[name].of(take.group, take.seconds)))
         seconds[name] += take.seconds
     return planned, left_out
+
+
+def _known_sides(out: Path) -> dict[str, str]:
+    """Group -> side, of all that was rendered into a folder."""
+    labels = (read_json_object(path) for path in sorted((out / AUDIO).glob("*.json")))
+    return {values["group"]: values["split"] for values in labels}
 
 
 def benchmark_songs(songs: Iterable[Song]) -> set[str]:
@@ -185,7 +191,7 @@ def benchmark_songs(songs: Iterable[Song]) -> set[str]:
 def probe_grooves() -> set[str]:
     """Files of the training grooves that are left to probes alone."""
     files = (file for style in STYLES.values() for file in style.train)
-    return {file for file in files if _draw("pretraining probe", file) < PROBE_SHARE}
+    return {file for file in files if draw("pretraining probe", file) < PROBE_SHARE}
 
 
 def _songs(sources: Sources) -> Iterator[Take]:
@@ -194,7 +200,7 @@ def _songs(sources: Sources) -> Iterator[Take]:
     songs = list(read_songs(sources.pop909))
     played = benchmark_songs(songs)
     own = [song for song in songs if song.split == "train" and song.name not in played]
-    own.sort(key=lambda song: _draw("pretraining lot", song.name))
+    own.sort(key=lambda song: draw("pretraining lot", song.name))
     return (Take(song, _last_beat(song), number) for number in range(1, TAKES + 1) for song in own)
 
 
@@ -217,7 +223,7 @@ def _charts(sources: Sources) -> Iterator[Take]:
         for file in grooves.train
         if file not in kept
     ]
-    grooves.sort(key=lambda groove: _draw("pretraining lot", groove[1]))
+    grooves.sort(key=lambda groove: draw("pretraining lot", groove[1]))
     return _charts_in(grooves, root, played)
 
 
@@ -250,11 +256,6 @@ PARTS: tuple[Part, ...] = (
     Part(name="notes", share=0.08, takes=_phrases),
     Part(name="drums", share=0.04, takes=_patterns),
 )
-
-
-def _draw(purpose: str, name: str) -> float:
-    """A number in [0, 1) that belongs to a name."""
-    return int(hashlib.sha256(f"{purpose} {name}".encode()).hexdigest()[:12], 16) / 16**12
 
 
 def _listed(

@@ -28,6 +28,7 @@ from solfa_free.phrases import PHRASE_SECONDS, TRAINING_PROGRAMS, DrumPattern, N
 from solfa_free.pop909 import Song, read_songs
 from solfa_free.pretraining import benchmark_songs, make_pretraining, plan, probe_grooves
 from solfa_free.score import FAMILIES, ScoreError
+from solfa_free.sides import VALID_SHARE, Sides, draw
 from solfa_free.soundfonts import Soundfont, fetch_soundfont
 
 HOURS = 0.06
@@ -97,6 +98,42 @@ def test_takes_of_a_song_stand_on_one_side(sources: Sources) -> None:
     assert Counter(take.group for take in takes) == dict.fromkeys({take.group for take in takes}, 3)
     assert len({take.name for take in takes}) == len(takes) == 9
     assert len({(take.group, take.split) for take in takes}) == 3
+
+
+def test_every_part_has_its_least_share_on_the_valid_side(sources: Sources) -> None:
+    for part in pretraining.PARTS[1:]:  # of songs there are three
+        takes, _ = plan([part], sources, 1.5)
+        seconds = Counter[str]()
+        for take in takes:
+            seconds[take.split] += take.seconds
+        assert 0.03 <= seconds["valid"] / seconds.total() < 0.12
+        sides = {(take.group, take.split) for take in takes}
+        assert len(sides) == len({group for group, _ in sides})
+
+
+def test_a_group_stays_on_the_side_that_a_folder_has_heard_it_on(tmp_path: Path, sources: Sources) -> None:
+    out = tmp_path / "out"
+    first = make_pretraining(out, sources, hours=HOURS).splits
+    for path in (out / "audio").glob("*.json"):  # as a folder that was made when sides were drawn otherwise
+        values = json.loads(path.read_text())
+        path.write_text(json.dumps(values | {"split": "train"}) + "\n")
+    grown = make_pretraining(out, sources, hours=3 * HOURS).splits
+    heard = {track.path for track in first["tracks"]}
+    assert not heard & {track.path for track in grown["valid"]}
+    assert grown["valid"]
+    groups = {
+        name: {json.loads(t.path.with_suffix(".json").read_text())["group"] for t in grown[name]}
+        for name in grown
+    }
+    assert not groups["train"] & groups["valid"]
+
+
+def test_groups_that_are_drawn_valid_are_valid_wherever_they_come() -> None:
+    drawn = [f"g{k}" for k in range(400) if draw("pretraining valid", f"g{k}") < VALID_SHARE]
+    sides = Sides({})
+    assert {name for name in (f"g{k}" for k in range(400)) if sides.of(name, 1.0) == "valid"} >= set(drawn)
+    again = Sides(sides.sides)
+    assert all(again.of(f"g{k}", 1.0) == sides.sides[f"g{k}"] for k in range(400))
 
 
 def test_any_number_of_workers_and_any_interruption_give_the_same(tmp_path: Path, sources: Sources) -> None:
