@@ -31,6 +31,7 @@ from solfa_free.score import Score, ScoreError
 from solfa_free.sides import Sides, draw
 from solfa_free.soundfonts import fetch_soundfont
 from solfa_free.timbres import TimbreConfig
+from solfa_free.tunes import TUNE_SECONDS, find_corpus, read_tunes
 
 PRETRAINING = "pretraining"  # the name of the corpus
 SOUNDFONTS = ("fluidr3", "musescore-lite", "csound", "freepats")  # never those that judge
@@ -241,6 +242,11 @@ def _charts_in(grooves: Sequence[tuple[str, str, list[str]]], root: Path, played
             yield Take(piece, chart.seconds)
 
 
+def _tunes(sources: Sources) -> Iterator[Take]:
+    tunes = sorted(read_tunes(find_corpus()), key=lambda tune: draw("pretraining lot", tune.name))
+    return (Take(tune, TUNE_SECONDS) for tune in tunes)
+
+
 def _phrases(sources: Sources) -> Iterator[Take]:
     kinds = (NotePhrase, SteadyPhrase)  # by turns
     return (Take(kind(number), PHRASE_SECONDS) for number in itertools.count() for kind in kinds)
@@ -251,10 +257,11 @@ def _patterns(sources: Sources) -> Iterator[Take]:
 
 
 PARTS: tuple[Part, ...] = (
-    Part(name="pop909", share=0.48, takes=_songs),
-    Part(name="mma", share=0.4, takes=_charts),
+    Part(name="pop909", share=0.43, takes=_songs),
+    Part(name="mma", share=0.35, takes=_charts),
     Part(name="notes", share=0.08, takes=_phrases),
     Part(name="drums", share=0.04, takes=_patterns),
+    Part(name="music21", share=0.1, takes=_tunes),
 )
 
 

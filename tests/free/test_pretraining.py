@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ pytest.importorskip("tinysoundfont")
 
 from free.test_mma import PROGRAM
 from free.test_scores import song_files
+from free.test_tunes import write_tunes
 from sine_soundfont import write_sine_soundfont
 from solfa.cli.main import app
 from solfa.data.manifest import read_manifest
@@ -32,6 +34,7 @@ from solfa_free.sides import VALID_SHARE, Sides, draw
 from solfa_free.soundfonts import Soundfont, fetch_soundfont
 
 HOURS = 0.06
+HAS_TUNES = find_spec("music21") is not None
 SONGS = [Song(f"{number:03d}", {}) for number in range(1, 801)]
 
 
@@ -56,6 +59,10 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
         folder.mkdir(parents=True)
         for name, content in song_files().items():
             (folder / name.replace("007", number)).write_bytes(content)
+    if HAS_TUNES:
+        tunes = write_tunes(tmp_path / "tunes")
+        shutil.rmtree(tunes / "bach")  # of which one cannot be read
+        monkeypatch.setattr(pretraining, "find_corpus", lambda: tunes)
     root = tmp_path / "cache" / "mma"
     (root / mma.PROGRAM).parent.mkdir(parents=True)
     (root / mma.PROGRAM).write_text(PROGRAM)
@@ -76,10 +83,13 @@ def solfa(*arguments: object, exit_code: int = 0) -> Result:
 def test_a_folder_has_manifests_by_song_labels_and_licences(tmp_path: Path, sources: Sources) -> None:
     out = tmp_path / "out"
     corpus = make_pretraining(out, sources, hours=HOURS)
-    assert not corpus.left_out and not corpus.failures and not corpus.refused
+    assert set(corpus.left_out) == (set() if HAS_TUNES else {"music21"})
+    assert not corpus.failures and not corpus.refused
     tracks = read_manifest(out / "tracks.jsonl")
     assert sum(track.seconds for track in tracks) == pytest.approx(HOURS * 3600, abs=100)
-    assert {track.tags["corpus"] for track in tracks} == {"POP909", "mma", "notes", "drums"}
+    assert {track.tags["corpus"] for track in tracks} == {
+        *("POP909", "mma", "notes", "drums"), *(["music21"] if HAS_TUNES else []),
+    }  # fmt: skip
     sides = [{track.path for track in corpus.splits[name]} for name in ("train", "valid")]
     assert sides[0] | sides[1] == {track.path for track in tracks} and not sides[0] & sides[1]
     attribution = (out / "ATTRIBUTION.tsv").read_text().splitlines()
@@ -101,7 +111,7 @@ def test_takes_of_a_song_stand_on_one_side(sources: Sources) -> None:
 
 
 def test_every_part_has_its_least_share_on_the_valid_side(sources: Sources) -> None:
-    for part in pretraining.PARTS[1:]:  # of songs there are three
+    for part in pretraining.PARTS[1:4]:  # of songs there are three
         takes, _ = plan([part], sources, 1.5)
         seconds = Counter[str]()
         for take in takes:
