@@ -31,6 +31,7 @@ from solfa.cli.reports import (
     show_passed_over,
 )
 from solfa.cli.results import say, show_hours, show_refused_of
+from solfa.cli.teach import teach
 from solfa.cli.weigh import weigh
 from solfa.data.folders import find_audio
 from solfa.data.manifest import read_manifest
@@ -52,6 +53,7 @@ app.command()(caption)
 app.command()(features)
 app.command()(weigh)
 app.command()(hear)
+app.command()(teach)
 
 
 @app.command()

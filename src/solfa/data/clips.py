@@ -7,8 +7,8 @@ clip, and a resumed run simply goes on counting.
 
 import logging
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import lcm
 from typing import Any, Literal, NamedTuple
@@ -25,6 +25,7 @@ from solfa.data.companions import CompanionsConfig, Cut, companions
 from solfa.data.manifest import Track
 from solfa.data.seeds import CUT, TURNS, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
+from solfa.data.stored_teachers import ClipTeaching
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.frames import seconds_to_samples
@@ -51,6 +52,7 @@ class Clips:
     hidden: ClipStates | None = None  # made beforehand; the waveform is empty then
     spectra: MelCQTFrames | None = None  # of the clips; where they were stored, the waveform is empty
     spectra_are: MelCQTConfig | None = None  # which ones were stored
+    taught: Mapping[str, ClipTeaching] = field(default_factory=dict)  # by teachers, after their names
     labels: tuple[str, ...] = ()  # of each clip, as its track's tag has it; none in pre-training
     texts: tuple[str, ...] = ()  # about each clip; of pairs of music and text only
 
@@ -73,6 +75,7 @@ class Clips:
             codes=self.codes and replace(self.codes, values=moved(self.codes.values)),
             hidden=self.hidden and replace(self.hidden, values=moved(self.hidden.values)),
             spectra=None if self.spectra is None else self.spectra.mapped(moved),
+            taught={name: replace(one, values=moved(one.values)) for name, one in self.taught.items()},
         )
 
     def surrounded(self) -> "Clips":

@@ -4,7 +4,7 @@ A companion is asked twice: about one clip, in the process that makes it, and ab
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from solfa.config import Config, LayerNumber
+from solfa.config import LATER, Config, LayerNumber
 from solfa.data.audio import AudioError
 from solfa.data.augmenting import STILL, Augmentation, AugmentationConfig, frames_needed
 from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
@@ -30,6 +30,7 @@ from solfa.data.stored_frames import (
     stored_layers,
 )
 from solfa.data.stored_spectra import StoredSpectra
+from solfa.data.stored_teachers import ClipTeaching, StoredTeacher, refuse_restricted, stored_teachers
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTFrames
 from solfa.frames import FrameGrid, samples_to_seconds
@@ -65,6 +66,10 @@ class CompanionsConfig(Config):
     teacher: str = ""  # folder of 'solfa embed --frames', whose frames go with the clips; of a distillation
     teacher_layers: tuple[LayerNumber, ...] = ()  # which of them, side by side; all that are kept if empty
     augmentation: AugmentationConfig | None = None  # of such frames; never of held-out clips
+    teachers: str = field(
+        default="", metadata=LATER
+    )  # folder of 'solfa data teach', for heads on whole clips
+    restricted_teachers: bool = field(default=False, metadata=LATER)  # may be among them; the card says so
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +82,11 @@ class CompanionsConfig(Config):
             raise ArgumentError(
                 "data.teacher are frames of clips as they are: neither data.frames nor data.augmentation go "
                 "with them. Leave these out."
+            )
+        if self.teachers and (self.frames or self.augmentation):
+            raise ArgumentError(
+                "data.teachers speak of clips as they are: neither data.frames nor data.augmentation go with "
+                "them. Leave these out."
             )
         if self.augmentation and not self.spectra:
             raise ArgumentError(
@@ -213,6 +223,61 @@ class TeacherBeside(StoredBeside[StoredHiddenStates]):
         return {"hidden": ClipStates(torch.stack(list(parts)), self.stored.grid, self.source)}
 
 
+class TeachersBeside(Companion):
+    """What stored teachers say of the clip, each in columns of its own.
+
+    Args:
+        folder: that has them.
+        takes_restricted: teachers whose licence binds what learns from them.
+    """
+
+    def __init__(self, folder: Path, takes_restricted: bool) -> None:
+        self.teachers = [StoredBeside(stored) for stored in stored_teachers(folder)]
+        self.grid = self.teachers[0].grid
+        if not takes_restricted:
+            descriptions = [one.stored.description for one in self.teachers]
+            refuse_restricted(descriptions, "set data.restricted_teachers to true")
+
+    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
+        """Refuse teachers that miss tracks, but for those that never know all; errors as of other frames."""
+        for one in self.teachers:
+            is_partial = one.stored.description.is_partial
+            known = one.stored.arrays.keys()
+            asked = [track for track in tracks if track.content_hash in known] if is_partial else tracks
+            one.check(asked, sample_rate, context_samples)
+
+    def last_start(self, track: Track, n_samples: int) -> int:
+        """Where the last clip starts of which all that is stored is there."""
+        return min((one.last_start(track, n_samples) for one in self._of(track)), default=ANYWHERE)
+
+    def cut(self, cut: Cut) -> dict[str, Float[Tensor, "frame column"]]:
+        """What each says of one clip; NaN of a track of which it says nothing."""
+        known, said = self._of(cut.track), {}
+        for one in self.teachers:
+            description, hop = one.stored.description, one.stored.grid.hop_length
+            first, n_frames = cut.start // hop, cut.n_samples // hop
+            if one in known:
+                values = one.stored.values(cut.track.content_hash, first, first + n_frames)
+            else:
+                values = np.full((n_frames, description.width), np.nan, np.float32)
+            said[description.name] = torch.from_numpy(values)
+        return said
+
+    def join(self, parts: Sequence[dict[str, Float[Tensor, "frame column"]]]) -> dict[str, Any]:
+        """What each says of clips."""
+        descriptions = [one.stored.description for one in self.teachers]
+        return {
+            "taught": {
+                one.name: ClipTeaching(torch.stack([part[one.name] for part in parts]), one)
+                for one in descriptions
+            }
+        }
+
+    def _of(self, track: Track) -> list[StoredBeside[StoredTeacher]]:
+        """Those that say something of a track."""
+        return [one for one in self.teachers if one.stored.path(track.content_hash).exists()]
+
+
 class SpectraBeside(StoredBeside[StoredSpectra]):
     """Stored spectra, in place of audio; they are of the whole track, and heard what is around a clip.
 
@@ -296,6 +361,8 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
         found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
     if config.teacher:
         found.append(TeacherBeside(Path(config.teacher), config.teacher_layers))
+    if config.teachers:
+        found.append(TeachersBeside(Path(config.teachers), config.restricted_teachers))
     if config.spectra:
         found.append(SpectraBeside(StoredSpectra(Path(config.spectra)), config.augmentation))
     if config.labels:

@@ -4,13 +4,12 @@ import hashlib
 import json
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from solfa.config import Config, identity
-from solfa.models.encoder import AudioEncoder
 
 
-def fingerprint(encoder: AudioEncoder) -> str:
+def fingerprint(encoder: nn.Module) -> str:
     """SHA-256 of an encoder's configuration and weights, whatever device they are on."""
     config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
     values = {name: value for name, value in identity(config).items() if name != "default_layer"}
