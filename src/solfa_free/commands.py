@@ -139,8 +139,9 @@ def render(
     and tracks out of other packages (2.5 GB; --cache is looked into first). It says what is left out and why,
     counts the items of every task, and looks for what stands on two sides of a split.
 
-    The corpus 'pretraining' is other music, to pre-train on: songs, charts, notes and drums that 'free' does
-    not play, each channel by another soundfont, in rooms; train.jsonl, valid.jsonl and README.md tell of it.
+    The corpus 'pretraining' is other music, to pre-train on: songs, charts, tunes, notes and drums that
+    'free' does not play, each channel by another soundfont, in rooms; train.jsonl, valid.jsonl and README.md
+    tell of it. Tunes come with music21 (pip install 'solfa[tunes]').
 
     Exit code: 0 when it is done, 1 with --strict if some pieces are not there, 2 for a usage error, 3 if not.
     """
