@@ -7,10 +7,17 @@ import torch
 
 from solfa.data.clips import Clips
 from solfa.data.stored_frames import ClipStates
+from solfa.data.stored_teachers import ClipTeaching, ColumnsConfig, TeacherDescription
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid
 from solfa.objectives.residual_kmeans_fit import fit_residual_kmeans
-from solfa.targets import ResidualKMeansConfig, TargetError, TeacherCodes, TeacherCodesConfig
+from solfa.targets import (
+    ResidualKMeansConfig,
+    TargetError,
+    TaughtPartConfig,
+    TeacherCodes,
+    TeacherCodesConfig,
+)
 from solfa.targets.teacher import on_grid
 
 GRID, TRIPLE, HALF = (FrameGrid(24_000, hop) for hop in (960, 320, 1920))
@@ -109,3 +116,71 @@ def test_frames_of_another_width_or_none_are_refused_with_the_cure() -> None:
 def test_sizes_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"make quantizer\.dim 6"):
         TeacherCodes(replace(CONFIG, n_directions=3))
+
+
+JOINT = TeacherCodesConfig(
+    parts=(
+        TaughtPartConfig(teacher="tagger", column="tags", width=6, n_directions=4),
+        TaughtPartConfig(teacher="listener", column="notes", width=3, n_directions=2, weight=0.5),
+    ),
+    quantizer=ResidualKMeansConfig(dim=6, n_codebooks=2, codebook_size=16),
+)
+
+
+def taught(fingerprint: str = "f") -> Clips:
+    """What two teachers say: one of a thousand times the size, one of seven columns of which three count."""
+    random, widths = (
+        torch.Generator().manual_seed(1),
+        {"tagger": {"tags": 6}, "listener": {"x": 4, "notes": 3}},
+    )
+    said = {}
+    for name, columns in widths.items():
+        values = torch.randn(8, 150, sum(columns.values()), generator=random)
+        described = TeacherDescription(
+            name=name, license="MIT", fingerprint=fingerprint, numbers="float16",
+            columns=tuple(ColumnsConfig(name=n, width=w, form="vector") for n, w in columns.items()),
+        )  # fmt: skip
+        said[name] = ClipTeaching(values * (1e3 if name == "tagger" else 1.0), described)
+    none = torch.zeros(8, dtype=torch.long)
+    return Clips(torch.zeros(8, 0), 24_000, none, none, taught=said)
+
+
+def joint(config: TeacherCodesConfig = JOINT) -> TeacherCodes:
+    target = TeacherCodes(config).eval()
+    target.fit_statistics(taught())
+    fit_residual_kmeans(target.quantizer, target.frames_to_quantize(taught()).flatten(0, 1), seed=0)
+    return target
+
+
+def test_parts_of_several_teachers_vary_by_their_weights() -> None:
+    rows = joint().frames_to_quantize(taught()).flatten(0, 1)
+    variances = rows.var(0, unbiased=False)
+    torch.testing.assert_close(variances, torch.tensor([0.25] * 4 + [0.25] * 2), atol=1e-3, rtol=0)
+    target = joint()
+    assert target(taught()).values.shape == (8, 2, 150) and not target.mean[1, 3:].any()
+
+
+def test_directions_beyond_the_stated_share_of_the_variance_say_nothing() -> None:
+    given = taught()
+    given.taught["tagger"].values[..., 0] *= 10  # holds 95 of 100 parts
+    target = TeacherCodes(replace(JOINT, variance_share=0.9))
+    target.fit_statistics(given)
+    rows = target.frames_to_quantize(given).flatten(0, 1)
+    assert rows.var(0, unbiased=False)[:4] == pytest.approx([1.0, 0, 0, 0], abs=1e-3)
+
+
+def test_joint_codes_are_kept_in_the_weights_and_know_their_teachers() -> None:
+    fresh = TeacherCodes(JOINT)
+    fresh.load_state_dict(joint().state_dict())
+    assert torch.equal(fresh(taught()).values, joint()(taught()).values)
+    with pytest.raises(TargetError, match="Name the same teacher again"):
+        fresh(taught("another"))
+
+
+def test_teachers_that_are_missing_or_silent_are_refused_with_the_cure() -> None:
+    with pytest.raises(TargetError, match="solfa data teach MANIFEST --teacher tagger"):
+        TeacherCodes(JOINT).fit_statistics(replace(taught(), taught={}))
+    silent = taught()
+    silent.taught["listener"].values[2, 5:] = float("nan")
+    with pytest.raises(TargetError, match="such as labels"):
+        TeacherCodes(JOINT).fit_statistics(silent)

@@ -46,7 +46,7 @@ from solfa.targets.residual_kmeans import ResidualKMeans, ResidualKMeansConfig
 from solfa.targets.rvq_vae import RVQVAE, RVQVAECodes, RVQVAECodesConfig, RVQVAEConfig, load_codec
 from solfa.targets.stored import StoredCodes, StoredCodesConfig
 from solfa.targets.stored_quantizer import load_quantizer
-from solfa.targets.teacher import TeacherCodes, TeacherCodesConfig
+from solfa.targets.teacher import TaughtPartConfig, TeacherCodes, TeacherCodesConfig
 
 TargetConfig = (
     MelRVQConfig
@@ -134,6 +134,7 @@ __all__ = [
     "Target",
     "TargetConfig",
     "TargetError",
+    "TaughtPartConfig",
     "TeacherCodes",
     "TeacherCodesConfig",
     "Values",
