@@ -31,6 +31,10 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
         "solfa.cli.probe:probe",
         "Probe encoders: fit small heads on frozen hidden states, and score them on test.",
     ),
+    "compare": (
+        "solfa.cli.compare:compare",
+        "Compare encoders that were probed with one of them, by all tasks together.",
+    ),
     "tag": (
         "solfa.cli.tag:tag",
         "Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.",

@@ -33,13 +33,11 @@ from solfa.probing import (
     load_results,
     load_rows,
     make_table,
-    probe_features,
     protocol,
     save_report,
-    save_result,
 )
-from solfa.probing.probe import device_of, heads_of
-from solfa.probing.report import SPACE, in_task_order, narrow_tables
+from solfa.probing.probe import device_of, heads_of, probe_and_keep
+from solfa.probing.report import SPACE, in_task_order, narrow_tables, save_kept
 from solfa.tasks import TASKS, Item, Presence, Task
 from solfa.tasks import catalogue as tasks
 
@@ -161,8 +159,8 @@ def _probe(
     for one in wanted:
         of_task = features[one.task.name]
         with progress(f"{one.task.name}: heads", len(heads_of(one.task, of_task, one.config))) as tell:
-            result = probe_features(one.task, of_task, model, one.config, tell, device_of(encoder))
-        save_result(replace(result, data_version=one.data_version), out)
+            result, answers = probe_and_keep(one.task, of_task, model, one.config, tell, device_of(encoder))
+        save_kept(replace(result, data_version=one.data_version), answers, out)
         typer.echo(_said(one.task, of_task))
     return [refused for of_task in features.values() for refused in of_task.refused]
 

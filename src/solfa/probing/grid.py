@@ -133,6 +133,7 @@ def fit_grid(
     shape: Shape,
     config: ProbeConfig,
     progress: Callable[[int, str], None] = lambda done, note: None,
+    wanted: Callable[[Sequence[Fit]], set[Choice]] | None = None,
 ) -> list[Fit]:
     """Fit all heads, side by side as far as memory allows; the best layer and rate keep their weights.
 
@@ -143,9 +144,11 @@ def fit_grid(
         shape: of the features and answers.
         config: how.
         progress: is told how many heads are done.
+        wanted: which layers and rates keep their weights, if not the best one alone.
     """
+    wanted = wanted or (lambda fits: {chosen(fits)})
     if not config.first_seed_chooses:
-        return _fit_parts(heads, train, valid, shape, config, progress, lambda fits: {chosen(fits)})
+        return _fit_parts(heads, train, valid, shape, config, progress, wanted)
     first = [head for head in heads if head.seed == heads[0].seed]
     fits = _fit_parts(first, train, valid, shape, config, progress, best_rates)
     kept = best_rates(fits)
@@ -156,7 +159,7 @@ def fit_grid(
     )
     place = {head: n for n, head in enumerate(heads)}
     fits = [fit for fit in fits if (fit.head.layer, fit.head.lr) in kept]
-    return _with_weights_of({chosen(fits)}, sorted(fits, key=lambda fit: place[fit.head]))
+    return _with_weights_of(wanted(fits), sorted(fits, key=lambda fit: place[fit.head]))
 
 
 def best_rates(fits: Sequence[Fit]) -> set[Choice]:

@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from scipy import stats
 from solfa.config import Config
 from solfa.embedding.space import POOLS
 from solfa.models import AudioEncoder
+from solfa.probing.answers import KeptAnswers, choices_by_reading, keep_answers
 from solfa.probing.baselines import Baseline
 from solfa.probing.context import FramesInContext
 from solfa.probing.features import Features, extract
@@ -137,16 +138,28 @@ def probe_features(
     device: torch.device = CPU,
 ) -> ProbeResult:
     """As ``probe``, on features that are there already; heads are fitted on ``device``."""
+    return probe_and_keep(task, features, model, config, fitting, device)[0]
+
+
+def probe_and_keep(
+    task: Task,
+    features: Features,
+    model: str,
+    config: ProbeConfig,
+    fitting: Progress,
+    device: torch.device = CPU,
+) -> tuple[ProbeResult, KeptAnswers | None]:
+    """As ``probe_features``, with what was said of each test track; None where that is not worth keeping."""
     begun = time.monotonic()
     ask = _separate if task.kind.head == "masks" else _fit_heads
     found = ask(task, features, config, fitting, device)
     counts = Counter(item.split for item, _ in features.kept)
-    return ProbeResult(
+    names = metric_names(task.metrics, task.kind)
+    kept = keep_answers(task.metrics, found.tracks, found.others, found.readings) if found.others else None
+    result = ProbeResult(
         task=task.name, title=task.title, model=model, weights=features.config.weights,
         layer=found.layer, lr=found.lr, epochs=found.epochs,
-        scores=tuple(
-            _scored(name, found.answers, config) for name in metric_names(task.metrics, task.kind)
-        ),
+        scores=tuple(_scored(name, found.answers, config) for name in names),
         layers=found.layers,
         n_items=(counts["train"], counts["valid"], counts["test"]),
         n_test_tracks=len(found.answers[0].reference),
@@ -154,6 +167,7 @@ def probe_features(
         left_out=task.kind.unscored(found.answers[0].reference),
         faults=task.faults, probe=config, seconds=time.monotonic() - begun,
     )  # fmt: skip
+    return result, kept
 
 
 def heads_of(task: Task, features: Features, config: ProbeConfig) -> list[Head]:
@@ -174,6 +188,11 @@ class _Found:
     epochs: tuple[int, ...]
     layers: tuple[LayerScore, ...]
     answers: tuple[Predictions, ...]
+    tracks: tuple[str, ...] = ()  # in their order
+    others: dict[str, Sequence[Predictions]] = field(
+        default_factory=dict
+    )  # of each layer that a reading took
+    readings: dict[str, int | str] = field(default_factory=dict)  # to the layer that each took
 
 
 def _fit_heads(
@@ -195,12 +214,21 @@ def _fit_heads(
         features.config.layers, dim, dim // n_beside, len(task.kind.names), task.kind, task.metrics[0],
         device,
     )  # fmt: skip
-    fits = fit_grid(heads_of(task, features, config), train, valid, shape, config, fitting)
+    fits = fit_grid(
+        heads_of(task, features, config), train, valid, shape, config, fitting,
+        wanted=lambda fits: set(choices_by_reading(fits).values()),
+    )  # fmt: skip
     layer, lr = chosen(fits)
-    best = [fit for fit in fits if (fit.head.layer, fit.head.lr) == (layer, lr)]
-    answers = [test.answers(logits) for logits in all_logits(restore(best, shape, config), test)]
-    epochs = tuple(fit.epoch for fit in best)
-    return _Found(layer, lr, epochs, tuple(layer_scores(fits)), tuple(answers))
+    said = {}
+    for choice in dict.fromkeys(choices_by_reading(fits).values()):
+        best = [fit for fit in fits if (fit.head.layer, fit.head.lr) == choice]
+        said[choice] = [test.answers(logits) for logits in all_logits(restore(best, shape, config), test)]
+    epochs = tuple(fit.epoch for fit in fits if (fit.head.layer, fit.head.lr) == (layer, lr))
+    return _Found(
+        layer, lr, epochs, tuple(layer_scores(fits)), tuple(said[layer, lr]), tuple(test.tracks),
+        {str(one): answers for (one, _), answers in said.items()},
+        {reading: one for reading, (one, _) in choices_by_reading(fits).items()},
+    )  # fmt: skip
 
 
 def _separate(

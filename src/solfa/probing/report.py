@@ -9,6 +9,8 @@ from pathlib import Path
 from solfa.config import load_config, to_dict
 from solfa.files import write_text
 from solfa.json_files import ContentError, read_json_object, write_json
+from solfa.probing.answers import SUFFIX as ANSWERS
+from solfa.probing.answers import KeptAnswers, save_answers
 from solfa.probing.grid import ProbeConfig
 from solfa.probing.probe import ProbeResult, Score
 from solfa.probing.published import MUSICFM, MUSICFM_NOTE, PUBLISHED, SOURCE_NOTE, Column, PublishedRow
@@ -174,10 +176,35 @@ def save_result(result: ProbeResult, folder: Path) -> Path:
     return path
 
 
+def save_kept(result: ProbeResult, answers: KeptAnswers | None, folder: Path) -> Path:
+    """As ``save_result``, with what was said of each test track beside it."""
+    path = save_result(result, folder)
+    place = answers_path(path)
+    if answers is None:
+        place.unlink(missing_ok=True)  # of an earlier probe, whose scores they were
+    else:
+        save_answers(answers, place)
+    return path
+
+
+def answers_path(result: Path) -> Path:
+    """Where the answers are that go with a result."""
+    return result.with_name(result.name.removesuffix(SUFFIX) + ANSWERS)
+
+
 def load_results(folder: Path) -> list[ProbeResult]:
     """All results that were saved in a folder, the oldest first."""
-    paths = sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    return [_with_old_readout(load_config(ProbeResult, path), path) for path in paths]
+    return [load_result(path) for path in result_paths(folder)]
+
+
+def load_result(path: Path) -> ProbeResult:
+    """A result that was saved, whatever version wrote it."""
+    return _with_old_readout(load_config(ProbeResult, path), path)
+
+
+def result_paths(folder: Path) -> list[Path]:
+    """Of all results that were saved in a folder, the oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
 def _with_old_readout(result: ProbeResult, path: Path) -> ProbeResult:
