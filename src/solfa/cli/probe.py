@@ -26,7 +26,6 @@ from solfa.probing import (
     Table,
     draw_heat_map,
     draw_layers,
-    extract,
     has_frames,
     is_baseline,
     load_baseline,
@@ -36,7 +35,7 @@ from solfa.probing import (
     protocol,
     save_report,
 )
-from solfa.probing.probe import device_of, heads_of, probe_and_keep
+from solfa.probing.probe import device_of, features_for, heads_of, probe_and_keep
 from solfa.probing.report import SPACE, in_task_order, narrow_tables, save_kept
 from solfa.tasks import TASKS, Item, Presence, Task
 from solfa.tasks import catalogue as tasks
@@ -147,14 +146,8 @@ def _probe(
     features: dict[str, Features] = {}
     for one in sorted(wanted, key=lambda one: not has_frames(one.task)):
         with progress(f"{one.task.name}: features", len(one.items)) as tell:
-            features[one.task.name] = extract(
-                one.task,
-                one.items,
-                encoder,
-                out / FEATURES,
-                layers=layers,
-                pool=one.config.pool,
-                progress=tell,
+            features[one.task.name] = features_for(
+                one.task, one.items, encoder, out / FEATURES, one.config, layers=layers, progress=tell
             )
     for one in wanted:
         of_task = features[one.task.name]

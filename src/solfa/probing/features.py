@@ -23,7 +23,7 @@ from solfa.config import load_config, to_dict
 from solfa.data.prepare import Refused
 from solfa.embedding import Precision, Stamp, WindowConfig, default_windows, fingerprint, hash_content
 from solfa.embedding.options import check_is_ready
-from solfa.embedding.space import Pool
+from solfa.embedding.space import POOLS, Pool
 from solfa.errors import ArgumentError, SolfaError
 from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
@@ -62,6 +62,10 @@ class Features:
         # No map any more, whose slices cost several times as much; means are few, and read at once.
         return np.asarray(rows) if self.config.rows == "frames" else np.array(rows)
 
+    def state_dim(self, dim: int) -> int:
+        """Numbers of a single state, where a row of a clip has ``dim``."""
+        return dim // POOLS[self.config.pool]
+
     def frame_times(self, n_frames: int) -> Float[np.ndarray, "frame"]:
         """Where the frames of an item start, in seconds from its beginning.
 
@@ -83,6 +87,7 @@ def extract(
     layers: Sequence[int] | None = None,
     pool: Pool = "mean",
     precision: Precision = "float32",
+    keeps_frames: bool = False,
     progress: Callable[[int, str], None] = lambda done, note: None,
 ) -> Features:
     """Features of ``items``, computed unless they are in ``folder`` already.
@@ -95,17 +100,20 @@ def extract(
         layers: numbers of the layers, as in ``HiddenStates``; all if omitted.
         pool: of the frames of a clip; where frames are wanted, of the clips that are kept beside them.
         precision: of the forward pass.
+        keeps_frames: whether frames are kept of clips, too. A baseline that has others for clips gives those
+            for frames.
         progress: is told how many items are done, with a name.
 
     Raises:
         NotFiniteError: the encoder answers with NaN, and no file is to blame.
     """
-    gives_means = has_frames(task) and not _has_another_for_clips(encoder)
-    encoder, is_raw = _encoder_for(task, encoder)
+    reads_frames = has_frames(task) or keeps_frames
+    gives_means = reads_frames and not _has_another_for_clips(encoder)
+    encoder, is_raw = _encoder_for(encoder, reads_frames)
     encoder.eval()
     check_is_ready(encoder, precision)
     config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
-    config = replace(config, pool=pool, is_raw=is_raw)
+    config = replace(config, pool=pool, is_raw=is_raw, rows="frames" if reads_frames else "clips")
     means = _means(folder, config) if gives_means else None
     config = _with_frames_averaged(config, task.clips.frame_rate)
     place = folder / config.id  # tasks that cut the same recordings in the same way share it
@@ -135,11 +143,11 @@ def _has_another_for_clips(encoder: AudioEncoder | Baseline) -> bool:
     return isinstance(encoder, Baseline) and encoder.clips is not encoder.frames
 
 
-def _encoder_for(task: Task, encoder: AudioEncoder | Baseline) -> tuple[AudioEncoder, bool]:
+def _encoder_for(encoder: AudioEncoder | Baseline, reads_frames: bool) -> tuple[AudioEncoder, bool]:
     """What encodes the clips or frames of a task, and whether its numbers have no common scale."""
     if not isinstance(encoder, Baseline):
         return encoder, False
-    return (encoder.frames if has_frames(task) else encoder.clips), encoder.is_raw
+    return (encoder.frames if reads_frames else encoder.clips), encoder.is_raw
 
 
 def _describe(

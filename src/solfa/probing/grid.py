@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from solfa.probing.splits import CPU, Examples
 from solfa.tasks.base import Task
 from solfa.tasks.kinds import LabelKind
 
+RHYTHM = "mean+std+acf"
 N_COPIES = 5  # of a head's weights while it trains: themselves, gradient, two moments, best epoch
 DROPOUT_SEED = 7919  # so that dropout and weights do not come from the same draws
 Choice = tuple[int | str, float]  # layer and rate
@@ -40,7 +41,8 @@ Scored = Callable[[np.ndarray], float]  # logits of all rows of validation -> sc
 class ProbeConfig(Config):
     """Heads on frozen features, and how they are fitted. The defaults are the protocol of MARBLE."""
 
-    pool: Pool = "mean"  # of the frames of a clip: what heads read of it
+    # Of the frames of a clip: what heads read of it. acf: autocorrelation of changes, as in rhythm.py.
+    pool: Pool | Literal["mean+std+acf"] = "mean"
     reach_frames: CountFromZero = (
         0  # neighbours on each side that stand beside a frame, where labels are in time
     )
@@ -66,6 +68,16 @@ class ProbeConfig(Config):
     n_resamples: Count = 500  # of the test tracks, for the interval
     numbers_at_once: Count = 2**28  # in memory, at four bytes each; it changes nothing but the speed
     separation: SeparationConfig = field(default_factory=SeparationConfig)  # instead, for sources
+
+    @property
+    def has_rhythm(self) -> bool:
+        """Whether heads read autocorrelations, too."""
+        return self.pool == RHYTHM
+
+    @property
+    def stored_pool(self) -> Pool:
+        """What is computed of the frames of a clip while they are encoded."""
+        return "mean+std" if self.pool == "mean+std+acf" else self.pool
 
     @property
     def readout(self) -> str:

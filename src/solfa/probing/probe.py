@@ -13,14 +13,14 @@ import torch
 from scipy import stats
 
 from solfa.config import Config
-from solfa.embedding.space import POOLS
 from solfa.models import AudioEncoder
 from solfa.probing.answers import KeptAnswers, choices_by_reading, keep_answers
 from solfa.probing.baselines import Baseline
 from solfa.probing.context import FramesInContext
-from solfa.probing.features import Features, extract
+from solfa.probing.features import Features, extract, has_frames
 from solfa.probing.grid import Fit, ProbeConfig, Shape, all_logits, chosen, fit_grid, list_heads, restore
 from solfa.probing.heads import WEIGHTED, Head
+from solfa.probing.rhythm import RhythmFeatures
 from solfa.probing.scoring import metric, metric_names, score, score_seeds
 from solfa.probing.separation import SeparationData, fit_separation
 from solfa.probing.splits import CPU, Examples, Kept, Predictions
@@ -119,8 +119,31 @@ def probe(
     Raises:
         ValueError: a split without items.
     """
-    features = extract(task, items, encoder, folder, layers=layers, pool=config.pool, progress=encoding)
+    features = features_for(task, items, encoder, folder, config, layers=layers, progress=encoding)
     return probe_features(task, features, model, config, fitting, device_of(encoder))
+
+
+def features_for(
+    task: Task,
+    items: Sequence[Item],
+    encoder: AudioEncoder | Baseline,
+    folder: Path,
+    config: ProbeConfig,
+    *,
+    layers: Sequence[int] | None = None,
+    progress: Progress = lambda done, note: None,
+) -> Features:
+    """The features of items as heads read them; see ``extract``."""
+    has_rhythm = config.has_rhythm and not has_frames(task)
+    features = extract(
+        task, items, encoder, folder,
+        layers=layers, pool=config.stored_pool, keeps_frames=has_rhythm, progress=progress,
+    )  # fmt: skip
+    if not has_rhythm:
+        return features
+    return RhythmFeatures(
+        features.folder, features.config, features.kept, features.refused, features.n_computed
+    )
 
 
 def device_of(encoder: AudioEncoder | Baseline) -> torch.device:
@@ -209,9 +232,9 @@ def _fit_heads(
     if config.is_standardised or features.config.is_raw:
         standardise(train, (train, valid, test))
     dim = train.arrays[0].shape[2]
-    n_beside = 2 * reach + 1 if is_timed else POOLS[features.config.pool]
+    state_dim = dim // (2 * reach + 1) if is_timed else features.state_dim(dim)
     shape = Shape(
-        features.config.layers, dim, dim // n_beside, len(task.kind.names), task.kind, task.metrics[0],
+        features.config.layers, dim, state_dim, len(task.kind.names), task.kind, task.metrics[0],
         device,
     )  # fmt: skip
     fits = fit_grid(

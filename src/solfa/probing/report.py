@@ -20,7 +20,8 @@ from solfa.tasks import TASKS
 NOT_RUN, NOT_PUBLISHED, THIS_RUN = "not run", "-", "this run"
 ONCE_ALWAYS_RICH = ("log-mel", "mfcc-chroma")  # read by mean and deviation, and neighbours, before all were
 READOUT_NOTE = (
-    "Readout, the same for models and baselines: mean or mean and deviation (mean+std) over a clip; where "
+    "Readout, the same for models and baselines: mean or mean and deviation (mean+std) over a clip, with "
+    "autocorrelations of its changes (acf); where "
     "labels are in time single frames, or (±2) a frame beside two neighbours on each side."
 )
 WIDTH = 4  # columns of scores that stand side by side on a page
