@@ -75,3 +75,25 @@ def test_the_scale_begins_as_published_and_learns() -> None:
 def test_a_pair_alone_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Raise data.clips_per_step"):
         PairLoss(DecoupledLossConfig())(unit_vectors(1), unit_vectors(1))
+
+
+def test_fits_of_the_sigmoid_loss_are_questions_answered_to_an_extent() -> None:
+    torch.manual_seed(0)
+    loss = PairLoss(SigmoidLossConfig(start_bias=-1.0)).eval()
+    audio, text = (torch.nn.functional.normalize(torch.randn(4, 6), dim=1) for _ in range(2))
+    alone, _ = loss(audio, text)
+    same, _ = loss(audio, text, torch.eye(4))
+    torch.testing.assert_close(same, alone)
+    soft, _ = loss(audio, text, torch.full((4, 4), 0.25))  # where a pair meets itself, it fits
+    answers = loss.scale * audio @ text.T + loss.bias
+    wanted = torch.full((4, 4), 0.25).fill_diagonal_(1.0)
+    exact = torch.nn.functional.binary_cross_entropy_with_logits(answers, wanted, reduction="none").sum(1)
+    torch.testing.assert_close(soft, exact)
+    wrong = loss.wrong_losses(audio, text[:, None].expand(4, 3, 6))
+    torch.testing.assert_close(wrong, 3 * torch.nn.functional.softplus(answers.diagonal()))
+
+
+def test_fits_go_with_no_other_loss() -> None:
+    audio = torch.nn.functional.normalize(torch.randn(4, 6), dim=1)
+    with pytest.raises(ValueError, match="sigmoid"):
+        PairLoss(SoftmaxLossConfig())(audio, audio, torch.eye(4))

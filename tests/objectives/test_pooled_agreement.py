@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from solfa.config import from_dict, to_dict
+from solfa.models.layers.pooling import mean_and_deviation
 from solfa.objectives import MaskedPredictionConfig, TrackAgreementConfig
 from solfa.objectives.pooled_agreement import PooledAgreement, PooledAgreementConfig, build_agreement
-from solfa.objectives.pooling import mean_and_deviation
 from solfa.recipes import recipe
 
 

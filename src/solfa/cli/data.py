@@ -20,6 +20,7 @@ from solfa.cli.options import (
     chosen_device,
     finite,
 )
+from solfa.cli.pool import pool
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     damaged_json,
@@ -54,6 +55,7 @@ app.command()(features)
 app.command()(weigh)
 app.command()(hear)
 app.command()(teach)
+app.command()(pool)
 
 
 @app.command()

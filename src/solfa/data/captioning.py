@@ -19,7 +19,15 @@ from solfa.data.scenes import scenes_in
 from solfa.data.seeds import derived_seed
 from solfa.errors import ArgumentError
 
-HEARD = ("loudness", "brightness", "texture", "beat", "drums", "voice")  # that 'solfa data hear' adds
+HEARD = (
+    "loudness",
+    "brightness",
+    "texture",
+    "beat",
+    "drums",
+    "voice",
+    "without",
+)  # that 'solfa data hear' adds
 FROM_TAGS = ("genre", "style", "mood", "theme", "instrument", "scene", "tempo", "key", "mode", *HEARD)
 FACTS = ("title", "folder", *FROM_TAGS)
 TEMPI = ((76.0, "slow"), (112.0, "moderate"), (np.inf, "fast"))  # words for beats per minute below
@@ -29,6 +37,15 @@ PLACES = {
     "tracks", "album", "albums", "ogg", "mp3", "flac", "opus", "wav", "media", "assets", "res", "misc",
     "common", "files", "new", "old", "soundtrack", "ost", "menu",
 }  # fmt: skip
+DRUMS = "drums"
+ASKED_FAMILIES = (
+    "piano",
+    "guitar",
+    "bass",
+    "strings",
+    "brass",
+    "organ",
+)  # of which one says that they are missing
 MOST_FACTS = 4  # in one caption: people say no more
 PHRASES: dict[str, tuple[str, ...]] = {
     "title": ('called "{}"', "the title is {}", "known as {}", "named {}"),
@@ -48,6 +65,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "beat": ("a {} beat", "{} in rhythm", "the beat is {}"),
     "drums": ("with {}", "{} in it", "one hears {}", "there are {}"),
     "voice": ("with {}", "{} in it", "one hears {}"),
+    "without": ("without {}", "there is no {}", "no {} at all"),
 }
 
 Facts = dict[str, tuple[str, ...]]  # field -> values
@@ -127,7 +145,10 @@ def known_facts(track: Track, labels: Mapping[str, Any], root: Path | None = Non
     if style := labels.get("tags", {}).get("style"):
         facts["style"] = (style,)
     if labels.get("families"):
-        facts["instrument"] = tuple(labels["families"])
+        families = tuple(labels["families"])
+        facts["instrument"] = families
+        facts["drums"] = ("drums" if DRUMS in families else f"no {DRUMS}",)
+        facts["without"] = tuple(name for name in ASKED_FAMILIES if name not in families)
     return {field: values for field, values in facts.items() if values}
 
 

@@ -2,18 +2,29 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from solfa.config import Config, Share
+from solfa.config import LATER, Config, Count, Share
 from solfa.data.manifest import Track
 from solfa.data.templates import AND, CHINESE_WORDS, COMMA, TEMPLATES
 from solfa.errors import ArgumentError
 
 Language = Literal["en", "zh"]
 BETWEEN_WORDS = re.compile(r"[;|,]")  # in a tag that holds several
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactTextsConfig(Config):
+    """How many facts texts say, and how."""
+
+    bare_probability: Share = 0.25  # of a single value, as one would search for it
+    list_probability: Share = 0.25  # of values one after the other
+    synonym_probability: Share = 0.3  # that a word is said by another that means the same
+    n_wrong: Count = 2  # texts beside each, with one fact turned into its contrary
+    n_versions: Count = 8  # texts of a track in all: a frozen language model reads each but once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +37,8 @@ class CaptionsConfig(Config):
     list_probability: Share = 0.5  # of tags one after the other in place of a sentence, as published
     tag_dropout: Share = 0.3  # that a tag is not said; one of them always is
     languages: tuple[Language, ...] = ("en",)  # of sentences, each as likely
+    # Texts are made of facts in tags, of which a text may fit many tracks; captions are not taken then.
+    facts: FactTextsConfig | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name in ("caption_probability", "list_probability", "tag_dropout"):

@@ -21,8 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from solfa.config import Count, Seconds, SecondsFromZero
 from solfa.data.audio import AudioError, read_padded
-from solfa.data.companions import CompanionsConfig, Cut, companions
+from solfa.data.companion import Cut
+from solfa.data.companions import CompanionsConfig, companions
+from solfa.data.fact_texts import ClipFacts
 from solfa.data.manifest import Track
+from solfa.data.pairs import ClipVectors
 from solfa.data.seeds import CUT, TURNS, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.data.stored_teachers import ClipTeaching
@@ -55,6 +58,8 @@ class Clips:
     taught: Mapping[str, ClipTeaching] = field(default_factory=dict)  # by teachers, after their names
     labels: tuple[str, ...] = ()  # of each clip, as its track's tag has it; none in pre-training
     texts: tuple[str, ...] = ()  # about each clip; of pairs of music and text only
+    pooled: ClipVectors | None = None  # made beforehand; the waveform is empty then
+    facts: ClipFacts | None = None  # that such texts say, if they are made of facts
 
     def __len__(self) -> int:
         return len(self.waveform)
@@ -76,6 +81,8 @@ class Clips:
             hidden=self.hidden and replace(self.hidden, values=moved(self.hidden.values)),
             spectra=None if self.spectra is None else self.spectra.mapped(moved),
             taught={name: replace(one, values=moved(one.values)) for name, one in self.taught.items()},
+            pooled=self.pooled and replace(self.pooled, values=moved(self.pooled.values)),
+            facts=self.facts and self.facts.mapped(moved),
         )
 
     def surrounded(self) -> "Clips":
@@ -158,7 +165,7 @@ class RandomClips(Dataset[Clip]):
         self._turns = (-1, np.zeros(0, np.int64))  # an epoch, and the tracks of its turns, before shuffling
         self.n_samples = seconds_to_samples(config.clip_seconds, sample_rate)
         self.context_samples = seconds_to_samples(config.context_seconds, sample_rate)
-        self.companions = companions(config)
+        self.companions = companions(config, config.clip_seconds)
         grids = [companion.grid for companion in self.companions if companion.grid]
         self.start_samples = lcm(config.start_samples, *(grid.hop_length for grid in grids))
         self.has_audio = not any(companion.replaces_audio for companion in self.companions)

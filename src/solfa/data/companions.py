@@ -1,4 +1,4 @@
-"""What goes with a clip: codes, hidden states, labels and texts, each a part that cuts and joins itself.
+"""What goes with a clip: codes, hidden states, spectra and labels; and what all of a run's clips have.
 
 A companion is asked twice: about one clip, in the process that makes it, and about clips that are joined.
 """
@@ -16,9 +16,10 @@ from torch import Tensor
 from solfa.config import LATER, Config, LayerNumber
 from solfa.data.audio import AudioError
 from solfa.data.augmenting import STILL, Augmentation, AugmentationConfig, frames_needed
-from solfa.data.captions import CaptionsConfig, check_captions, draw_caption
+from solfa.data.captions import CaptionsConfig
+from solfa.data.companion import ANYWHERE, Companion, Cut
 from solfa.data.manifest import LABEL, Track
-from solfa.data.seeds import CAPTION, derived_seed
+from solfa.data.pairs import FactTextsBeside, PooledBeside, TextsBeside
 from solfa.data.stored_frames import (
     ClipCodes,
     ClipStates,
@@ -33,24 +34,9 @@ from solfa.data.stored_spectra import StoredSpectra
 from solfa.data.stored_teachers import ClipTeaching, StoredTeacher, refuse_restricted, stored_teachers
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTFrames
-from solfa.frames import FrameGrid, samples_to_seconds
-
-ANYWHERE = 2**62  # a sample that no track reaches
+from solfa.frames import samples_to_seconds
 
 Stored = TypeVar("Stored", bound=StoredFrames)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cut:
-    """Where a clip lies: decided by the seed of the run and the number of the clip."""
-
-    track: Track
-    number: int
-    seed: int
-    epoch: int
-    start: int  # first sample, from the beginning of the track
-    n_samples: int
-    context_samples: int  # that are wanted on each side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +56,8 @@ class CompanionsConfig(Config):
         default="", metadata=LATER
     )  # folder of 'solfa data teach', for heads on whole clips
     restricted_teachers: bool = field(default=False, metadata=LATER)  # may be among them; the card says so
+    # Folder of 'solfa data pool', whose vectors of whole tracks stand in place of audio; of pairs with texts.
+    pooled: str = field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +65,10 @@ class CompanionsConfig(Config):
             raise ArgumentError(
                 "data.spectra stand in place of audio, and neither codes nor frames go with them: set one of "
                 "the three."
+            )
+        if self.pooled and (self.codes or self.frames or self.spectra or self.teacher):
+            raise ArgumentError(
+                "data.pooled stand in place of audio, and no codes, frames, spectra or teacher go with them."
             )
         if self.teacher and (self.frames or self.augmentation):
             raise ArgumentError(
@@ -97,28 +89,6 @@ class CompanionsConfig(Config):
             raise ArgumentError(
                 "data.frames stand in place of audio, and codes are for audio: set one of them."
             )
-
-
-class Companion:
-    """Something that goes with each clip."""
-
-    grid: FrameGrid | None = None  # on whose frames clips must start
-    replaces_audio: bool = False  # so that no audio is read
-
-    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
-        """Refuse tracks with which it cannot go, before the first clip."""
-
-    def last_start(self, track: Track, n_samples: int) -> int:
-        """The last sample of a track at which a clip may start, for what it needs."""
-        return ANYWHERE
-
-    def cut(self, cut: Cut) -> Any:
-        """What goes with one clip."""
-        raise NotImplementedError
-
-    def join(self, parts: Sequence[Any]) -> dict[str, Any]:
-        """What goes with several clips: fields of ``Clips``."""
-        raise NotImplementedError
 
 
 class StoredBeside(Companion, Generic[Stored]):
@@ -326,27 +296,7 @@ class LabelsBeside(Companion):
         return {"labels": tuple(parts)}
 
 
-class TextsBeside(Companion):
-    """The text of each clip: decided by seed and number, as its place in the track is."""
-
-    def __init__(self, config: CaptionsConfig) -> None:
-        self.config = config
-
-    def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
-        """Refuse tracks of which nothing can be said."""
-        check_captions(tracks, self.config)
-
-    def cut(self, cut: Cut) -> str:
-        """The text of one clip."""
-        rng = np.random.default_rng(derived_seed(cut.seed, cut.number, CAPTION))
-        return draw_caption(cut.track, self.config, rng)
-
-    def join(self, parts: Sequence[str]) -> dict[str, Any]:
-        """The texts of clips."""
-        return {"texts": tuple(parts)}
-
-
-def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
+def companions(config: CompanionsConfig, clip_seconds: float) -> tuple[Companion, ...]:
     """What goes with the clips that ``config`` describes.
 
     Raises:
@@ -354,7 +304,8 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
     """
     found: list[Companion] = []
     if config.captions:
-        found.append(TextsBeside(config.captions))
+        facts = config.captions.facts
+        found.append(FactTextsBeside(config.captions, facts) if facts else TextsBeside(config.captions))
     if config.codes:
         found.append(CodesBeside(StoredCodeFrames(Path(config.codes))))
     if config.frames:
@@ -363,6 +314,8 @@ def companions(config: CompanionsConfig) -> tuple[Companion, ...]:
         found.append(TeacherBeside(Path(config.teacher), config.teacher_layers))
     if config.teachers:
         found.append(TeachersBeside(Path(config.teachers), config.restricted_teachers))
+    if config.pooled:
+        found.append(PooledBeside(Path(config.pooled), clip_seconds))
     if config.spectra:
         found.append(SpectraBeside(StoredSpectra(Path(config.spectra)), config.augmentation))
     if config.labels:

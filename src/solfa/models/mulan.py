@@ -10,12 +10,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config, LayerNumber, Seconds, Width
+from solfa.config import LATER, Config, LayerNumber, Seconds, Width
 from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
 from solfa.models.input import Lengths, Waveform, as_lengths, as_waveform, check_samples
+from solfa.models.layers.adapters import (
+    PooledAdapter,
+    PooledAdapterConfig,
+    ResidualAdapter,
+    ResidualAdapterConfig,
+    pool_layers,
+)
 from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransformerConfig
 from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
@@ -50,7 +57,11 @@ class AudioTowerConfig(Config):
 
     encoder: EncoderConfig = field(default_factory=MuQConfig)
     layer: LayerNumber = -1
-    transformer: GatedTransformerConfig = field(default_factory=lambda: GatedTransformerConfig(n_layers=0))
+    transformer: GatedTransformerConfig | None = field(
+        default_factory=lambda: GatedTransformerConfig(n_layers=0)
+    )
+    # In place of one layer and a transformer: several layers, pooled over time. None in published models.
+    pooled: PooledAdapterConfig | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +73,8 @@ class TextTowerConfig(Config):
     language: str = ""
     model_dim: Width = 768  # of the language model
     reads: Literal["tokens", "sentence"] = "tokens"  # its states, or the unit vector that it makes of them
-    transformer: GatedTransformerConfig = field(default_factory=GatedTransformerConfig)
+    transformer: GatedTransformerConfig | None = field(default_factory=GatedTransformerConfig)
+    adapter: ResidualAdapterConfig | None = field(default=None, metadata=LATER)  # in place of a transformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,21 +236,43 @@ class NoContext(Context):
         return HiddenStates.of([exact(frames)], n_frames)
 
 
+def _one_of(transformer: GatedTransformerConfig | None, adapter: Config | None, of: str) -> None:
+    """Refuse towers with both or with neither."""
+    if (transformer is None) == (adapter is None):
+        raise ArgumentError(
+            f"The {of} tower stands on a transformer or on an adapter: set the other of the two to null."
+        )
+
+
 class AudioTower(nn.Module):
-    """Clips -> unit vectors, by one layer of an encoder."""
+    """Clips -> unit vectors, by one layer of an encoder, or by several that are pooled."""
 
     def __init__(self, config: AudioTowerConfig, dim: int) -> None:
         super().__init__()
-        self.layer = config.layer
+        _one_of(config.transformer, config.pooled, "audio")
         self.encoder = build_encoder(config.encoder)
+        self.pooled = PooledAdapter(config.pooled, self.encoder.dim) if config.pooled else None
+        self.layers = config.pooled.layers if config.pooled else (config.layer,)
+        if config.pooled:
+            self.to_shared = nn.Linear(config.pooled.hidden_dim, dim)
+            return
+        assert config.transformer is not None
         self.projection = nn.Linear(self.encoder.dim, config.transformer.dim)
         self.transformer = GatedTransformer(config.transformer)
         self.to_shared = nn.Linear(config.transformer.dim, dim)
 
     def forward(self, waveform: Waveform, lengths: Lengths = None) -> Float[Tensor, "clip dim"]:
         """One vector for each clip."""
-        hidden = self.encoder(waveform, lengths, layers=[self.layer])
+        hidden = self.encoder(waveform, lengths, layers=list(self.layers))
+        if self.pooled:
+            return self.project_pooled(pool_layers(hidden))
         return self.project(hidden.last, hidden.padding if lengths is not None else None)
+
+    def project_pooled(self, pooled: Float[Tensor, "clip pooled"]) -> Float[Tensor, "clip dim"]:
+        """One vector for each clip, of its pooled layers; of a tower that reads these."""
+        assert self.pooled is not None
+        with as_weights_are(self):
+            return F.normalize(exact(self.to_shared(self.pooled(pooled))), dim=-1)
 
     def project(
         self, states: Float[Tensor, "clip frame width"], padding: Bool[Tensor, "clip frame"] | None = None
@@ -269,6 +303,16 @@ class TextTower(nn.Module):
             object.__setattr__(self, "language", language.requires_grad_(False))  # and no part of this module
         else:
             self.language = language
+        _one_of(config.transformer, config.adapter, "text")
+        self.adapter = config.adapter and ResidualAdapter(config.adapter, config.model_dim)
+        if config.adapter:
+            if config.reads != "sentence":
+                raise ArgumentError(
+                    "An adapter changes whole sentences. Set reads of the text tower to sentence."
+                )
+            self.to_shared = nn.Linear(config.model_dim, dim)
+            return
+        assert config.transformer is not None
         differs = config.model_dim != config.transformer.dim
         self.projection = nn.Linear(config.model_dim, config.transformer.dim) if differs else nn.Identity()
         self.transformer = GatedTransformer(config.transformer)
@@ -305,6 +349,8 @@ class TextTower(nn.Module):
     ) -> Float[Tensor, "text dim"]:
         """One vector for each text, of what the language model says."""
         with as_weights_are(self):
+            if self.adapter:
+                return F.normalize(exact(self.to_shared(self.adapter(states[:, 0]))), dim=-1)
             tokens = self.transformer(self.projection(states), padding)
             return F.normalize(exact(self.to_shared(mean_over(tokens, padding))), dim=-1)
 

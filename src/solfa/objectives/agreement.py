@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config, NotNegative, Positive, Width
-from solfa.objectives.pooling import mean_state
+from solfa.models.layers.pooling import mean_state
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """PairLoss: which of all texts belongs to a clip, and which of all clips to a text; softmax and sigmoid."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, assert_never
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
 from solfa import distributed
-from solfa.config import Config, Count, Finite
+from solfa.config import LATER, Config, Count, Finite, NotNegative
 from solfa.errors import ArgumentError
 
 START_SCALE = 10.0  # of similarities, as published
@@ -40,6 +40,9 @@ class SigmoidLossConfig(Config):
     kind: Literal["sigmoid"] = "sigmoid"
     start_bias: Finite = -10.0  # of similarities: at first nothing belongs together
     pairs_at_once: Count = 1024
+    wrong_weight: NotNegative = field(
+        default=1.0, metadata=LATER
+    )  # of texts that are not true of a clip, where clips come with such
 
 
 PairLossConfig = SoftmaxLossConfig | DecoupledLossConfig | SigmoidLossConfig
@@ -53,6 +56,7 @@ class Pairs(NamedTuple):
     all_audio: Float[Tensor, "every dim"]
     all_text: Float[Tensor, "every dim"]
     is_own: Bool[Tensor, "pair every"]  # where a pair meets itself
+    fit: Float[Tensor, "pair every"]  # how far a text fits a clip, 0 to 1; 1 where a pair meets itself
 
 
 class PairLoss(nn.Module):
@@ -67,7 +71,8 @@ class PairLoss(nn.Module):
 
     - softmax: -s_ii + (log sum_j exp s_ij + log sum_j exp s_ji) / 2
     - decoupled: the same with sums over j other than i
-    - sigmoid: sum_j log(1 + exp(-z_ij (s_ij + bias))), z_ij being 1 for i = j and -1 otherwise
+    - sigmoid: sum_j of the cross-entropy of the answer s_ij + bias to the question whether j fits i: yes for
+      i = j and no otherwise, or, if it is known how far texts fit, yes to that extent
 
     Source:
         InfoNCE, arXiv:1807.03748; decoupled, arXiv:2110.06848; sigmoid, arXiv:2303.15343; used for MuQ-MuLan,
@@ -88,13 +93,26 @@ class PairLoss(nn.Module):
         return self.log_scale.exp()
 
     def forward(
-        self, audio: Float[Tensor, "pair dim"], text: Float[Tensor, "pair dim"]
+        self,
+        audio: Float[Tensor, "pair dim"],
+        text: Float[Tensor, "pair dim"],
+        fit: Float[Tensor, "pair every"] | None = None,
     ) -> tuple[Float[Tensor, " pair"], Bool[Tensor, " pair"]]:
         """Loss of each pair, and whether the text is nearer to its clip than all other texts.
 
+        Args:
+            audio: unit vectors of this rank's clips.
+            text: unit vectors of their texts.
+            fit: how far each text of all ranks fits each of these clips, 0 to 1; sigmoid loss only.
+
         Raises:
-            ValueError: there is but one pair, and nothing to tell it from.
+            ValueError: there is but one pair, and nothing to tell it from; or fits go with another loss.
         """
+        if fit is not None and self.bias is None:
+            raise ArgumentError(
+                "Only the sigmoid loss can tell how far texts fit. Set objective.loss.kind to sigmoid, or "
+                "data.captions.facts to null."
+            )
         with torch.autocast(audio.device.type, enabled=False):
             audio, text = audio.float(), text.float()
             all_audio, all_text, first = audio, text, 0
@@ -111,10 +129,20 @@ class PairLoss(nn.Module):
             parts = []
             for n in range(0, len(audio), size):
                 is_own = number[None] == number[first + n : first + min(n + size, len(audio)), None]
-                pairs = Pairs(audio[n : n + size], text[n : n + size], all_audio, all_text, is_own)
+                some_fit = is_own.float() if fit is None else fit[n : n + size].masked_fill(is_own, 1.0)
+                pairs = Pairs(audio[n : n + size], text[n : n + size], all_audio, all_text, is_own, some_fit)
                 parts.append(self._again_for_the_gradient(pairs) if len(audio) > size else self._part(*pairs))
             losses, is_right = zip(*parts, strict=True)
             return torch.cat(losses), torch.cat(is_right)
+
+    def wrong_losses(
+        self, audio: Float[Tensor, "pair dim"], wrong: Float[Tensor, "pair text dim"]
+    ) -> Float[Tensor, " pair"]:
+        """Loss of texts that are not true of their clip: the answer to each should be no."""
+        assert self.bias is not None and isinstance(self.config, SigmoidLossConfig)
+        with torch.autocast(audio.device.type, enabled=False):
+            answers = self.scale * torch.einsum("pd,ptd->pt", audio.float(), wrong.float()) + self.bias
+            return self.config.wrong_weight * F.softplus(answers).sum(1)
 
     def _again_for_the_gradient(self, pairs: Pairs) -> tuple[Tensor, Tensor]:
         return checkpoint(self._part, *pairs, use_reentrant=False)
@@ -136,6 +164,7 @@ class PairLoss(nn.Module):
             case SigmoidLossConfig():
                 assert self.bias is not None
                 answers = by_audio + self.bias
-                return -F.logsigmoid(torch.where(pairs.is_own, answers, -answers)).sum(1), is_right
+                # Cross-entropy of a yes of probability p: log(1 + e^x) - p x.
+                return (F.softplus(answers) - pairs.fit * answers).sum(1), is_right
             case _:
                 assert_never(self.config)

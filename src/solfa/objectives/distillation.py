@@ -13,6 +13,7 @@ from solfa.config import Config, LayerNumber, NotNegative
 from solfa.data.clips import Clips
 from solfa.data.seeds import derived_seed
 from solfa.errors import ArgumentError
+from solfa.models.layers.pooling import mean_and_deviation
 from solfa.objectives.base import StepOutput
 from solfa.objectives.masked import (
     MaskedPrediction,
@@ -21,7 +22,6 @@ from solfa.objectives.masked import (
     Seen,
     step_of_clips,
 )
-from solfa.objectives.pooling import mean_and_deviation
 from solfa.objectives.residual_kmeans_fit import fit_residual_kmeans
 from solfa.objectives.teacher import Teacher, layers_to_teach, load_teacher
 from solfa.precision import full_float32

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config, Count, NotNegative
-from solfa.objectives.pooling import mean_state
+from solfa.models.layers.pooling import mean_state
 
 FURTHEST, POINTS = 5.0, 17  # of the integral over frequencies: beyond it the weight is below 4e-6
 

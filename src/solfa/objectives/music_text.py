@@ -10,16 +10,22 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from solfa import distributed
 from solfa.config import Config, Count, NotNegative
 from solfa.data.clips import Clips
+from solfa.data.fact_texts import ClipFacts, fitting
+from solfa.data.pairs import ClipVectors
 from solfa.data.stored_frames import ClipStates
 from solfa.errors import ArgumentError
-from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load
+from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load, load_encoder
+from solfa.models.fingerprint import fingerprint
+from solfa.models.layers.adapters import pool_layers
 from solfa.models.layers.normalization import BatchNorm
 from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.contrastive import DecoupledLossConfig, PairLoss, PairLossConfig
 
 TEXTS_KEPT = 10_000  # whose states a frozen language model need not compute again
+SENTENCES_KEPT = 300_000  # likewise, where a text is one vector
 NO_TEXTS = (
     "Clips come without texts. Say how they are made, for instance with --set data.captions='{}', and give "
     "the tracks of data.manifest captions or tags: solfa data caption MANIFEST --out captions.jsonl"
@@ -93,6 +99,8 @@ class MusicText(Objective):
             raise ArgumentError(NO_TEXTS)
         if clips.hidden is not None:
             self._check_stored(clips.hidden)
+        if clips.pooled is not None:
+            self._check_pooled(clips.pooled)
         if self.config.start:
             encoder = load(self.config.start)
             if isinstance(encoder, MuLan):
@@ -101,6 +109,9 @@ class MusicText(Objective):
                 )
             weights = {n: w for n, w in encoder.state_dict().items() if not n.startswith("head.")}
             self.mulan.audio.encoder.load_state_dict(weights)
+        if self.mulan.audio.pooled:
+            with torch.no_grad():
+                self.mulan.audio.pooled.fit(self._pooled(clips))
         if not self.config.mulan.text.language:
             pretrained = TextModel(language_folder(self.config.language, has_weights=True), has_weights=True)
             self.mulan.text.language.load_state_dict(pretrained.state_dict())
@@ -137,17 +148,24 @@ class MusicText(Objective):
         if not clips.texts:
             raise ArgumentError(NO_TEXTS)
         audio, text = self._embed_audio(clips), self._embed_text(clips.texts)
+        fit = self._fit(clips)
         if len(clips) == 1 and not self.training:  # the last of a validation: nothing to tell it from
             nothing = audio.new_zeros(())
             return StepOutput(nothing, nothing, {"accuracy": nothing, "similarity_scale": nothing})
-        losses, is_right = self.loss(audio, text)
+        losses, is_right = self.loss(audio, text, fit)
         count = torch.tensor(float(len(losses)), device=losses.device)
         figures = {"accuracy": is_right.sum(), "similarity_scale": self.loss.scale.detach() * count}
+        if clips.facts and any(clips.facts.wrong_texts):
+            losses = losses + self.loss.wrong_losses(audio, self._embed_wrong(clips.facts))
+        if fit is not None and not self.training:
+            figures["fitting_area"] = fitting_area(audio @ text.T, fit).sum()
         return StepOutput(losses.sum(), count, figures)
 
     def _embed_audio(self, clips: Clips) -> Float[Tensor, "clip dim"]:
         """Unit vectors of clips; of many, some at a time, and again for the gradient."""
         tower = self.mulan.audio
+        if clips.pooled is not None:
+            return tower.project_pooled(clips.pooled.values)
         if clips.hidden is not None:
             return tower.project(clips.hidden.values)
         is_whole = self.training and self.config.audio_rate > 0 and not self.config.start
@@ -157,9 +175,42 @@ class MusicText(Objective):
             return torch.cat([self._embed_part(part) for part in parts])
         return torch.cat([checkpoint(self._embed_part, part, use_reentrant=False) for part in parts])
 
+    def _fit(self, clips: Clips) -> Float[Tensor, "clip text"] | None:
+        """How far the texts of all ranks fit these clips, if that is known."""
+        facts = clips.facts
+        if facts is None:
+            return None
+        # In validation ranks may make unequal numbers of passes: each compares its own.
+        said = distributed.all_gather(facts.said.to(torch.uint8)).bool() if self.training else facts.said
+        return fitting(facts.has, said, facts.contradictions)
+
+    def _embed_wrong(self, facts: ClipFacts) -> Float[Tensor, "clip text dim"]:
+        """Unit vectors of the texts that are not true, as many for each clip."""
+        n_each = len(facts.wrong_texts[0])
+        texts = [text for of_clip in facts.wrong_texts for text in of_clip]
+        return self._embed_text(texts).unflatten(0, (-1, n_each))
+
+    def _check_pooled(self, pooled: ClipVectors) -> None:
+        """Refuse vectors of another encoder or of other layers, and an encoder that should learn."""
+        tower, config = self.mulan.audio, self.config
+        if tower.pooled is None or config.audio_rate or not config.start:
+            raise ArgumentError(
+                "data.pooled are of an encoder that stays as it is, for a tower that pools its layers. Train "
+                "mulan_adapters, with objective.audio_rate=0 and with their encoder as objective.start."
+            )
+        wanted = (fingerprint(load_encoder(config.start)), tower.encoder.layer_numbers(tower.layers))
+        if (pooled.encoder, pooled.layers) != wanted:
+            raise ArgumentError(
+                f"data.pooled are of layers {pooled.layers} of {pooled.encoder[:12]}, and the tower pools "
+                f"layers {wanted[1]} of {wanted[0][:12]}, {config.start}. Make them of these with 'solfa "
+                "data pool', or set objective.mulan.audio.pooled.layers and objective.start."
+            )
+
     def _check_stored(self, stored: ClipStates) -> None:
         """Refuse hidden states of another layer than the one in use, and an encoder that should learn."""
-        layer = self.mulan.audio.layer % (self.mulan.audio.encoder.n_layers + 1)
+        if self.mulan.audio.pooled:
+            raise ArgumentError("data.frames are of one layer. Name vectors of several with data.pooled.")
+        layer = self.mulan.audio.layers[0] % (self.mulan.audio.encoder.n_layers + 1)
         if self.config.audio_rate:
             raise ArgumentError("An encoder cannot learn from data.frames. Set objective.audio_rate to 0.")
         if not stored.source.endswith(f" layer {layer}"):
@@ -173,8 +224,16 @@ class MusicText(Objective):
         if self.config.audio_rate:
             return tower(waveform)
         with torch.no_grad():
-            states = tower.encoder(waveform).states[tower.layer]
-        return tower.project(states)
+            hidden = tower.encoder(waveform, layers=list(tower.layers))
+        return tower.project_pooled(pool_layers(hidden)) if tower.pooled else tower.project(hidden.last)
+
+    def _pooled(self, clips: Clips) -> Float[Tensor, "clip pooled"]:
+        """Pooled layers of clips, stored or computed."""
+        if clips.pooled is not None:
+            return clips.pooled.values
+        tower = self.mulan.audio
+        parts = clips.waveform.split(self.clips_at_once)
+        return torch.cat([pool_layers(tower.encoder(part, layers=list(tower.layers))) for part in parts])
 
     def _embed_text(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         tower = self.mulan.text
@@ -193,7 +252,8 @@ class MusicText(Objective):
         rows = [self.known[text] for text in texts]
         for text in texts:
             self.known.move_to_end(text)
-        while len(self.known) > TEXTS_KEPT:
+        is_sentence = self.mulan.text.config.reads == "sentence"
+        while len(self.known) > (SENTENCES_KEPT if is_sentence else TEXTS_KEPT):
             self.known.popitem(last=False)
         device = self.loss.log_scale.device
         lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -204,7 +264,24 @@ class MusicText(Objective):
         """Those parameters of the encoder learn that the layer in use depends on."""
         encoder = self.mulan.audio.encoder
         parameters = list(encoder.requires_grad_(True).parameters())
-        states = encoder.eval()(torch.zeros(1, self.sample_rate)).states[self.mulan.audio.layer]
-        gradients = torch.autograd.grad(states.sum(), parameters, allow_unused=True)
+        layers = list(self.mulan.audio.layers)
+        states = encoder.eval()(torch.zeros(1, self.sample_rate), layers=layers).states
+        total = torch.stack([of_layer.sum() for of_layer in states]).sum()
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.requires_grad_(gradient is not None)
+
+
+def fitting_area(
+    similarities: Float[Tensor, "clip text"], fit: Float[Tensor, "clip text"]
+) -> Float[Tensor, " clip"]:
+    """How often a text that fits a clip wholly is nearer to it than one that does not fit at all.
+
+    The area under the ROC curve of each clip; a half for a clip of whose texts all fit, or none.
+    """
+    areas = []
+    for row, fits in zip(similarities, fit, strict=True):
+        yes, no = row[fits >= 1], row[fits <= 0]
+        wins = (yes[:, None] > no[None]).float().mean() if len(yes) and len(no) else row.new_tensor(0.5)
+        areas.append(wins)
+    return torch.stack(areas)

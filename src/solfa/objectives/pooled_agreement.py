@@ -10,8 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from solfa import distributed
 from solfa.config import Config, NotNegative, Positive, Width
+from solfa.models.layers.pooling import mean_and_deviation
 from solfa.objectives.agreement import TrackAgreement, TrackAgreementConfig
-from solfa.objectives.pooling import mean_and_deviation
 
 
 @dataclass(frozen=True, kw_only=True)

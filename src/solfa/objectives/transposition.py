@@ -14,7 +14,7 @@ from solfa.data.clips import Clips
 from solfa.data.seeds import VIEWS, derived_seed
 from solfa.errors import ArgumentError
 from solfa.features import LogConstantQConfig, MelCQTFrames
-from solfa.objectives.pooling import mean_state
+from solfa.models.layers.pooling import mean_state
 
 SEMITONES = 12
 LOWEST, HIGHEST = -5, 6  # semitones that a view is transposed by
