@@ -29,7 +29,7 @@ from solfa.json_files import append_lines, mend_lines, read_lines, write_json
 from solfa.models import AudioEncoder
 from solfa.models.mulan import ClipEncoder
 from solfa.probing.baselines import Baseline
-from solfa.probing.clip_features import FeaturesConfig, compute_rows, frames_of_clip
+from solfa.probing.clip_features import FeaturesConfig, ItemRows, compute_rows, frames_of_clip
 from solfa.tasks.base import Item, Task
 
 DESCRIPTION, FILES, ITEMS = "features.json", "files.jsonl", "items"
@@ -100,8 +100,7 @@ def extract(
         layers: numbers of the layers, as in ``HiddenStates``; all if omitted.
         pool: of the frames of a clip; where frames are wanted, of the clips that are kept beside them.
         precision: of the forward pass.
-        keeps_frames: whether frames are kept of clips, too. A baseline that has others for clips gives those
-            for frames.
+        keeps_frames: whether frames are kept of clips, too, as a baseline gives them for frames.
         progress: is told how many items are done, with a name.
 
     Raises:
@@ -112,26 +111,30 @@ def extract(
     encoder, is_raw = _encoder_for(encoder, reads_frames)
     encoder.eval()
     check_is_ready(encoder, precision)
-    config = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
-    config = replace(config, pool=pool, is_raw=is_raw, rows="frames" if reads_frames else "clips")
+    plain = _describe(task, encoder, layers or range(encoder.n_layers + 1), precision)
+    config = replace(plain, pool=pool, is_raw=is_raw, rows="frames" if reads_frames else "clips")
     means = _means(folder, config) if gives_means else None
     config = _with_frames_averaged(config, task.clips.frame_rate)
     place = folder / config.id  # tasks that cut the same recordings in the same way share it
     arrays = _begin(place, config)
     keys, refused = _keys(place, items)
     wanted = {key: item for item, key in keys.items() if key not in arrays}
-    n_computed, n_there = 0, len(items) - len(wanted) - len(refused)
+    n_there, n_refused = len(items) - len(wanted) - len(refused), len(refused)
     for n_done, (key, outcome) in enumerate(compute_rows(wanted, encoder, config), n_there + 1):
         if isinstance(outcome, Refused):
             refused.append(outcome)
         else:
-            if means:
-                means[key] = _joined(outcome.means)
-            arrays[key] = _joined(outcome.frames or outcome.means)
-            n_computed += 1
+            _keep(key, outcome, arrays, means)
         progress(n_done, wanted[key].path.name)
     kept = tuple((item, key) for item, key in keys.items() if key in arrays)
-    return Features(place, config, kept, tuple(refused), n_computed)
+    return Features(place, config, kept, tuple(refused), len(wanted) - len(refused) + n_refused)
+
+
+def _keep(key: str, rows: ItemRows, arrays: ArrayFolder, means: ArrayFolder | None) -> None:
+    """Store what was computed of an item."""
+    if means:
+        means[key] = _joined(rows.means)
+    arrays[key] = _joined(rows.frames or rows.means)
 
 
 def has_frames(task: Task) -> bool:
