@@ -25,6 +25,13 @@ from solfa.objectives.finetuning import (
 from solfa.objectives.gaussian_guard import GaussianGuardConfig
 from solfa.objectives.heads import CosineCodeHeadConfig, HeadConfig, LinearHeadConfig
 from solfa.objectives.kmeans_fit import KMeansFit, KMeansFitConfig
+from solfa.objectives.lessons import (
+    ClipClassConfig,
+    ClipTagsConfig,
+    ClipVectorConfig,
+    FrameClassConfig,
+    FrameTagsConfig,
+)
 from solfa.objectives.masked import MaskedPrediction, MaskedPredictionConfig, PredictionConfig
 from solfa.objectives.masking import (
     BlockMasking,
@@ -41,12 +48,14 @@ from solfa.objectives.pooled_agreement import AgreementConfig, PooledAgreementCo
 from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 from solfa.objectives.spectra_mixing import SpectraMixingConfig
+from solfa.objectives.taught import TaughtPrediction, TaughtPredictionConfig
 from solfa.objectives.teacher import Teacher, layers_to_teach, load_teacher
 from solfa.objectives.transposition import TranspositionConfig
 
 ObjectiveConfig = (
     MaskedPredictionConfig
     | DistillationConfig
+    | TaughtPredictionConfig
     | QuantizerFitConfig
     | CodecFitConfig
     | KMeansFitConfig
@@ -60,6 +69,8 @@ def build_objective(config: ObjectiveConfig) -> Objective:
     match config:
         case DistillationConfig():  # which is a masked prediction, and so comes first
             return Distillation(config)
+        case TaughtPredictionConfig():  # likewise
+            return TaughtPrediction(config)
         case MaskedPredictionConfig():
             return MaskedPrediction(config)
         case QuantizerFitConfig():
@@ -84,6 +95,9 @@ __all__ = [
     "BatchMixingConfig",
     "BlockMasking",
     "BlockMaskingConfig",
+    "ClipClassConfig",
+    "ClipTagsConfig",
+    "ClipVectorConfig",
     "CodecFit",
     "CodecFitConfig",
     "CosineCodeHeadConfig",
@@ -93,6 +107,8 @@ __all__ = [
     "FeaturePenaltyConfig",
     "FineTuning",
     "FineTuningConfig",
+    "FrameClassConfig",
+    "FrameTagsConfig",
     "FrozenConfig",
     "FullConfig",
     "GaussianGuardConfig",
@@ -126,6 +142,8 @@ __all__ = [
     "SpreadSpanMaskingConfig",
     "SpectraMixingConfig",
     "StepOutput",
+    "TaughtPrediction",
+    "TaughtPredictionConfig",
     "Teacher",
     "TrackAgreementConfig",
     "TranspositionConfig",

@@ -1,9 +1,17 @@
-"""Distillation: a large encoder, whoever trained it, teaches a small one."""
+"""Small encoders that others teach: a large encoder, or several stored teachers and exact labels."""
 
 from solfa.config import override, to_dict
-from solfa.objectives import LinearHeadConfig, PredictionConfig
+from solfa.objectives import (
+    ClipClassConfig,
+    ClipTagsConfig,
+    ClipVectorConfig,
+    FrameClassConfig,
+    FrameTagsConfig,
+    LinearHeadConfig,
+    PredictionConfig,
+)
 from solfa.recipes.small import WEIGHTS, solfa_small
-from solfa.targets import TeacherCodesConfig
+from solfa.targets import ResidualKMeansConfig, TaughtPartConfig, TeacherCodesConfig
 from solfa.training import RunConfig
 
 
@@ -29,5 +37,81 @@ def distill() -> RunConfig:
             "objective": student | {"kind": "distillation", "predictions": [to_dict(codes)]},
             "data.clips_per_track": 1,
             "data.context_seconds": 1.0,
+        },
+    )
+
+
+LABELS, PITCH, TAGGERS = "labels", "basic-pitch", ("musicnn-mtt", "musicnn-msd")
+LESSONS = (  # pitch is asked of lower layers, meaning of higher ones: so no layer has to forget
+    *(
+        FrameTagsConfig(teachers=(LABELS, PITCH), column=column, width=88, layer=4, weight=0.25)
+        for column in ("notes", "onsets")
+    ),
+    FrameClassConfig(teachers=(LABELS,), column="chord", width=25, layer=4, weight=0.25),
+    FrameClassConfig(teachers=(LABELS,), column="bass", width=13, layer=4, weight=0.25),
+    *(
+        FrameTagsConfig(teachers=(LABELS,), column=column, width=1, layer=5, weight=0.25, softened_frames=1)
+        for column in ("beats", "downbeats")
+    ),
+    FrameClassConfig(teachers=(LABELS,), column="melody", width=89, layer=5, weight=0.3),
+    ClipClassConfig(teachers=(LABELS,), column="key", width=24, layer=6, weight=0.3),
+    ClipClassConfig(teachers=(LABELS,), column="tempo", width=60, layer=6, weight=0.3),
+    ClipTagsConfig(teachers=(LABELS,), column="families", width=17, layer=6, weight=0.3, pooled="most"),
+    *(
+        ClipVectorConfig(teachers=(tagger,), column="penultimate", width=200, layer=7, weight=0.25)
+        for tagger in TAGGERS
+    ),
+    *(
+        ClipTagsConfig(teachers=(tagger,), column="tags", width=50, layer=7, weight=0.15)
+        for tagger in TAGGERS
+    ),
+)
+
+
+def solfa_small_taught() -> RunConfig:
+    """SolfaSmall with teachers: joint codes of theirs, and lessons on clips of which nothing is hidden.
+
+    It is not self-supervised: musicnn and basic-pitch learned from labels, and rendered music has exact ones.
+    Half of the clips are whole, and teach what taggers, notes, chords, beats, keys and families are, each by
+    the layer where it costs least; the others predict Mel-RVQ, CQT-RVQ and joint codes. What teachers say is
+    stored once: solfa data teach MANIFEST --teacher musicnn-mtt --teacher musicnn-msd --teacher basic-pitch
+    --teacher labels:LABELS --out taught.
+
+    Command:  solfa train solfa_small_taught --set data.manifest=train.jsonl --set data.teachers=taught
+              --set objective.predictions.0.target.fitted=runs/mel_rvq_small
+              --set objective.predictions.1.target.fitted=runs/cqt_rvq_small --clips-per-device 32
+              --out runs/solfa_small_taught
+    Takes:    untested
+    Reaches:  untested
+    """
+    run = solfa_small()
+    parts = (
+        *(
+            TaughtPartConfig(teacher=name, column="penultimate", width=200, n_directions=32, weight=0.5)
+            for name in TAGGERS
+        ),
+        *(
+            TaughtPartConfig(teacher=PITCH, column=column, width=88, n_directions=24, weight=0.5)
+            for column in ("notes", "onsets")
+        ),
+    )
+    joint = TeacherCodesConfig(
+        parts=parts, variance_share=0.95, quantizer=ResidualKMeansConfig(dim=112, codebook_size=256)
+    )
+    codes = PredictionConfig(target=joint, head=LinearHeadConfig(codebook_weights=WEIGHTS))
+    before = to_dict(run.objective)
+    predictions = [one | {"weight": 0.5 * one["weight"]} for one in before["predictions"]]
+    return override(
+        run,
+        {
+            "objective": before
+            | {
+                "kind": "taught_prediction",
+                "masking": before["masking"] | {"whole_share": 0.5},
+                "predictions": [*predictions, to_dict(codes)],
+                "lessons": [to_dict(lesson) for lesson in LESSONS],
+            },
+            "optim.lr": 1e-3,
+            "optim.adam_lr": 2.5e-4,
         },
     )

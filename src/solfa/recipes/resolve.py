@@ -17,6 +17,7 @@ from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
 from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates, stored_layers
+from solfa.data.stored_teachers import is_restricted, stored_teachers
 from solfa.errors import ArgumentError
 from solfa.models import (
     FREE_LICENCES,
@@ -36,6 +37,7 @@ from solfa.objectives import (
     MaskedPredictionConfig,
     MusicTextConfig,
     QuantizerFitConfig,
+    TaughtPredictionConfig,
     layers_to_teach,
     load_teacher,
 )
@@ -96,7 +98,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
                 f"objective.predictions.{n}.target": _as_taught(prediction.target, config)
                 for n, prediction in enumerate(predictions)
             }
-            changes |= _as_distilled(config)
+            changes |= _as_distilled(config) | _as_taught_by_stored(config)
         case QuantizerFitConfig(target=HiddenRVQConfig()) if config.data.frames:
             changes = _sizes_of_hidden_states(config)
         case _:
@@ -149,6 +151,26 @@ def _as_distilled(config: RunConfig) -> dict[str, Any]:
                 f"objective.predictions.{n}.target.quantizer.dim": len(teaching.layers) * n_directions,
             }
     return changes
+
+
+def _as_taught_by_stored(config: RunConfig) -> dict[str, Any]:
+    """Who teaches by lessons, the licence that binds, and sizes of joint codes; nothing of another run."""
+    if not isinstance(config.objective, TaughtPredictionConfig) or not config.data.teachers:
+        return {}
+    found = [one.description for one in stored_teachers(Path(config.data.teachers))]
+    sizes: dict[str, Any] = {}
+    for n, prediction in enumerate(config.objective.predictions):
+        if isinstance(target := prediction.target, TeacherCodesConfig) and target.parts:
+            key = f"objective.predictions.{n}.target"
+            sizes |= {
+                f"{key}.n_layers": len(target.parts),
+                f"{key}.layer_dim": max(target.widths),
+                f"{key}.n_directions": max(target.kept),
+            }
+    return sizes | {
+        "objective.taught_by": ", ".join(f"{one.name} ({one.license or 'own'})" for one in found),
+        "objective.license": "; ".join(one.license for one in found if is_restricted(one.license)),
+    }
 
 
 def _teaching(config: RunConfig, objective: DistillationConfig) -> _Teaching:

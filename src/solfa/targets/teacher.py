@@ -99,8 +99,8 @@ class TeacherCodes(FittableTarget):
         if config.quantizer.dim != sum(kept) or any(n > width for n, width in zip(kept, widths, strict=True)):
             raise ArgumentError(
                 f"{', '.join(map(str, kept))} directions of layers or parts {', '.join(map(str, widths))} "
-                f"wide are to be quantized, and quantizer.dim is {config.quantizer.dim}. Keep no more directions "
-                f"than a layer is wide, and make quantizer.dim {sum(kept)}."
+                f"wide are to be quantized, and quantizer.dim is {config.quantizer.dim}. Keep no more "
+                f"directions than a layer is wide, and make quantizer.dim {sum(kept)}."
             )
         self.config = config
         self.grid = config.grid
