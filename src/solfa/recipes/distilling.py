@@ -66,6 +66,16 @@ LESSONS = (  # pitch is asked of lower layers, meaning of higher ones: so no lay
         for tagger in TAGGERS
     ),
 )
+PARTS = (
+    *(
+        TaughtPartConfig(teacher=name, column="penultimate", width=200, n_directions=32, weight=0.5)
+        for name in TAGGERS
+    ),
+    *(
+        TaughtPartConfig(teacher=PITCH, column=column, width=88, n_directions=24, weight=0.5)
+        for column in ("notes", "onsets")
+    ),
+)
 
 
 def solfa_small_taught() -> RunConfig:
@@ -85,18 +95,8 @@ def solfa_small_taught() -> RunConfig:
     Reaches:  untested
     """
     run = solfa_small()
-    parts = (
-        *(
-            TaughtPartConfig(teacher=name, column="penultimate", width=200, n_directions=32, weight=0.5)
-            for name in TAGGERS
-        ),
-        *(
-            TaughtPartConfig(teacher=PITCH, column=column, width=88, n_directions=24, weight=0.5)
-            for column in ("notes", "onsets")
-        ),
-    )
     joint = TeacherCodesConfig(
-        parts=parts, variance_share=0.95, quantizer=ResidualKMeansConfig(dim=112, codebook_size=256)
+        parts=PARTS, variance_share=0.95, quantizer=ResidualKMeansConfig(dim=112, codebook_size=256)
     )
     codes = PredictionConfig(target=joint, head=LinearHeadConfig(codebook_weights=WEIGHTS))
     before = to_dict(run.objective)
