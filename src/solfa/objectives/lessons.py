@@ -13,7 +13,7 @@ from solfa import distributed
 from solfa.config import Config, CountFromZero, LayerNumber, NotNegative, Width
 from solfa.data.stored_teachers import ClipTeaching
 from solfa.errors import ArgumentError
-from solfa.objectives.pooling import mean_and_deviation
+from solfa.models.layers.pooling import mean_and_deviation
 from solfa.targets import TargetError
 
 KEPT = 0.98  # of a running mean, at each step
