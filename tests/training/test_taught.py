@@ -147,3 +147,14 @@ def test_masks_that_leave_no_clip_whole_are_refused(manifest: Path, store: Path,
     config = taught(manifest, store, tmp_path / "run", **{"objective.masking.whole_share": 0.0})
     with pytest.raises(ArgumentError, match=r"whole_share above 0"):
         build_objective(config.objective)
+
+
+def test_a_licence_that_binds_becomes_that_of_the_model(manifest: Path, store: Path, tmp_path: Path) -> None:
+    bound = TeacherDescription(
+        name="bound", license="CC-BY-NC-4.0", fingerprint="b", numbers="uint8",
+        columns=(ColumnsConfig(name="tags", width=3, form="probability"),),
+    )  # fmt: skip
+    StoredTeacher.begin(store / "bound", bound)
+    config = taught(manifest, store, tmp_path / "run", **{"data.restricted_teachers": True})
+    assert isinstance(config.objective, TaughtPredictionConfig)
+    assert config.objective.license == "CC-BY-NC-4.0" and "bound (CC-BY-NC-4.0)" in config.objective.taught_by
