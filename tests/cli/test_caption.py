@@ -42,7 +42,8 @@ def test_captions_are_made_of_the_labels_beside_a_manifest(rendered: Path, tmp_p
     assert "1 tracks are left out, of which nothing is known" in result.output
     tracks = read_manifest(tmp_path / "c.jsonl")
     assert len(tracks) == 2 and all(track.captions for track in tracks)
-    assert tracks[0].tags == {"instrument": "piano", "tempo": "slow"}
+    told = {"instrument": "piano", "tempo": "slow", "drums": "no drums"}
+    assert tracks[0].tags == told | {"without": "guitar; bass; strings; brass; organ"}
     text = " ".join(" ".join(track.captions) for track in tracks).lower()
     assert "major" not in text and "minor" not in text
 

@@ -40,8 +40,14 @@ def test_a_real_track_is_described_by_its_title_folder_and_tags() -> None:
 def test_a_rendering_is_described_by_its_exact_labels_and_not_by_its_number() -> None:
     assert known_facts(RENDERED, LABELS) == {
         "tempo": ("slow",), "key": ("E minor",), "mode": ("minor",), "style": ("bossa nova",),
-        "instrument": ("piano", "strings"),
+        "instrument": ("piano", "strings"), "drums": ("no drums",),
+        "without": ("guitar", "bass", "brass", "organ"),
     }  # fmt: skip
+    captioned = [
+        caption_tracks([RENDERED], {"abc": LABELS}, only=only, n_captions=60).tracks[0].captions
+        for only in ((), ("without",))
+    ]
+    assert [any("guitar" in text for text in captions) for captions in captioned] == [False, True]
     assert "key" not in known_facts(RENDERED, LABELS | {"keys": [[0, 1, "C major"], [1, 2, "A minor"]]})
 
 

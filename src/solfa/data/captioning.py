@@ -117,7 +117,10 @@ def caption_tracks(
         said = {f: values for f, values in said.items() if values and f not in without and f in wanted}
         rng = np.random.default_rng(derived_seed(seed, number))
         captions = [] if only else [text for text in track.captions if not _says(text, taboo)]
-        captions += _paraphrases(said, n_captions, rng)
+        told = {
+            f: values for f, values in said.items() if f != "without" or f in only
+        }  # unless it is asked for
+        captions += _paraphrases(told, n_captions, rng)
         dropped = (*FROM_TAGS, *without)
         kept = {n: v for n, v in track.tags.items() if n not in dropped and not _says(v, taboo)}
         tags = kept | {field: "; ".join(said[field]) for field in FROM_TAGS if field in said}
