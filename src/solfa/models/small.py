@@ -15,6 +15,7 @@ from solfa.features import MelCQT, MelCQTConfig, MelCQTFrames
 from solfa.features.exact import Fixed
 from solfa.frames import FrameGrid
 from solfa.models.encoder import AudioEncoder, Frontend
+from solfa.models.layers.linear import Linear
 from solfa.models.layers.normalization import LayerNorm
 from solfa.models.layers.rotary_transformer import RotaryTransformer, RotaryTransformerConfig
 
@@ -107,7 +108,7 @@ class Half(nn.Module):
     def __init__(self, levels: Levels, dim: int) -> None:
         super().__init__()
         self.levels = levels
-        self.linear = nn.Linear(len(levels.mean), dim)
+        self.linear = Linear(len(levels.mean), dim)
 
     def forward(self, decibels: Float[Tensor, "clip frame band"]) -> Float[Tensor, "clip frame dim"]:
         """The part of each frame."""

@@ -11,6 +11,7 @@ from solfa.config import Config
 from solfa.features.exact import exact
 from solfa.models import AudioEncoder, RotaryTransformerConfig
 from solfa.models.checks import check_finite
+from solfa.models.layers.linear import Linear
 from solfa.models.layers.normalization import BatchNorm
 from solfa.models.layers.places import at_places, taken
 from solfa.models.layers.rotary_transformer import RotaryTransformer
@@ -38,7 +39,7 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, dim: int) -> None:
         super().__init__()
         self.config = config
-        self.narrow = nn.Linear(dim, config.transformer.dim)
+        self.narrow = Linear(dim, config.transformer.dim)
         self.vector = nn.Parameter(torch.randn(config.transformer.dim))
         self.transformer = RotaryTransformer(config.transformer)
 

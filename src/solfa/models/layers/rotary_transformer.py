@@ -11,6 +11,7 @@ from solfa.config import Config, Layers, Positive, Width
 from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models.encoder import Context, HiddenStates, padding_mask
+from solfa.models.layers.linear import Linear
 from solfa.models.layers.normalization import RMSNorm
 from solfa.models.layers.rotary import rotary_angles, rotate
 
@@ -81,8 +82,8 @@ class RotaryTransformerLayer(nn.Module):
         self.attention_norm = RMSNorm(config.dim, config.norm_eps)
         self.attention = NormedAttention(config)
         self.feed_forward_norm = RMSNorm(config.dim, config.norm_eps)
-        self.widen = nn.Linear(config.dim, config.widening * config.dim, bias=False)
-        self.narrow = nn.Linear(config.widening * config.dim, config.dim, bias=False)
+        self.widen = Linear(config.dim, config.widening * config.dim, bias=False)
+        self.narrow = Linear(config.widening * config.dim, config.dim, bias=False)
         for last in (self.attention.out, self.narrow):  # so that the stream grows as if there were one layer
             nn.init.normal_(last.weight, std=(2 * config.n_layers * last.in_features) ** -0.5)
 
@@ -104,7 +105,7 @@ class NormedAttention(nn.Module):
         super().__init__()
         self.n_heads = config.n_heads
         self.query, self.key, self.value, self.out = (
-            nn.Linear(config.dim, config.dim, bias=False) for _ in range(4)
+            Linear(config.dim, config.dim, bias=False) for _ in range(4)
         )
         self.query_norm = RMSNorm(config.dim // config.n_heads, config.norm_eps)
         self.key_norm = RMSNorm(config.dim // config.n_heads, config.norm_eps)
