@@ -254,12 +254,15 @@ class CollapseAlarms:
 
     def __init__(self) -> None:
         self.said: set[str] = set()
+        self.has_looked = False
         self.heights: dict[str, float] = {}
 
     def look(self, figures: Figures) -> None:
         """Look at a line of the log."""
         step, waiting = figures["step"], figures.get("waiting_share", 0)
-        if waiting > 0.1:
+        # The first line of a run, or of one that goes on, counts its start, which happens but once.
+        is_first, self.has_looked = not self.has_looked, True
+        if waiting > 0.1 and not is_first:
             self._say(
                 "waiting",
                 f"Step {step}: {waiting:.0%} of the time went into waiting for data. "
