@@ -63,3 +63,9 @@ def test_where_onednn_would_gain_nothing_it_is_nn_linear_to_the_bit(
     with torch.autocast("cpu", enabled=case == "autocast"):
         found, wanted = ours(x), theirs(x)
     assert found.dtype == wanted.dtype and torch.equal(found, wanted)
+
+
+def test_an_exported_map_takes_any_number_of_rows() -> None:
+    rows = torch.export.Dim("rows", min=2)
+    program = torch.export.export(Linear(8, 4), (torch.randn(80, 8),), dynamic_shapes=({0: rows},))
+    assert program.module()(torch.randn(3, 8)).shape == (3, 4)

@@ -44,9 +44,10 @@ def linear_map(
 
 
 def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Enough rows, of numbers that no autocast rounds."""
+    """Enough rows, of numbers that no autocast rounds; in an exported program rows may be any: never."""
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and x.numel() >= FEWEST_ROWS * x.shape[-1] > 0
         and not torch.is_autocast_enabled("cpu")
