@@ -104,8 +104,23 @@ def explained(folder: Path, kind: type[ValueError]) -> Iterator[None]:
 
 
 def taught_by(values: Mapping[str, Any]) -> str:
-    """The teacher whose codes a run or a saved model has learned, by its name; empty if it had none."""
-    return str(values.get("objective", values).get("taught_by", ""))
+    """The teachers whose codes or lessons a run or a saved model has learned; empty if it had none.
+
+    So were those of what it began with.
+    """
+    return _joined(values, "taught_by", ", ")
+
+
+def licence(values: Mapping[str, Any]) -> str:
+    """The licence of a run or a saved model, and of what it began with; empty if nobody stated one."""
+    return _joined(values, "license", "; ")
+
+
+def _joined(values: Mapping[str, Any], key: str, separator: str) -> str:
+    """What a saved model says, or a run and what it began with; nothing twice."""
+    sources = (values.get("start_from") or {}, values.get("objective", values))
+    parts = [part for source in sources for part in str(source.get(key, "")).split(separator) if part]
+    return separator.join(dict.fromkeys(parts))
 
 
 def weights_file(folder: Path) -> Path:

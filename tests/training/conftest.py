@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from solfa.config import override
-from solfa.data.manifest import Track, write_manifest
+from solfa.data.manifest import Track, read_manifest, write_manifest
+from solfa.data.stored_teachers import ColumnsConfig, StoredTeacher, TeacherDescription
 from solfa.objectives import PredictionConfig
 from solfa.recipes import recipe
 from solfa.targets import MelRandomProjectionConfig, RandomProjectionConfig
@@ -62,3 +63,33 @@ def small_run(manifest: Path) -> RunConfig:
             "checkpoint_every": 2,
         },
     )
+
+
+@pytest.fixture
+def store(manifest: Path, tmp_path: Path) -> Path:
+    """A tagger of all tracks, and labels of all but one, each track of its own kind."""
+    tagger = TeacherDescription(
+        name="tagger", license="ISC", fingerprint="t", numbers="float16",
+        columns=(
+            ColumnsConfig(name="vector", width=6, form="vector"),
+            ColumnsConfig(name="tags", width=3, form="probability"),
+        ),
+    )  # fmt: skip
+    labels = TeacherDescription(
+        name="labels", license="exact", fingerprint="l", numbers="uint8", is_partial=True,
+        columns=(
+            ColumnsConfig(name="beats", width=1, form="probability"),
+            ColumnsConfig(name="key", width=1, form="class"),
+        ),
+    )  # fmt: skip
+    stores = [StoredTeacher.begin(tmp_path / "taught" / one.name, one) for one in (tagger, labels)]
+    for number, track in enumerate(read_manifest(manifest)):
+        rng, n_frames = np.random.default_rng(number), int(track.seconds * 25)
+        vectors = rng.standard_normal(6) + 0.1 * rng.standard_normal((n_frames, 6))
+        tags = np.tile(np.eye(3)[number % 3], (n_frames, 1))
+        beats = (np.arange(n_frames) % 10 == 0)[:, None].astype(float)
+        stores[0].write_values(track.content_hash, np.concatenate([vectors, tags], 1).astype(np.float32))
+        if number:
+            key = np.full((n_frames, 1), number % 4)
+            stores[1].write_values(track.content_hash, np.concatenate([beats, key], 1).astype(np.float32))
+    return tmp_path / "taught"

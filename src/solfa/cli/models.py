@@ -56,7 +56,7 @@ def _runs(folder: Path) -> Iterator[Row]:
 
 
 def _licence(values: dict[str, Any]) -> str:
-    return values.get("license") or values.get("objective", {}).get("license") or "not stated"
+    return runs.licence(values) or "not stated"
 
 
 def _describe(values: dict[str, Any]) -> str:

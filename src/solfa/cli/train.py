@@ -13,9 +13,17 @@ from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe
 from solfa.recipes.resolve import resolved
+from solfa.recipes.starting import starting_from
 from solfa.training import Placement, RunConfig, Trainer, draw_curves
 
 NOT_DONE = 3  # exit code of what could not be done
+StartOption = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        help="Begin with the weights of a run, a checkpoint or a saved model; see solfa models.",
+    ),
+]
 
 
 @examples(
@@ -23,6 +31,7 @@ NOT_DONE = 3  # exit code of what could not be done
     "solfa train muq_small --set data.manifest=tracks.jsonl "
     "--set objective.predictions.0.target.fitted=runs/mel_rvq --out runs/muq_small",
     "solfa train muq_small --out runs/muq_small --resume",
+    "solfa train solfa_small_taught --start-from runs/solfa_small --set ... --out runs/taught",
     "solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small "
     "--out runs/mulan_small",
     "solfa train finetune --set data.labels=labels.csv --set objective.start=runs/muq_small --out runs/mine",
@@ -43,6 +52,7 @@ def train(
             "--set", metavar="KEY=VALUE", help="Change one value, e.g. optim.lr=1e-4. May be repeated."
         ),
     ] = None,
+    start_from: StartOption = "",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the newest checkpoint of --out.")
     ] = False,
@@ -55,6 +65,11 @@ def train(
 
     A recipe is a complete run; --set changes single values of it, and the result is written to config.json in
     the run folder. With --resume the run is read from there, and RECIPE only names it.
+
+    With --start-from a new run begins with the weights of another model: its encoder, whose settings must be
+    the same, and of a run also heads, predictor and whatever else fits; the log says what was taken over and
+    what is new. Optimiser, learning rate and steps are those of the new run. config.json keeps the model's
+    name, hash, licence and teachers.
     """
     if threads:
         torch.set_num_threads(threads)
@@ -63,7 +78,8 @@ def train(
     changes = dict(parse_assignment(text) for text in assignments or [])
     try:
         with distributed.process_group(place):
-            config = resolved(override(_config(recipe_or_config, out, resume), changes), out, changes)
+            config = override(_config(recipe_or_config, out, resume), changes)
+            config = resolved(starting_from(config, start_from, out), out, changes)
             trainer = _trained(config, where, resume)
             if distributed.is_main():
                 _say_what_came_of(trainer)

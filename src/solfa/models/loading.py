@@ -182,7 +182,7 @@ def _of_run(
     config = from_dict(_Encoder, {"encoder": values["objective"]["encoder"]}).encoder
     weights = below("encoder.", weights)
     checkpoint.check_sizes(config, weights)
-    return build_encoder(config, values["objective"].get("license", "")), weights
+    return build_encoder(config, runs.licence(values)), weights
 
 
 def use_without_encoder(objective: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ from solfa.objectives.pooled_agreement import AgreementConfig, PooledAgreementCo
 from solfa.objectives.predictor import Predictor, PredictorConfig
 from solfa.objectives.quantizer_fit import QuantizerFit, QuantizerFitConfig
 from solfa.objectives.spectra_mixing import SpectraMixingConfig
+from solfa.objectives.starting import StartingPoint, starting_point
 from solfa.objectives.taught import TaughtPrediction, TaughtPredictionConfig
 from solfa.objectives.teacher import Teacher, layers_to_teach, load_teacher
 from solfa.objectives.transposition import TranspositionConfig
@@ -141,6 +142,7 @@ __all__ = [
     "SpreadSpanMasking",
     "SpreadSpanMaskingConfig",
     "SpectraMixingConfig",
+    "StartingPoint",
     "StepOutput",
     "TaughtPrediction",
     "TaughtPredictionConfig",
@@ -150,4 +152,5 @@ __all__ = [
     "build_objective",
     "layers_to_teach",
     "load_teacher",
+    "starting_point",
 ]

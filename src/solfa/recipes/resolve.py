@@ -41,6 +41,7 @@ from solfa.objectives import (
     layers_to_teach,
     load_teacher,
 )
+from solfa.recipes.starting import with_start
 from solfa.targets import (
     HiddenRVQConfig,
     StoredCodesConfig,
@@ -60,6 +61,8 @@ REFUSED, N_READERS = "refused.jsonl", 4
 def resolved(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConfig:
     """A run with everything that its teachers, labels and models decide: complete, as config.json keeps it.
 
+    What a run that has begun began with is not looked at again.
+
     Args:
         config: of the run.
         run: its folder.
@@ -68,7 +71,8 @@ def resolved(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConf
     Raises:
         SolfaError: something that the run is to learn from is not there, or does not fit.
     """
-    return with_teachers(with_towers(with_labels(config, run), run), run, wanted)
+    complete = with_teachers(with_towers(with_labels(config, run), run), run, wanted)
+    return complete if (run / checkpoint.CONFIG).exists() else with_start(complete)
 
 
 # --- teachers -----------------------------------------------------------------------------------------------

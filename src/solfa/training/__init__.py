@@ -1,7 +1,7 @@
 """Objective + clips -> checkpoints."""
 
 from solfa.training.averaging import WeightAverageConfig
-from solfa.training.config import Placement, RunConfig
+from solfa.training.config import Placement, RunConfig, StartConfig
 from solfa.training.curves import CurvesError, draw_curves
 from solfa.training.loss_scale import ScaleError
 from solfa.training.optim import AdamWConfig, MuonConfig
@@ -15,6 +15,7 @@ __all__ = [
     "Placement",
     "RunConfig",
     "ScaleError",
+    "StartConfig",
     "Trainer",
     "TrainingError",
     "WeightAverageConfig",

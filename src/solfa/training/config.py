@@ -14,10 +14,21 @@ from solfa.training.optim import AdamWConfig, OptimConfig
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartConfig(Config):
+    """A model whose weights a run begins with. All but its name is filled in at the start of the run."""
+
+    model: str  # a run, a checkpoint, a saved model or a published name
+    fingerprint: str = ""  # SHA-256 of its encoder's configuration and weights
+    license: str = ""  # of these weights, and so of what is made of them
+    taught_by: str = ""  # who taught it
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig(Config):
     """Everything that a training run is; where it runs is said elsewhere."""
 
     objective: ObjectiveConfig
+    start_from: StartConfig | None = None  # random weights if null
     data: ClipsConfig = field(default_factory=ClipsConfig)
     optim: OptimConfig = field(default_factory=AdamWConfig)
     n_steps: Count

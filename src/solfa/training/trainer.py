@@ -17,7 +17,7 @@ from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, numbers_o
 from solfa.data.manifest import read_manifest
 from solfa.data.seeds import derived_seed
 from solfa.errors import SolfaError
-from solfa.objectives import StepOutput, build_objective
+from solfa.objectives import StepOutput, build_objective, starting_point
 from solfa.training.averaging import WeightAverage, averaged
 from solfa.training.checkpointing import Checkpointing, check_sizes
 from solfa.training.config import Placement, RunConfig
@@ -227,12 +227,20 @@ class Trainer:
         if newest:
             self.load(newest)
         else:
-            self.objective.start(self._first_clips())
+            self._begin()
             self.parallel.share_state()
         distributed.barrier()  # all ranks have looked for a run before the first of them begins one
         if distributed.is_main():
             self.checkpoints.save_config()
         distributed.barrier()
+
+    def _begin(self) -> None:
+        """Start a new run, with weights of another model if it is to have them."""
+        self.objective.start(self._first_clips())
+        if (start := self.config.start_from) is None:
+            return
+        point = starting_point(start.model)
+        log.info("Begins with %s. %s.", start.model, point.begin(self.objective))
 
     def load(self, folder: Path) -> None:
         """Take up what a checkpoint folder holds; CheckpointError if it does not fit this run."""
