@@ -1,7 +1,7 @@
 """Tracks -> excerpts with facts about how they sound, as captions need them; a bad file is refused."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,19 @@ import torch
 from jaxtyping import Float
 
 from solfa.data.audio import AudioReader
-from solfa.data.captions import tag_words
-from solfa.data.heard import HEARD_FIELDS, Facts, Heard, heard_facts
+from solfa.data.excerpts import ExcerptsConfig, with_facts
+from solfa.data.heard import Heard, heard_facts
 from solfa.data.manifest import Track, write_manifest
 from solfa.data.prepare import write_refused
 from solfa.data.refused import Refused, refusal
 from solfa.errors import ArgumentError
-from solfa.features import LEAST_SECONDS, Measurements
+from solfa.features import Measurements
 from solfa.files import FolderLock
 from solfa.frames import seconds_to_samples
 from solfa.json_files import append_lines, mend_lines, read_lines
 from solfa.models.musicnn import MusiCNN, PatchFrontend
 
 NUMBERS, EXCERPTS, REFUSED = "numbers.jsonl", "excerpts.jsonl", "refused.jsonl"
-
-
-@dataclass(frozen=True)
-class ExcerptsConfig:
-    """How tracks are cut into excerpts."""
-
-    seconds: float = 10.0
-    every_seconds: float = 10.0  # from the start of one to that of the next
-
-    def __post_init__(self) -> None:
-        if self.seconds < LEAST_SECONDS or self.every_seconds <= 0:
-            raise ArgumentError(
-                f"Excerpts of {self.seconds:g} s every {self.every_seconds:g} s: they must last at least "
-                f"{LEAST_SECONDS:g} s, and begin at least some time apart."
-            )
-
-    def starts(self, seconds: float) -> list[float]:
-        """Where excerpts of a track begin; one that is shorter than an excerpt is one as a whole."""
-        last = max(0.0, seconds - self.seconds)
-        return [float(s) for s in np.arange(0.0, last + 1e-9, self.every_seconds)]
 
 
 @dataclass(frozen=True)
@@ -127,7 +107,7 @@ def hear_tracks(
                 progress(number, track.path.name)
         heard = list(_excerpts(tracks, known, config))
         excerpts = [
-            _with_facts(t, f) for (t, _), f in zip(heard, heard_facts([h for _, h in heard]), strict=True)
+            with_facts(t, f) for (t, _), f in zip(heard, heard_facts([h for _, h in heard]), strict=True)
         ]
         write_manifest(excerpts, out / EXCERPTS)
         write_refused(refused, out / REFUSED)
@@ -170,19 +150,9 @@ def _excerpts(
     """Excerpts that are not silent, as tracks of their own, with what was heard."""
     for track in tracks:
         values = known.get(_name(track), {"heard": []})["heard"]
-        for start, of in zip(config.starts(track.seconds), values, strict=False):
+        for excerpt, of in zip(config.cut(track), values, strict=False):
             if of is not None:
-                seconds = min(config.seconds, track.seconds)
-                yield replace(track, start_seconds=track.start_seconds + start, seconds=seconds), Heard.of(of)
-
-
-def _with_facts(excerpt: Track, facts: Facts) -> Track:
-    """The excerpt with what was heard as tags; a genre that its file states stands first."""
-    stated = tag_words(excerpt, ("genre",))
-    kept = {name: value for name, value in excerpt.tags.items() if name not in HEARD_FIELDS}
-    words = facts | {"genre": tuple(dict.fromkeys((*stated, *facts.get("genre", ()))))}
-    heard = {field: "; ".join(of) for field, of in words.items() if of}
-    return replace(excerpt, tags=kept | heard, captions=())
+                yield excerpt, Heard.of(of)
 
 
 def _name(track: Track) -> str:
