@@ -12,11 +12,21 @@ from solfa.cli.options import StrictOption, finite
 from solfa.cli.progress import progress
 from solfa.cli.reports import SHOWN, exit_code
 from solfa.cli.results import say, show_hours, show_refused_of
-from solfa.data.manifest import write_manifest, write_splits
+from solfa.data.clusters import MelOfSpectra, MelSource
+from solfa.data.manifest import Track, read_manifest, write_manifest, write_splits
 from solfa.data.prepare import Refused, prepare_files, write_refused
+from solfa.data.stored_spectra import StoredSpectra
 from solfa_free.benchmark_report import render_free
 from solfa_free.free_benchmark import Sources
-from solfa_free.free_music import CORE, MID, FreeMusic, fetch_free_music, is_held_out, package_and_composer
+from solfa_free.free_music import (
+    CORE,
+    JUDGES,
+    MID,
+    FreeMusic,
+    fetch_free_music,
+    is_held_out,
+    package_and_composer,
+)
 from solfa_free.pieces import Piece, choose_pieces
 from solfa_free.pretraining import PRETRAINING
 from solfa_free.pretraining_report import render_pretraining
@@ -24,9 +34,33 @@ from solfa_free.rendered import Rendered, Soloist, find_pieces, render_with
 from solfa_free.rendering import RenderingConfig
 from solfa_free.soundfonts import SOURCES, fetch_soundfont
 from solfa_free.tasks import FREE
+from solfa_free.unheard import choose_unheard
 
-SETS = {"core": CORE, "mid": MID}
+SETS = {"core": CORE, "mid": MID, "heldout": JUDGES}
+UNHEARD = "unheard.jsonl"
 FREE_MUSIC_SEED = 1  # of the draws for CORE, one that has metal, orchestra and chiptune on both sides
+PackagesOption = Annotated[
+    list[str],
+    typer.Option(
+        help="'core' (1.5 GB, 25 h), 'mid' (3.1 GB, 33 h), 'heldout' (2.4 GB, 9 h), or packages by name."
+    ),
+]
+MusicHoursOption = Annotated[
+    float | None, typer.Option(min=0.0, callback=finite, help="Stop at so many hours.")
+]
+DebCacheOption = Annotated[
+    Path | None, typer.Option(help="Look for .deb files here first, and keep downloads here.")
+]
+AgainstOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="MANIFEST", help=f"What models train on; with it, {UNHEARD} is written."),
+]
+SpectraOption = Annotated[
+    Path | None, typer.Option(help="solfa data features of these manifests; spares reading their audio.")
+]
+DecodersOption = Annotated[
+    int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
+]
 CorpusArgument = Annotated[
     str,
     typer.Argument(
@@ -60,26 +94,21 @@ RenderCacheOption = Annotated[
 
 def free_music(
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
-    packages: Annotated[
-        list[str], typer.Option(help="'core' (1.5 GB, 25 h), 'mid' (3.1 GB, 33 h), or packages by name.")
-    ] = ["core"],  # noqa: B006
-    hours: Annotated[
-        float | None, typer.Option(min=0.0, callback=finite, help="Stop at so many hours.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Look for .deb files here first, and keep downloads here.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Files decoded at once; as many as cores if not given.")
-    ] = None,
+    packages: PackagesOption = ["core"],  # noqa: B006
+    hours: MusicHoursOption = None,
+    cache: DebCacheOption = None,
+    against: AgainstOption = None,
+    spectra: SpectraOption = None,
+    workers: DecodersOption = None,
     strict: StrictOption = False,
 ) -> None:
     """Fetch freely licensed real music from Debian packages; nothing is installed.
 
     Needs apt-get and dpkg-deb. Run it again after an interruption: packages that are complete are not fetched
     again. Writes into the folder: audio/PACKAGE/..., ATTRIBUTION.tsv, tracks.jsonl with its splits
-    train.jsonl, valid.jsonl and heldout.jsonl (wesnoth, hyperrogue, 0ad, naev and openclonk are never trained
-    on), and refused.jsonl.
+    train.jsonl, valid.jsonl and heldout.jsonl (nine packages, wesnoth among them, are never trained on), and
+    refused.jsonl. With --against also unheard.jsonl: what is held out, without composers who wrote what is
+    trained on, and without copies of it, which are looked for by sound.
 
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done, or a package is not there.
@@ -91,14 +120,20 @@ def free_music(
       solfa data free-music --out music --packages singularity-music,zaz-data --hours 1
 
       solfa data free-music --out music --packages mid --cache ~/debs
+
+      solfa data free-music --out music/judges --packages heldout --against music/train.jsonl
     """
+    trained_on = [track for path in against or () for track in read_manifest(path)]
     given = [name for part in packages for name in part.split(",")]
     names = list(dict.fromkeys(package for name in given for package in SETS.get(name, (name,))))
     with progress("fetching packages", len(names)) as tell:
         fetched = fetch_free_music(
             out, packages=names, hours=hours, cache=cache, progress=lambda name, n_done: tell(n_done, name)
         )
-    refused = _prepare_and_split(fetched, workers)
+    refused, held_out = _prepare_and_split(fetched, workers)
+    if trained_on:
+        heard = MelOfSpectra(StoredSpectra(spectra), trained_on) if spectra else None
+        _list_unheard(held_out, trained_on, heard, out / UNHEARD)
     for what, why in fetched.failures.items():
         say(f"[red]not there[/red] {escape(what)}: {escape(why)}")
     raise typer.Exit(3 if fetched.failures else exit_code(len(refused), strict))
@@ -179,7 +214,8 @@ def _render_and_list(pieces: Sequence[Piece], player: Soloist, out: Path, worker
     return len(done.failures) + len(prepared.refused)
 
 
-def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]:
+def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> tuple[list[Refused], list[Track]]:
+    """Write all lists; gives what was refused, and the tracks that are held out."""
     paths = list(fetched.tracks)
     with progress("decoding", len(paths)) as tell:
         prepared = prepare_files(
@@ -196,7 +232,21 @@ def _prepare_and_split(fetched: FreeMusic, workers: int | None) -> list[Refused]
     )
     show_hours({Path(f"{name}.jsonl"): tracks for name, tracks in parts.items()})
     show_refused_of(prepared.refused, report)
-    return prepared.refused
+    return prepared.refused, parts["heldout"]
+
+
+def _list_unheard(
+    held_out: Sequence[Track], trained_on: Sequence[Track], heard: MelSource | None, path: Path
+) -> None:
+    """Write the long held-out list, and say what is not on it."""
+    with progress("looking for copies", len(held_out) + len(trained_on)) as tell:
+        chosen = choose_unheard(held_out, trained_on, heard, tell)
+    write_manifest(chosen.tracks, path)
+    show_hours({path: chosen.tracks})
+    for track, composer in chosen.same_composer.items():
+        say(f"left out: {escape(str(track))}: {escape(composer)} wrote what is trained on")
+    for track, other in chosen.same_sound.items():
+        say(f"left out: {escape(str(track))}: sounds as {escape(str(other))}")
 
 
 def _show_rendered(done: Rendered) -> None:
