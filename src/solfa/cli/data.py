@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from solfa.cli.caption import caption
+from solfa.cli.credits import credits_page
 from solfa.cli.features import features
 from solfa.cli.hear import hear
 from solfa.cli.help import examples
@@ -56,6 +57,7 @@ app.command()(weigh)
 app.command()(hear)
 app.command()(teach)
 app.command()(pool)
+app.command("credits")(credits_page)
 
 
 @app.command()
