@@ -26,9 +26,10 @@ from solfa.models.published.format import GuidedTask
 from solfa.models.published.writing import LayoutError, save_official
 from solfa.models.registry import EncoderConfig, build_encoder
 from solfa.models.saving import ModelCard
+from solfa.models.sentences import language_width, packaged_language
 from solfa.models.small import SolfaSmall, SolfaSmallConfig
 from solfa.models.tagger import LabelHeadConfig, LabelsConfig, Tagger, TaggerConfig
-from solfa.models.text import PACKAGED, TextModel, language_dim
+from solfa.models.text import PACKAGED, TextModel
 
 __all__ = [
     "AudioEncoder",
@@ -68,9 +69,10 @@ __all__ = [
     "WaveformConvolutionsConfig",
     "build_encoder",
     "guided_layer",
-    "language_dim",
     "language_folder",
+    "language_width",
     "load",
     "load_encoder",
+    "packaged_language",
     "save_official",
 ]

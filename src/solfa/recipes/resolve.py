@@ -25,8 +25,7 @@ from solfa.models import (
     LabelsConfig,
     MuLan,
     Tagger,
-    language_dim,
-    language_folder,
+    language_width,
     load,
 )
 from solfa.models.tagger import SEPARATOR
@@ -364,7 +363,7 @@ def with_towers(config: RunConfig, run: Path) -> RunConfig:
     is_packaged = objective.language in PACKAGED and not objective.text_rate
     changes = {
         "objective.mulan.text.language": objective.language if is_packaged else "",
-        "objective.mulan.text.model_dim": language_dim(language_folder(objective.language)),
+        "objective.mulan.text.model_dim": language_width(objective.language),
         "objective.mulan.clips.seconds": config.data.clip_seconds,
     }
     if objective.start:
