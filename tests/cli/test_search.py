@@ -41,7 +41,7 @@ def test_search_answers_words_with_numbers_times_and_files(library: Path) -> Non
 
 def test_search_prints_json_of_what_passes_the_filters(library: Path) -> None:
     options = ["--filter", "seconds=10-", "--filter", "folder=tune", "--json"]
-    found = json.loads(solfa("search", "calm piano", "--library", library, *options).stdout)
+    found = json.loads(solfa("search", "calm piano", "--library", library, *options).stdout)["matches"]
     assert [Path(match["path"]).name for match in found] == ["tune.wav"]
     assert found[0]["end"] - found[0]["start"] <= 10
 
@@ -59,13 +59,30 @@ def test_search_writes_a_playlist(library: Path, tmp_path: Path) -> None:
     assert all(Path(line).is_file() for line in lines[2::2])
 
 
+def test_names_stand_above_the_answers_by_sound(library: Path) -> None:
+    lines = solfa("search", "hiss", "--library", library).stdout.splitlines()
+    assert lines[0] == "by name" and "hiss.wav" in lines[1] and lines[2] == "by sound" and len(lines) == 6
+    lines = solfa("search", "named: TUNE", "--library", library).stdout.splitlines()
+    assert len(lines) == 2 and "tune.wav" in lines[1]
+    assert "by name" not in solfa("search", "sounds like: hiss", "--library", library).stdout
+    assert "No name has these words" in solfa("search", "named: kerberos", "--library", library).stdout
+
+
+def test_sums_of_words_take_no_quotes(library: Path) -> None:
+    quoted, bare = (
+        solfa("search", query, "--library", library, "--json").stdout
+        for query in ('"calm piano" + "choir" - "drums"', "calm piano + choir - drums")
+    )
+    assert json.loads(bare)["matches"] == json.loads(quoted)["matches"]
+
+
 def test_search_says_when_nothing_passes(library: Path) -> None:
     assert "No track passes" in solfa("search", "x", "--library", library, "--filter", "seconds=99-").stdout
 
 
 def test_a_query_or_filter_that_is_wrong_says_what_is_right(library: Path) -> None:
     with pytest.raises(QueryError, match="calm piano"):
-        solfa("search", "drum + bass", "--library", library)
+        solfa("search", "calm + 2 * ", "--library", library)
     with pytest.raises(FilterError, match="year=1990-1999"):
         solfa("search", "bass", "--library", library, "--filter", "year")
 

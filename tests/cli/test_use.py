@@ -113,7 +113,7 @@ def test_a_library_is_made_brought_up_to_date_and_searched(
 def test_similar_prints_json(tiny_run: Path, music: Path, tmp_path: Path) -> None:
     solfa("index", music, "--library", tmp_path / "library", "--model", tiny_run)
     result = solfa("similar", music / "tune.wav", "--library", tmp_path / "library", "--json", "--centred")
-    found = json.loads(result.stdout)
+    found = json.loads(result.stdout)["matches"]
     assert {Path(match["path"]).name for match in found} == {"chord 48.wav", "chord 60.wav", "chord 72.wav"}
     assert found[0].keys() == {"id", "path", "score", "start", "end", "seconds", "tags", "damage"}
     assert found == sorted(found, key=lambda match: -match["score"])

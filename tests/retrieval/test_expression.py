@@ -11,7 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from solfa.retrieval import QueryError, parse_query
-from solfa.retrieval.expression import MOST_TERMS, MOST_WEIGHT, Term, TrackNumber, Words
+from solfa.retrieval.expression import (
+    MOST_TERMS,
+    MOST_WEIGHT,
+    Query,
+    Term,
+    TrackNumber,
+    Words,
+    parse_terms,
+)
 
 same_every_time = settings(derandomize=True, deadline=None, max_examples=200)
 
@@ -25,6 +33,13 @@ same_every_time = settings(derandomize=True, deadline=None, max_examples=200)
         ("'1984'", [Term(1.0, Words("1984"))]),
         ('"a + b"', [Term(1.0, Words("a + b"))]),
         ("\u201ccalm\u201d - \u201cloud\u201d", [Term(1.0, Words("calm")), Term(-1.0, Words("loud"))]),
+        (
+            "calm piano + choir - drums",
+            [Term(1.0, Words("calm piano")), Term(1.0, Words("choir")), Term(-1.0, Words("drums"))],
+        ),
+        ("drum + .5 * slow bass", [Term(1.0, Words("drum")), Term(0.5, Words("slow bass"))]),
+        ('jazz + "1999"', [Term(1.0, Words("jazz")), Term(1.0, Words("1999"))]),
+        ("lo-fi + 12", [Term(1.0, Words("lo-fi")), Term(1.0, TrackNumber(12))]),
         ("12", [Term(1.0, TrackNumber(12))]),
         ("#12@1:35", [Term(1.0, TrackNumber(12, 95.0))]),
         ("12@7.5", [Term(1.0, TrackNumber(12, 7.5))]),
@@ -38,6 +53,23 @@ same_every_time = settings(derandomize=True, deadline=None, max_examples=200)
     ],
 )
 def test_a_query_is_read_as_it_is_meant(query: str, expected: list[Term]) -> None:
+    assert parse_terms(query) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("Kerberos", Query((Term(1.0, Words("Kerberos")),), "Kerberos")),
+        ("Named:  'Kerberos' ", Query((), "Kerberos")),
+        ("named: 1999", Query((), "1999")),
+        ("sounds  LIKE: rain", Query((Term(1.0, Words("rain")),), "")),
+        ("sounds like: 12", Query((Term(1.0, TrackNumber(12)),), "")),
+        ("12", Query((Term(1.0, TrackNumber(12)),), "")),
+        ("rain + 12", Query((Term(1.0, Words("rain")), Term(1.0, TrackNumber(12))), "")),
+        ("Doug - Battle", Query((Term(1.0, Words("Doug")), Term(-1.0, Words("Battle"))), "Doug Battle")),
+    ],
+)
+def test_names_and_sound_are_told_apart(query: str, expected: Query) -> None:
     assert parse_query(query) == expected
 
 
@@ -46,15 +78,17 @@ def test_a_query_is_read_as_it_is_meant(query: str, expected: list[Term]) -> Non
     [
         ("", "nothing to look for"),
         ('"calm', "does not end"),
-        ("drum + bass", "What is 'drum'"),
-        ('"calm" + piano', "What is 'piano'"),
+        ("calm + 0,5 * piano", "What is '0,5"),
+        ("calm + 12@", "What is '12@'"),
+        ("named: ", "nothing to look for"),
+        ("sounds like:", "nothing to look for"),
         ('"calm" piano', "What is"),
         ('"calm" + ', "What is"),
         ('""', "What is"),
     ],
 )
 def test_a_query_that_is_not_understood_comes_with_an_example(query: str, named: str) -> None:
-    with pytest.raises(QueryError, match=rf"{named}.*Words stand in quotes"):
+    with pytest.raises(QueryError, match=rf"{named}.*Words stand as they are"):
         parse_query(query)
 
 
@@ -69,8 +103,9 @@ def test_a_query_that_is_not_understood_comes_with_an_example(query: str, named:
 def test_any_text_is_read_or_refused(query: str) -> None:
     """What is read can be asked of a library: numbers, weights and times are such as it can hold."""
     with suppress(QueryError):
-        terms = parse_query(query)
-        assert terms
+        asked = parse_query(query)
+        assert asked.terms or asked.name.strip()
+        terms = asked.terms
         for term in terms:
             assert np.isfinite(np.float32(term.weight))
             match term.meaning:
@@ -106,10 +141,10 @@ def test_what_is_too_much_is_refused_in_few_words(query: str, named: str) -> Non
 
 
 def test_zeros_before_a_number_do_not_count() -> None:
-    assert parse_query("0" * 5000 + "12") == [Term(1.0, TrackNumber(12))]
+    assert parse_terms("0" * 5000 + "12") == [Term(1.0, TrackNumber(12))]
 
 
 @same_every_time
 @given(st.text(alphabet="ab +-*'.1", min_size=1, max_size=20).filter(str.strip))
 def test_words_in_quotes_are_words_whatever_they_are(words: str) -> None:
-    assert parse_query(f'"{words}"') == [Term(1.0, Words(words.strip()))]
+    assert parse_terms(f'"{words}"') == [Term(1.0, Words(words.strip()))]

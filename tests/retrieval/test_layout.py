@@ -87,8 +87,8 @@ def test_a_library_of_the_first_layout_is_renewed_and_completed(
 
 def test_a_layout_of_the_future_is_refused_with_the_cure(tmp_path: Path, space: Space) -> None:
     with Library(tmp_path / "library.sqlite", space) as library:
-        library._rows("PRAGMA user_version = 5")
-    with pytest.raises(LibraryError, match=r"layout 5, this one has 4.*solfa index"):
+        library._rows("PRAGMA user_version = 6")
+    with pytest.raises(LibraryError, match=r"layout 6, this one has 5.*solfa index"):
         Library(tmp_path / "library.sqlite")
 
 

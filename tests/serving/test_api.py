@@ -38,6 +38,24 @@ def test_sums_and_segments_and_filters_are_understood(client: TestClient, ids: d
     assert "tune.wav" not in found and "clicks.flac" in found
 
 
+def test_names_are_found_beside_sound_and_offered_while_one_types(client: TestClient) -> None:
+    answer = client.get("/api/search", params={"q": "Chord"}).json()
+    assert [track["file"] for track in answer["named"]] == ["chord.wav"] and len(answer["matches"]) == 5
+    answer = client.get("/api/search", params={"q": "named: chord"}).json()
+    assert [track["file"] for track in answer["named"]] == ["chord.wav"] and not answer["matches"]
+    assert not client.get("/api/search", params={"q": "sounds like: chord"}).json()["named"]
+    assert client.get("/api/names", params={"q": "cho"}).json() == {
+        "names": [{"text": "chord", "kind": "title"}]
+    }
+    assert client.get("/api/names", params={"q": ""}).json() == {"names": []}
+
+
+def test_folders_that_hold_the_library_are_no_names(client: TestClient, music: Path) -> None:
+    """Who may ask for names learns nothing of the places of the server."""
+    for folder in music.parts[1:]:
+        assert not client.get("/api/search", params={"q": f"named: {folder}"}).json()["named"]
+
+
 def test_similar_tracks_leave_out_the_track_itself(client: TestClient, ids: dict[str, int]) -> None:
     id = ids["tune.wav"]
     for path in (f"/api/tracks/{id}/similar", f"/api/tracks/{id}/similar?segment=1"):

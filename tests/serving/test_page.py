@@ -93,6 +93,19 @@ def ask(page: Any, query: str) -> None:
     page.locator(".row .score").first.wait_for()
 
 
+def test_a_name_is_offered_while_typing_and_found_above_the_sounds(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Search the library").press_sequentially("tun")
+    page.locator("#names option[value='named: tune']").wait_for(state="attached")
+    ask(page, "tune")
+    assert page.locator(".group").all_inner_texts() == ["By name", "By sound"]
+    named = page.get_by_role("list", name="Tracks of that name").locator(".row")
+    assert named.count() == 1 and named.locator(".title").inner_text() == "tune"
+    page.get_by_label("Search the library").fill("named: nothing of that name")
+    page.keyboard.press("Enter")
+    page.get_by_text("No track has these words").wait_for()
+
+
 def test_words_are_found_and_played_from_the_segment_that_fits(open_page: Open) -> None:
     page = open_page()
     ask(page, "calm piano")

@@ -1,7 +1,7 @@
 """solfa search and solfa similar: what in a library fits words, tracks and files."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +20,17 @@ from solfa.cli.reports import (
     shown,
 )
 from solfa.data.manifest import damage_values
-from solfa.retrieval import ExactIndex, Filters, Index, Library, Match, Searcher, parse_query
+from solfa.retrieval import (
+    Answer,
+    ExactIndex,
+    Filters,
+    Index,
+    Library,
+    LibraryTrack,
+    Match,
+    Searcher,
+    parse_query,
+)
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.filters import FORMS
 from solfa.retrieval.lance import LanceIndex
@@ -42,7 +52,9 @@ CentredOption = Annotated[
 
 @examples(
     "solfa search 'calm solo piano' --library music.sqlite",
-    "solfa search '\"calm piano\" + 0.5 * 12 - loud.mp3' --library music.sqlite --n 20",
+    "solfa search 'calm piano + choir - drums' --library music.sqlite",
+    "solfa search 'calm piano + 0.5 * 12 - loud.mp3' --library music.sqlite --n 20",
+    "solfa search 'named: kerberos' --library music.sqlite",
     "solfa search '12@1:35' --library music.sqlite --filter year=1990-1999 --filter artist=bach",
     "solfa search 'music for rain' --library music.sqlite --m3u rain.m3u8",
 )
@@ -62,18 +74,23 @@ def search(
     """Find the tracks of a library that fit words, tracks, files or a sum of them.
 
     A query is words, which takes a library made by a music-text model, or terms with + and - between spaces:
-    words in quotes, the number of a track (12), its segment at a time (12@1:35), an audio file; each with a
-    weight if wanted (0.5 * 12). Printed are the score, the number of the track, the time of the segment that
-    fits best, and the file. The score is the cosine similarity of the vectors, at most 1. Tracks that the
-    query names are left out. Filters apply first: --n counts what passes them.
+    words, the number of a track (12), its segment at a time (12@1:35), an audio file; each with a weight if
+    wanted (0.5 * 12). Words need quotes only where they could be something else: "1999". Printed are the
+    score, the number of the track, the time of the segment that fits best, and the file. The score is the
+    cosine similarity of the vectors, at most 1. Tracks that the query names are left out. Filters apply
+    first: --n counts what passes them.
+
+    Words are looked for in titles, artists, albums and folders, too: what is found there stands first.
+    'named: ...' asks for names alone, 'sounds like: ...' for the sound alone.
     """
-    chosen, _ = Filters.parse(filters or []), parse_query(query)
+    chosen, asked = Filters.parse(filters or []), parse_query(query)
     _check_playlist(m3u)
     with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
-        found = searcher.search(query, n, chosen)
-    _show(found, as_json, m3u)
-    if not found and not as_json:
-        typer.echo("No track passes the filters." if filters else "There is nothing else in it.")
+        answer = searcher.answer(query, n, chosen)
+    _show(answer, as_json, m3u)
+    if not answer.matches and not answer.named and not as_json:
+        nothing = "There is nothing else in it." if asked.terms else "No name has these words."
+        typer.echo("No track passes the filters." if filters else nothing)
 
 
 @examples(
@@ -103,7 +120,7 @@ def similar(
     _check_playlist(m3u)
     with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
         found = searcher.similar_to_file(file, n, chosen)
-    _show(found, as_json, m3u)
+    _show(Answer(matches=found), as_json, m3u)
     if not found and not as_json:
         missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {library}"
         typer.echo("No track passes the filters." if filters else missing)
@@ -138,23 +155,40 @@ def _index(library: Path, kind: IndexKind, centred: bool) -> Index:
     return LanceIndex(library.with_name(f"{library.name}.lance"))
 
 
-def _show(found: Sequence[Match], as_json: bool, m3u: Path | None) -> None:
+def _show(answer: Answer, as_json: bool, m3u: Path | None) -> None:
     if m3u:
-        write_playlist([match.track for match in found], m3u)
+        tracks = [*answer.named, *(match.track for match in answer.matches)]
+        write_playlist(list({track.id: track for track in tracks}.values()), m3u)
     if as_json:
-        typer.echo(json.dumps([_values(match) for match in found], indent=2))
+        values = {
+            "named": [_track_values(track) for track in answer.named],
+            "matches": [_values(match) for match in answer.matches],
+            "notices": list(answer.notices),
+        }
+        typer.echo(json.dumps(values, indent=2))
         return
-    for match in found:
-        time = f"{_clock(match.start)}-{_clock(match.end)}"
-        track = match.track
-        typer.echo(f"{match.score:6.3f}  {track.id:>4}  {time:>11}  {shown(track.path)}{_title(match)}")
+    if answer.named:
+        typer.echo("by name")
+    for track in answer.named:
+        typer.echo(f"{'':6}  {track.id:>4}  {_clock(track.seconds):>11}  {shown(track.path)}{_title(track)}")
+    if answer.named and answer.matches:
+        typer.echo("by sound")
+    for match in answer.matches:
+        time, track = f"{_clock(match.start)}-{_clock(match.end)}", match.track
+        typer.echo(f"{match.score:6.3f}  {track.id:>4}  {time:>11}  {shown(track.path)}{_title(track)}")
+    for notice in answer.notices:
+        typer.echo(notice)
 
 
 def _values(match: Match) -> dict[str, Any]:
-    track = match.track
+    place = {"score": match.score, "start": match.start, "end": match.end}
+    return _track_values(match.track) | place
+
+
+def _track_values(track: LibraryTrack) -> dict[str, Any]:
     return {
-        "id": track.id, "path": str(track.path), "score": match.score, "start": match.start, "end": match.end,
-        "seconds": track.seconds, "tags": track.tags, "damage": damage_values(track.damage),
+        "id": track.id, "path": str(track.path), "seconds": track.seconds, "tags": track.tags,
+        "damage": damage_values(track.damage),
     }  # fmt: skip
 
 
@@ -162,7 +196,7 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _title(match: Match) -> str:
-    words = [match.track.tags[name] for name in ("artist", "title") if name in match.track.tags]
+def _title(track: LibraryTrack) -> str:
+    words = [track.tags[name] for name in ("artist", "title") if name in track.tags]
     title = " - ".join(words)
     return f"  ({title if title.isprintable() else ascii(title)})" if words else ""

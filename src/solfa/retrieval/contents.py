@@ -22,6 +22,7 @@ COLUMNS = (
     "id, path, content_hash, seconds, sample_rate, n_channels, decoder, damage, "
     "(SELECT json_group_array(json_array(name, number, value)) FROM tags WHERE track = id)"
 )
+NAME_WEIGHTS = "8, 4, 2, 1"  # of title, artists, album, and folders with the file
 MOST = 2**63 - 1  # that SQLite can count
 READ_AT_ONCE = 500  # values in one query; SQLite has a limit
 CHECKED_AT_ONCE = 5_000  # vectors
@@ -111,6 +112,15 @@ class LibraryContents(LibraryFile):
     def ids_of(self, content_hashes: Sequence[str]) -> list[int]:
         """The numbers of the tracks that contain something."""
         return [id for (id,) in self._among("SELECT id FROM tracks WHERE content_hash IN", content_hashes)]
+
+    def ids_named(self, expression: str, n: int, filters: Filters | None = None) -> list[int]:
+        """At most ``n`` tracks whose names an expression of FTS5 matches, best first."""
+        condition, values = self._condition(filters)
+        query = (
+            "SELECT id FROM names JOIN tracks ON tracks.id = names.rowid "
+            f"WHERE names MATCH ? AND {condition} ORDER BY bm25(names, {NAME_WEIGHTS}), id LIMIT ?"
+        )
+        return [id for (id,) in self._rows(query, [expression, *values, min(n, MOST)])]
 
     def contents(self) -> list[tuple[int, str]]:
         """Number and content hash of all tracks, by number."""

@@ -22,6 +22,7 @@ CURES = {
     "disk I/O": "The disk may be full, or fail: free some space and run the same command again.",
     "readonly": "Check the rights of the file and its folder.",
     "unable to open": "Check the rights of the file and its folder, or give another name.",
+    "no such module": "The SQLite of this Python lacks FTS5: take a Python whose SQLite has it.",
     "malformed": "Remove it and make it again.",
 }
 OF_A_VALUE = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import sqlite3
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 from solfa.data.tags import values_of
 from solfa.embedding import Space, made_with
 
-APPLICATION, SCHEMA_VERSION = 0x736F6C66, 4  # both stand in the header of the file
+APPLICATION, SCHEMA_VERSION = 0x736F6C66, 5  # both stand in the header of the file
 SPACE = """
 CREATE TABLE space (
     number INTEGER PRIMARY KEY CHECK (number = 1),
@@ -72,12 +74,22 @@ CREATE TABLE map (
     y REAL NOT NULL
 );
 """
+NAMES = (
+    # The words of each track's names; `rowid` is the number of the track.
+    "CREATE VIRTUAL TABLE IF NOT EXISTS names USING fts5 (title, artist, album, way, "
+    "tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')",
+    "CREATE TRIGGER IF NOT EXISTS names_gone AFTER DELETE ON tracks BEGIN "
+    "DELETE FROM names WHERE rowid = old.id; END",
+)
+NAME_BREAK = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")  # of BattleTheme2
+LETTER_WORD = re.compile(r"([\u3040-\u30ff\u3400-\u9fff])")  # Japanese and Chinese stand without spaces
 TAG_READER = 1  # goes up when more of the tags of files are read
 
 
 def lay_out(database: sqlite3.Connection, space: Space) -> None:
     """Make the tables of a new library; inside a transaction."""
     _execute_all(database, SPACE + TRACKS + TAGS + SEGMENTS)
+    _make_names(database)
     values = json.dumps(asdict(space)), json.dumps(made_with())
     database.execute("INSERT INTO space VALUES (1, ?, ?)", values)
     database.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -88,14 +100,17 @@ def renew(database: sqlite3.Connection, version: int) -> None:
     """Turn an earlier layout into this one; inside a transaction.
 
     The first layout has no segments: until the next update gives them, a track is its own only segment. Both
-    have the first value of a tag only: the next update reads the others. The third took no damaged files.
+    have the first value of a tag only: the next update reads the others. The third took no damaged files, and
+    the fourth had no index of names.
     """
     if version == 1:
         _from_first(database)
-    else:
-        if version == 2:
-            _from_second(database)
+    elif version == 2:
+        _from_second(database)
+    if version in (2, 3):
         database.execute("ALTER TABLE tracks ADD COLUMN damage TEXT NOT NULL DEFAULT '[]'")
+    _make_names(database)
+    _fill_names(database)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
@@ -110,6 +125,25 @@ def put_tags(database: sqlite3.Connection, track: int, tags: Mapping[str, str]) 
     database.executemany("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", rows)
 
 
+def put_names(database: sqlite3.Connection, track: int, path: Path, tags: Mapping[str, str]) -> None:
+    """Replace the names that a track is found by: title, artists, album, and the way to its file."""
+    artists = " ".join(tags[name] for name in ("artist", "albumartist", "composer") if name in tags)
+    way = " ".join((*path.parts[1:-1], path.stem))
+    texts = (tags.get("title") or path.stem, artists, tags.get("album", ""), way)
+    row = [divided(storable(text)) for text in texts]
+    database.execute(
+        "INSERT OR REPLACE INTO names (rowid, title, artist, album, way) VALUES (?, ?, ?, ?, ?)",
+        (track, *row),
+    )
+
+
+def divided(text: str) -> str:
+    """Text in which words are apart that a name may join: of BattleTheme2 also Battle, Theme and 2."""
+    text = unicodedata.normalize("NFC", text)
+    apart = NAME_BREAK.sub(" ", text)
+    return LETTER_WORD.sub(r" \1 ", text if apart == text else f"{text} {apart}")
+
+
 def place_of(path: Path, tags: Mapping[str, str]) -> bytes:
     """Where a track stands in lists: by folder, and there by album, disc, number and name."""
     album = storable(tags.get("album", "")).casefold()
@@ -122,6 +156,20 @@ def place_of(path: Path, tags: Mapping[str, str]) -> bytes:
 def _number(tags: Mapping[str, str], name: str) -> int:
     digits = tags.get(name, "").split("/")[0].strip()
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 6 else 0
+
+
+def _make_names(database: sqlite3.Connection) -> None:
+    for statement in NAMES:
+        database.execute(statement)
+
+
+def _fill_names(database: sqlite3.Connection) -> None:
+    tags: dict[int, dict[str, str]] = {}
+    for track, name, value in database.execute("SELECT track, name, value FROM tags ORDER BY number"):
+        of_track = tags.setdefault(track, {})
+        of_track[name] = f"{of_track[name]}; {value}" if name in of_track else value
+    for track, path in database.execute("SELECT id, path FROM tracks").fetchall():
+        put_names(database, track, Path(os.fsdecode(path)), tags.get(track, {}))
 
 
 def _from_first(database: sqlite3.Connection) -> None:

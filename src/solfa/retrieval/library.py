@@ -33,7 +33,7 @@ from solfa.retrieval.contents import (
     to_track,
 )
 from solfa.retrieval.file import LibraryError, is_of_a_value
-from solfa.retrieval.layout import TAG_READER, place_of, put_tags
+from solfa.retrieval.layout import TAG_READER, place_of, put_names, put_tags
 from solfa.retrieval.missing import Kept, Missing, is_in
 
 
@@ -265,6 +265,7 @@ class Library(LibraryContents):
         )
         id = self._rows(query, list(values.values()))[0][0]
         put_tags(self._database, id, track.tags)
+        put_names(self._database, id, track.path, track.tags)
         self._database.execute("DELETE FROM refused WHERE path = ?", (path,))
         return LibraryTrack(**(vars(track) | {"id": id}))
 
@@ -306,6 +307,7 @@ class Library(LibraryContents):
                 tags = read_tags(path) | dict(listed.get(path, {}))
                 with self._transaction():
                     put_tags(self._database, stale[path], tags)
+                    put_names(self._database, stale[path], path, tags)
                     query = "UPDATE tracks SET place = ?, tag_reader = ? WHERE id = ?"
                     self._database.execute(query, (place_of(path, tags), TAG_READER, stale[path]))
 

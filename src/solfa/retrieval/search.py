@@ -3,25 +3,26 @@
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from solfa.checkpoint import CheckpointError
-from solfa.embedding import Space, describe_space, embed, hash_content
-from solfa.models import AudioEncoder, ClipEncoder, ModelError, MuLan, load
+from solfa.embedding import Space, hash_content
+from solfa.models import AudioEncoder, MuLan
+from solfa.retrieval.answers import MOST_NAMED, Answer, Match
 from solfa.retrieval.contents import LibrarySegment, LibraryTrack
-from solfa.retrieval.expression import QueryError, Term, TrackNumber, Words, parse_query
+from solfa.retrieval.expression import QueryError, Term, TrackNumber, WordlessError, Words, parse_query
 from solfa.retrieval.file import LibraryError
 from solfa.retrieval.filters import FilterError, Filters
 from solfa.retrieval.index import ExactIndex, Index
 from solfa.retrieval.library import Library
+from solfa.retrieval.library_model import LibraryModel
 from solfa.retrieval.live import LiveLibrary
 from solfa.retrieval.moments import best_segment, direction_of, named_vector
+from solfa.retrieval.names import Name, completed, find_named
 from solfa.retrieval.projection import project
 
 log = logging.getLogger(__name__)
@@ -30,16 +31,6 @@ Point = tuple[int, float, float]  # number of a track, x, y
 Known = tuple[str | None, Float[np.ndarray, " dim"]]  # content hash, unless it is words; vector
 Heard = Mapping[Words | Path, Known]
 MOST_TRIES = 3  # of a query, if its library becomes one of another model meanwhile
-
-
-@dataclass(frozen=True)
-class Match:
-    """A track that was found, and where in it the query fits best."""
-
-    track: LibraryTrack
-    score: float  # cosine similarity of the whole track, in [-1, 1]
-    start: float  # of the best segment, in seconds
-    end: float
 
 
 class Searcher:
@@ -73,10 +64,8 @@ class Searcher:
         self._live = LiveLibrary(self.path)
         self._followed: tuple[int, ...] = (1,)  # what the index last followed: space and state of the library
         self._n_tracks = 0
-        self._given = encoder
-        self._model: AudioEncoder | MuLan | None = None
-        self._checked = ""  # the space that the model was found to be of
-        self._model_lock, self._map_lock = threading.Lock(), threading.Lock()
+        self._model = LibraryModel(self.path, lambda: self.space, encoder)
+        self._map_lock = threading.Lock()
 
     def __enter__(self) -> "Searcher":
         return self
@@ -138,7 +127,36 @@ class Searcher:
             AudioError, FileNotFoundError: it names a file that cannot be read.
             SpaceError: the model is not the one that made the library.
         """
-        return self._find(parse_query(query), n, filters)
+        terms = parse_query(query).terms
+        return self._find(terms, n, filters) if terms else []
+
+    def answer(self, query: str, n: int = 10, filters: Filters | None = None) -> Answer:
+        """As ``search``, and above that the tracks whose names have the words of the query.
+
+        A library whose model knows no words answers by names alone. ``n`` counts the tracks by sound; those
+        by name are ``MOST_NAMED`` at most, or ``n`` if the query asks for nothing else.
+        """
+        asked = parse_query(query)
+        named = self._named(asked.name, min(n, MOST_NAMED) if asked.terms else n, filters)
+        if not asked.terms:
+            return Answer(named=named)
+        try:
+            return Answer(named=named, matches=self._find(asked.terms, n, filters))
+        except WordlessError as error:
+            if not named:
+                raise
+            return Answer(named=named, notices=[str(error)])
+
+    def names(self, text: str, n: int = 8) -> list[Name]:
+        """Titles, artists, albums and folders that go on as a text begins, to be offered while typing."""
+        with self._live.read() as library:
+            return completed(library, text, n)
+
+    def _named(self, text: str, n: int, filters: Filters | None) -> list[LibraryTrack]:
+        if not text:
+            return []
+        with self._live.read() as library:
+            return find_named(library, text, n, self._allowed(library, filters) if filters else None)
 
     def similar(
         self, track_id: int, segment: int | None = None, n: int = 10, filters: Filters | None = None
@@ -212,9 +230,7 @@ class Searcher:
         Raises:
             LibraryError, SpaceError: its model is gone, or is another one by now.
         """
-        model, space = self._loaded()
-        mulan = model.frontend.mulan if isinstance(model, ClipEncoder) else model
-        return mulan if isinstance(mulan, MuLan) and space.pool == "mean" else None
+        return self._model.mulan()
 
     def map(self) -> list[Point]:
         """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``project``.
@@ -299,7 +315,8 @@ class Searcher:
         texts = list(dict.fromkeys(meaning for meaning in meanings if isinstance(meaning, Words)))
         heard: dict[Words | Path, Known] = {}
         if texts:
-            heard |= {text: (None, vector) for text, vector in zip(texts, self._words(texts), strict=True)}
+            vectors = self._model.words(texts)
+            heard |= {text: (None, vector) for text, vector in zip(texts, vectors, strict=True)}
         for path in dict.fromkeys(meaning for meaning in meanings if isinstance(meaning, Path)):
             heard[path] = self._file(path)
         return heard
@@ -321,37 +338,7 @@ class Searcher:
         return content_hash, self._embedded(path) if vector is None else vector
 
     def _embedded(self, path: Path) -> Float[np.ndarray, " dim"]:
-        model, space = self._loaded()
-        vectors = embed(
-            path, _audio_side(model), layer=space.layer, pool=space.pool, windows=space.windows,
-            precision=space.precision,
-        )  # fmt: skip
-        return vectors[0].numpy()
-
-    def _words(self, texts: Sequence[Words]) -> Float[np.ndarray, "text dim"]:
-        mulan = self.mulan()
-        if mulan is None:
-            raise QueryError(
-                f"{self.path.name} was made by {self.space.model_name}, which knows no words. Ask for "
-                "a track or a file, or make one with a music-text model: solfa index MUSIC --library NEW "
-                "--model MODEL"
-            )
-        with torch.no_grad():
-            return mulan.embed_text([words.text for words in texts]).cpu().numpy()
-
-    def _loaded(self) -> tuple[AudioEncoder | MuLan, Space]:
-        """The model that made the library, checked once for each space, and the space."""
-        with self._model_lock:
-            space = self.space
-            if self._model is None or self._checked != space.id:
-                model = self._given or _load_model(self.path, space)
-                same = describe_space(
-                    _audio_side(model), space.model, layer=space.layer, pool=space.pool,
-                    windows=space.windows, precision=space.precision,
-                )  # fmt: skip
-                space.check_same(same, self.path)
-                self._model, self._checked = model, space.id
-            return self._model, space
+        return self._model.file(path)
 
     def _refresh(self, library: Library) -> None:
         """Let the index follow the library."""
@@ -383,17 +370,3 @@ class Searcher:
 def _spread(ids: Sequence[int], n: int) -> list[int]:
     """At most ``n`` of some numbers, evenly."""
     return list(ids[:: -(-len(ids) // n)]) if ids else []
-
-
-def _audio_side(model: AudioEncoder | MuLan) -> AudioEncoder:
-    return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
-
-
-def _load_model(path: Path, space: Space) -> AudioEncoder | MuLan:
-    try:
-        return load(space.model)
-    except (ModelError, CheckpointError) as error:
-        raise LibraryError(
-            f"The model of {path} cannot be loaded: {error} "
-            "If it is in another place now, name that with --model."
-        ) from error

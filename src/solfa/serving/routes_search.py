@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from solfa.data.audio import AudioError, probe_audio
-from solfa.retrieval import Filters, QueryError, parse_query
+from solfa.retrieval import Answer, Filters, QueryError, parse_query
 from solfa.retrieval.export import playlist
 from solfa.retrieval.expression import Words
 from solfa.serving.errors import KNOWN
@@ -26,6 +26,8 @@ from solfa.serving.schemas import (
     LibraryAnswer,
     MapAnswer,
     MapPoint,
+    NameAnswer,
+    NamesAnswer,
     PlaylistRequest,
     TracksAnswer,
     readable,
@@ -73,10 +75,11 @@ async def search(
 ) -> FoundAnswer:
     """The tracks that fit a query: words, track numbers, segments as in 12@1:35, and sums of them.
 
-    Words take a library of a music-text model. Among other terms they stand in quotes: "piano" + 0.5 * 12.
-    Names of files are refused: see /api/query.
+    Words are looked for in the names of tracks, too: `named: Kerberos` asks for names alone, `sounds like:
+    rain` for the sound alone. For the sound they take a library of a music-text model, and need quotes only
+    where they could be read as something else: piano + 0.5 * 12. Names of files are refused: see /api/query.
     """
-    meanings = [term.meaning for term in parse_query(q)]
+    meanings = [term.meaning for term in parse_query(q).terms]
     if any(isinstance(meaning, Path) for meaning in meanings):
         raise QueryError(
             "Files cannot be named here. Drop the file onto the page, or send it to /api/query; a track of "
@@ -85,6 +88,13 @@ async def search(
     # Words may wait for a model that is being loaded, and must not hold the threads of other requests then.
     has_words = any(isinstance(meaning, Words) for meaning in meanings)
     return await desk.run(desk.words if has_words else None, lambda: _search(desk, q, n, filters))
+
+
+@router.get("/names")
+def names(desk: DeskOf, q: Annotated[str, Query(max_length=LONGEST_TEXT)] = "", n: Number = 8) -> NamesAnswer:
+    """Titles, artists, albums and folders that go on as somebody has begun to write."""
+    found = desk.searcher.names(q, n)
+    return NamesAnswer(names=[NameAnswer(text=readable(name.text), kind=name.kind) for name in found])
 
 
 @router.post("/query", openapi_extra={"requestBody": {"required": True, **BINARY}})
@@ -152,7 +162,7 @@ def _examples(desk: Desk, knows_words: bool) -> list[Example]:
         sum_of_three = f"{ids[0]} + {ids[1]} - {ids[2]}"
         examples.append(Example(label=sum_of_three, query=sum_of_three))
     if ids and knows_words:
-        both = f'{ids[-1]} + "piano"'
+        both = f"{ids[-1]} + piano"
         examples.append(Example(label=both, query=both))
     if ids:
         examples.append(Example(label=f"{ids[-1]} seconds=-3:00", query=f"{ids[-1]} seconds=-3:00"))
@@ -172,19 +182,20 @@ async def _receive(request: Request, path: Path, seconds: float) -> None:
 
 
 def _search(desk: Desk, q: str, n: int, filters: Filters | None) -> FoundAnswer:
-    return desk.found(desk.searcher.search(q, n, filters) if desk.searcher.count() else [])
+    return desk.found(desk.searcher.answer(q, n, filters) if desk.searcher.count() else Answer())
 
 
 def _similar(desk: Desk, path: Path, n: int, filters: Filters | None) -> FoundAnswer:
     if not desk.searcher.count():
-        return desk.found([])
+        return desk.found(Answer())
     longest = desk.config.longest_query_seconds
     seconds = _of_upload(desk, path, lambda: probe_audio(path).seconds)
     if not seconds <= longest:
         raise HTTPException(
             422, f"The file lasts {seconds / 60:.0f} minutes. Send one of at most {longest / 60:g}."
         )
-    return desk.found(_of_upload(desk, path, lambda: desk.searcher.similar_to_upload(path, n, filters)))
+    matches = _of_upload(desk, path, lambda: desk.searcher.similar_to_upload(path, n, filters))
+    return desk.found(Answer(matches=matches))
 
 
 def _of_upload(desk: Desk, path: Path, work: Callable[[], T]) -> T:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from solfa.data.audio import AudioError
-from solfa.retrieval import LibraryTrack
+from solfa.retrieval import Answer, LibraryTrack
 from solfa.retrieval.index import units
 from solfa.serving.routes_search import PROBLEMS
 from solfa.serving.schemas import (
@@ -56,7 +56,7 @@ def similar(
     segment: Annotated[int | None, Query(ge=0, le=LARGEST_SEGMENT)] = None,
 ) -> FoundAnswer:
     """Tracks that sound like a track, or like one of its segments."""
-    return desk.found(desk.searcher.similar(id, segment, n, filters))
+    return desk.found(Answer(matches=desk.searcher.similar(id, segment, n, filters)))
 
 
 @router.get("/waveform")

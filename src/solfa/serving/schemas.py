@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from solfa.retrieval import LibraryTrack, Match
+from solfa.retrieval import Answer, LibraryTrack
 from solfa.serving.places import shown_folder
 
 # What browsers may play as it is; whether one does, its own player says. All else is sent as WAV.
@@ -82,7 +82,24 @@ class MatchAnswer:
 class FoundAnswer:
     """What was found, best first."""
 
-    matches: Sequence[MatchAnswer]
+    matches: Sequence[MatchAnswer]  # by sound
+    named: Sequence[TrackAnswer] = ()  # whose names have the words of the query
+    notices: Sequence[str] = ()  # what is to be known besides
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameAnswer:
+    """A name that goes on as somebody has begun to write."""
+
+    text: str
+    kind: str  # title, artist, album or folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamesAnswer:
+    """Names to be offered while somebody types, best first."""
+
+    names: Sequence[NameAnswer]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,15 +182,17 @@ def track_answer(track: LibraryTrack, roots: Sequence[Path]) -> TrackAnswer:
     )  # fmt: skip
 
 
-def found_answer(matches: Sequence[Match], roots: Sequence[Path]) -> FoundAnswer:
+def found_answer(answer: Answer, roots: Sequence[Path]) -> FoundAnswer:
     """What was found as the page shows it."""
     return FoundAnswer(
+        named=[track_answer(track, roots) for track in answer.named],
+        notices=answer.notices,
         matches=[
             MatchAnswer(
                 track=track_answer(match.track, roots), score=match.score, start=match.start, end=match.end
             )
-            for match in matches
-        ]
+            for match in answer.matches
+        ],
     )
 
 

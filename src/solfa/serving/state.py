@@ -11,7 +11,7 @@ from pydantic import StringConstraints
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError
 from solfa.models import ModelError
-from solfa.retrieval import Filters, LibraryError, LibraryTrack, Match, Searcher
+from solfa.retrieval import Answer, Filters, LibraryError, LibraryTrack, Searcher
 from solfa.serving.places import known_places, without_places
 from solfa.serving.schemas import (
     LARGEST,
@@ -108,9 +108,9 @@ class Desk:
         roots = self.searcher.roots()
         return [track_answer(track, roots) for track in tracks]
 
-    def found(self, matches: Sequence[Match]) -> FoundAnswer:
+    def found(self, answer: Answer) -> FoundAnswer:
         """What was found as the page shows it."""
-        return found_answer(matches, self.searcher.roots())
+        return found_answer(answer, self.searcher.roots())
 
     def told(self, error: Exception) -> str:
         """What anybody may read of an error: names instead of places, and nothing of unknown places."""

@@ -46,6 +46,7 @@ export const api = {
   library: () => get("library"),
   tracks: (filter, offset, signal) => get("tracks", { filter, offset, n: 50 }, signal),
   search: (q, filter, signal) => get("search", { q, filter, n: 30 }, signal),
+  names: (q) => get("names", { q }),
   track: (id, signal) => get(`tracks/${id}`, {}, signal),
   similar: (id, segment, signal) => get(`tracks/${id}/similar`, { segment, n: 8 }, signal),
   tags: (id, tag, signal) => get(`tracks/${id}/tags`, { tag }, signal),

@@ -8,6 +8,8 @@ import { heading, message, moveFocus, row, rows, waitingRows } from "./rows.js";
 import { lost, showTrack } from "./track.js";
 
 const ASK_AGAIN_MS = 2000;
+const TYPED_MS = 150; // without a further letter, before names are asked for
+const FEWEST_LETTERS = 2;
 const RINGED = 10; // tracks of the last search on the map
 const FILTER = /(?:^|\s)([a-z_]+)=("[^"]*"|\S+)/gi;
 const MORE_LIKE = /^(?:more|tracks?) like\s+#?(\d+(?:@[\d:.]+)?)$/i;
@@ -49,7 +51,7 @@ async function show() {
       view.replaceChildren(heading("Map", null), h("div", { class: "sheet waiting" }));
       await showMap(view, found, signal);
     } else if (id) await showTrack(view, id, library, signal);
-    else if (path === "/file" && dropped) showFound(`Sounds like ${dropped.name}`, dropped.matches);
+    else if (path === "/file" && dropped) showFound(`Sounds like ${dropped.name}`, dropped);
     else if (q.trim()) await showSearch(q, signal);
     else await showTracks([], signal);
   } catch (error) {
@@ -81,23 +83,31 @@ async function showSearch(text, signal) {
   const { q, filters } = readQuery(text);
   view.replaceChildren(heading(`“${text}”`, null), waitingRows(8));
   if (!q) return showTracks(filters, signal);
-  const { matches } = await api.search(q, filters, signal);
+  const answer = await api.search(q, filters, signal);
   const number = q.match(/^#?(\d+)(@\S+)?$/);
   const like = number && (await api.track(number[1], signal)).title;
-  return showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, matches);
+  return showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, answer, filters);
 }
 
-function showFound(title, matches) {
-  found = new Set(matches.slice(0, RINGED).map(({ track }) => track.id));
-  const nothing = () => message("Nothing found", library.n_tracks ? "No track passes the filters. Leave one out, or widen its range." : empty(), h("a", { class: "quiet", href: "#/" }, "All tracks"));
-  view.replaceChildren(heading(title, matches.length, "track"), matches.length ? rows(matches, "Tracks found") : nothing());
+function showFound(title, { matches, named = [], notices = [] }, filters = []) {
+  found = new Set([...named, ...matches.map(({ track }) => track)].slice(0, RINGED).map(({ id }) => id));
+  const nothing = () => message("Nothing found", library.n_tracks ? why(filters) : empty(), h("a", { class: "quiet", href: "#/" }, "All tracks"));
+  const parts = notices.map((text) => h("p", { class: "note" }, text));
+  if (named.length) parts.push(h("h2", { class: "group" }, "By name"), rows(named.map((track) => ({ track })), "Tracks of that name"));
+  if (named.length && matches.length) parts.push(h("h2", { class: "group" }, "By sound"));
+  if (matches.length) parts.push(rows(matches, "Tracks found"));
+  view.replaceChildren(heading(title, named.length + matches.length, "track"), ...(parts.length ? parts : [nothing()]));
+}
+
+function why(filters) {
+  return filters.length ? "No track passes the filters. Leave one out, or widen its range." : "No track has these words in its title, artist, album or folder.";
 }
 
 async function showTracks(filters, signal) {
   if (!view.querySelector(".rows")) view.replaceChildren(heading("All tracks", null), waitingRows(8));
   const { tracks, n_tracks } = await api.tracks(filters, 0, signal);
   found = new Set();
-  if (!n_tracks && filters.length) return showFound("All tracks", []);
+  if (!n_tracks && filters.length) return showFound("All tracks", { matches: [] }, filters);
   if (!n_tracks) return view.replaceChildren(message("This library is empty", empty()));
   const list = rows(tracks.map((track) => ({ track })), "Tracks");
   const more = h("button", { class: "quiet wide", type: "button" }, "Show more");
@@ -127,8 +137,8 @@ async function searchByFile(file) {
   view.replaceChildren(heading(`Listening to ${file.name} …`, null), waitingRows(6));
   view.setAttribute("aria-busy", "true");
   try {
-    const { matches } = await api.searchByFile(file, readQuery(query.value).filters, signal);
-    dropped = { name: file.name, matches };
+    const answer = await api.searchByFile(file, readQuery(query.value).filters, signal);
+    dropped = { ...answer, name: file.name };
     if (place().path === "/file") await show();
     else location.hash = "#/file";
   } catch (error) {
@@ -139,10 +149,21 @@ async function searchByFile(file) {
   return undefined;
 }
 
+// Names that go on as the query begins, offered while it is typed.
+let asked = 0;
+async function offerNames() {
+  const [number, text] = [(asked += 1), query.value.replace(/^\s*named\s*:/i, "").trim()];
+  await new Promise((done) => setTimeout(done, TYPED_MS));
+  if (number !== asked) return;
+  const { names } = text.length < FEWEST_LETTERS ? { names: [] } : await api.names(text).catch(() => ({ names: [] }));
+  if (number !== asked) return;
+  at("names").replaceChildren(...names.map(({ text: name, kind }) => h("option", { value: `named: ${name}`, label: `${name} (${kind})` })));
+}
+
 async function learn() {
   library = await api.library();
   at("library").textContent = `${library.name} · ${counted(library.n_tracks, "track")}`;
-  query.placeholder = library.knows_words ? "calm piano, more like 12, 12 + 30 - 7 …" : "more like 12, 12@1:35, 12 + 30 - 7 …";
+  query.placeholder = library.knows_words ? "calm piano + choir - drums, more like 12, named: …" : "more like 12, 12@1:35, 12 + 30 - 7 …";
   hint.textContent = library.knows_words ? "" : `${library.notice} It finds what sounds like a track, a passage or a file.`;
   hint.hidden = library.knows_words;
   at("pick").hidden = !library.takes_files;
@@ -202,7 +223,7 @@ function onKey(event) {
   const { target, key } = event;
   const isField = target.matches("input:not([type=checkbox]), textarea, select");
   const actions = {
-    ArrowDown: () => (!isField || target === query) && moveFocus(1),
+    ArrowDown: () => (!isField || (target === query && !at("names").children.length)) && moveFocus(1),
     ArrowUp: () => !isField && moveFocus(-1),
     Escape: () => back() ?? true,
   };
@@ -239,10 +260,13 @@ function takeFiles() {
 
 at("search").addEventListener("submit", (event) => {
   event.preventDefault();
+  asked += 1;
+  at("names").replaceChildren();
   const wanted = query.value.trim() ? `#/search?q=${encodeURIComponent(query.value.trim())}` : "#/";
   if (location.hash === wanted) show();
   else location.hash = wanted;
 });
+query.addEventListener("input", offerNames);
 addEventListener("hashchange", async () => {
   await show();
   if (document.activeElement === document.body) view.focus({ preventScroll: true });
