@@ -9,8 +9,11 @@ import torch
 
 from golden_data import GOLDEN
 from solfa.embedding import Embedded, WindowConfig, default_windows, describe_space, embed_files
+from solfa.embedding.moments import SegmentMoments
+from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder, ClipEncoder, MuLan, load
 from solfa.retrieval import Library, Searcher
+from solfa.retrieval.moments import best_segment
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -92,6 +95,36 @@ def test_a_silent_tail_that_is_filled_up_with_music_is_silent(
     assert bounds(embedded(path, clips)) == [(0, 2), (2, 4)]
 
 
+def test_what_is_60_db_below_the_rest_is_silence(
+    tmp_path: Path, clips: ClipEncoder, write_wav: WriteWav
+) -> None:
+    """Tape noise between two pieces is nothing to be found, though it is no digital zero."""
+    sound = with_silence(10.0, 2.0, 6.0, level=3e-4 * np.abs(melody(10.0)).max())
+    assert np.abs(sound[3 * RATE : 5 * RATE]).max() > 2.0**-13
+    assert bounds(embedded(write_wav(tmp_path / "a.wav", sound), clips)) == [(0, 2), (6, 8), (8, 10)]
+
+
+@pytest.mark.parametrize(
+    ("clip_seconds", "seconds", "expected"),
+    [(0.5, 4.2, [(0, 2), (2, 4.2)]), (0.5, 5.2, [(0, 2), (2, 4), (4, 5.2)]), (1.5, 4.0, [(0, 4.0)])],
+)
+def test_short_clips_make_segments_of_more_than_a_second(
+    clips: ClipEncoder, clip_seconds: float, seconds: float, expected: list[tuple[float, float]]
+) -> None:
+    class Short(ClipEncoder):
+        def __init__(self) -> None:  # a grid is all that is asked for
+            torch.nn.Module.__init__(self)
+
+        @property
+        def grid(self) -> FrameGrid:
+            return FrameGrid(RATE, hop_length=int(clip_seconds * RATE))
+
+    moments = SegmentMoments("mean", Short())
+    n_clips = int(np.ceil(seconds / clip_seconds))
+    moments.add(torch.ones(n_clips, 4), np.ones(n_clips, np.float32))
+    assert [(part.start, part.end) for part in moments.pooled(seconds)] == expected
+
+
 def test_silent_stretches_of_frames_are_no_segments(
     tmp_path: Path, tiny_encoder: AudioEncoder, write_wav: WriteWav
 ) -> None:
@@ -104,6 +137,22 @@ def test_a_track_that_is_quiet_throughout_keeps_its_segments(
 ) -> None:
     path = write_wav(tmp_path / "a.wav", with_silence(20.0, 0.0, 20.0, level=3 * 2.0**-15))
     assert bounds(embedded(path, tiny_encoder)) == [(0, 10), (10, 20)]
+
+
+def test_moments_that_an_earlier_version_stored_are_passed_over(
+    tmp_path: Path, clips: ClipEncoder, write_wav: WriteWav
+) -> None:
+    write_wav(tmp_path / "music" / "a.wav", melody(4.0))
+    space = describe_space(clips, "any", layer=0, pool="mean", windows=default_windows(clips))
+    with Library(tmp_path / "library.sqlite", space) as library:
+        library.update([tmp_path / "music"], clips)
+        columns = "content_hash, 2, 4.0, 4.0007, 1, direction"
+        library._rows(f"INSERT INTO segments SELECT {columns} FROM segments WHERE number = 1")
+        track = library.track(1)
+        direction = library.segments(track)[2].vector
+        assert len(library.segments(track)) == 3
+        best = best_segment(library, track, direction / np.linalg.norm(direction), np.zeros(1, np.float32))
+        assert best.end - best.start >= 1
 
 
 def test_the_best_segment_is_never_silent_or_a_moment(

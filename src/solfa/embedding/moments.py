@@ -1,5 +1,6 @@
 """Moments: frames that come in parts -> one vector. SegmentMoments: one for each audible segment."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,9 @@ from solfa.embedding.space import Pool, check_pool
 from solfa.models import AudioEncoder, ClipEncoder
 
 SEGMENT_SECONDS = 10.0
+SHORTEST_SECONDS = 1.0  # of a segment of a longer track; less is a moment, and no music
 QUIET_PEAK = 2.0**-13  # four steps of 16 bits, as the noise has that is added to digital silence
+QUIET_SHARE = 1e-3  # of the track's largest sample: 60 dB below it
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +69,15 @@ class SegmentMoments:
 
     Args:
         pool: how the frames of a segment become a vector.
-        encoder: whose frames they are. Those of a music-text model are whole clips, and a segment each.
+        encoder: whose frames they are. Those of a music-text model are whole clips, and a segment each,
+            unless they last less than two seconds, so that a tail could be a moment.
     """
 
     def __init__(self, pool: Pool, encoder: AudioEncoder) -> None:
         self.pool, self.grid = pool, encoder.grid
         self.is_of_clips = isinstance(encoder, ClipEncoder)
-        self.segment_frames = 1 if self.is_of_clips else self.grid.seconds_to_frames(SEGMENT_SECONDS)
+        n_clips = math.ceil(2 * SHORTEST_SECONDS * self.grid.frame_rate - 1e-6)
+        self.segment_frames = n_clips if self.is_of_clips else self.grid.seconds_to_frames(SEGMENT_SECONDS)
         self.moments: list[Moments] = []
         self.peaks: list[float] = []  # the largest sample of each segment
 
@@ -92,6 +97,8 @@ class SegmentMoments:
     def pooled(self, seconds: float) -> tuple[Segment, ...]:
         """The segments of all frames so far that are no silence; all of them if each is.
 
+        Silence is what lies below ``QUIET_PEAK``, or 60 dB below the loudest of the track.
+
         The last one ends with the track. What would be less than half a segment belongs to the one before.
 
         Args:
@@ -102,14 +109,17 @@ class SegmentMoments:
         share = self._last_share(seconds / seconds_each)
         if len(vectors) > 1 and 2 * share < 1:
             rest, before = vectors.pop(), vectors.pop()
-            if self.is_of_clips:  # a short last one has been filled up, and counts as far as it is itself
+            if (
+                self.is_of_clips and self.segment_frames == 1
+            ):  # a short last one has been filled up, and counts as far as it is itself
                 joined = (before + share * rest) / (1 + share)
             else:
                 joined = self.moments[-2].joined(self.moments[-1]).pooled()
             vectors, peaks = [*vectors, joined], [*peaks[:-2], max(peaks[-2:])]
         starts = [n * seconds_each for n in range(len(vectors))]
         segments = tuple(map(Segment, starts, [*starts[1:], seconds], vectors))
-        audible = (part for part, peak in zip(segments, peaks, strict=True) if peak >= QUIET_PEAK)
+        quiet = max(QUIET_PEAK, QUIET_SHARE * max(peaks))
+        audible = (part for part, peak in zip(segments, peaks, strict=True) if peak >= quiet)
         return tuple(audible) or segments
 
     def _last_share(self, n_segments: float) -> float:

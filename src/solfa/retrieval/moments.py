@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from solfa.embedding.moments import SHORTEST_SECONDS
 from solfa.retrieval.contents import LibraryContents, LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, TrackNumber
 from solfa.retrieval.index import units
@@ -46,7 +47,11 @@ def best_segment(
     direction: Float[np.ndarray, " dim"],
     centre: Float[np.ndarray, " dim"],
 ) -> LibrarySegment:
-    """The segment of a track whose vector, less the centre, points most nearly in a direction."""
-    segments = library.segments(track)
+    """The segment of a track whose vector, less the centre, points most nearly in a direction.
+
+    Segments of less than ``SHORTEST_SECONDS``, which earlier versions have stored, are passed over.
+    """
+    every = library.segments(track)
+    segments = [part for part in every if part.end - part.start >= SHORTEST_SECONDS] or every
     vectors = np.stack([segment.vector for segment in segments]) - centre
     return segments[int(np.argmax(units(vectors) @ direction))]
