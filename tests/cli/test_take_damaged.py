@@ -136,7 +136,7 @@ def test_a_library_takes_at_the_next_run_what_it_refused_before(
         for track in library.damaged():
             check_damage(track.damage, track.path.name)
         assert [len(track.damage) for track in library.tracks()] == [1, 1, 0]
-    for match in values("similar", music / "whole.wav", "--library", path):
+    for match in values("similar", music / "whole.wav", "--library", path)["matches"]:
         check_damage(match["damage"], Path(match["path"]).name)
     solfa("library", "export", path, "--out", tmp_path / "out.jsonl")
     exported = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]

@@ -86,7 +86,7 @@ def test_from_a_folder_of_music_to_a_search_result(music: Path, tmp_path: Path) 
     run("embed", music, "--model", muq, "--out", tmp_path / "vectors")
     run("index", music, "--model", muq, "--library", tmp_path / "library.sqlite")
     found = run("similar", music / "low a.flac", "--library", tmp_path / "library.sqlite", "--json")
-    matches = json.loads(found)
+    matches = json.loads(found)["matches"]
     assert len(matches) == 3
     assert Path(matches[0]["path"]).name == "low b.flac"
 
