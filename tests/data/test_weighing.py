@@ -101,6 +101,14 @@ def test_shares_that_cannot_be_had_are_refused_with_the_cure(shares: list[str], 
         weighed(*shares)
 
 
+def test_short_tracks_beside_shares_that_are_1_spoil_no_weight() -> None:
+    tracks = weighed("corpus=notes:0.6", "corpus=songs:0.4", clip_seconds=10.0,
+                     tracks=[*TRACKS[2:], track("short.wav", 3.0, 0.5)])  # fmt: skip
+    assert [one.weight for one in tracks] == pytest.approx([2.85, 2.85, 0.506667, 0.5], rel=1e-5)
+    with pytest.raises(ArgumentError, match=r"None of the 1 tracks is as long as a clip\. Lower"):
+        weighed(clip_seconds=10.0, tracks=[track("short.wav", 3.0)])
+
+
 def test_a_share_of_tracks_without_a_clip_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"as long as a clip\. Lower --clip-seconds"):
         weighed("corpus=notes:0.2", clip_seconds=30.0)

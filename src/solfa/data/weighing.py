@@ -109,16 +109,18 @@ def share_out(
         The tracks with their weights, and the groups, in the order of the shares and then the rest.
 
     Raises:
-        ArgumentError: nobody has the tag of a share, a track has those of two, or shares leave too much or
-            nothing to the rest.
+        ArgumentError: nobody has the tag of a share, a track has those of two, shares leave too much or
+            nothing to the rest, or no track is as long as a clip.
     """
     seconds = heard_seconds(tracks, clip_seconds)
+    if not seconds.any():
+        raise ArgumentError(f"None of the {len(tracks)} tracks is as long as a clip. Lower --clip-seconds.")
     before = seconds * [track.weight for track in tracks]
     groups = _groups(tracks, seconds, shares)
     wanted = before * weights
     parts = np.array([*(share.part for share in shares), 1 - sum(share.part for share in shares)])
     for place, part in enumerate(parts):
-        own = groups == place
+        own = (groups == place) & (seconds > 0)
         if own.any():
             wanted[own] *= part / wanted[own].sum()
     fresh = _weights_of(wanted, seconds)
