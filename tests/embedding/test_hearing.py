@@ -1,4 +1,5 @@
 import json
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,10 +58,19 @@ def test_what_was_heard_is_not_heard_again(tracks: list[Track], listener: Listen
     lines = (tmp_path / NUMBERS).read_bytes()
     (tmp_path / NUMBERS).write_bytes(lines[: lines.rfind(b"\n", 0, -1) + 40])  # killed in its third line
     heard: list[str] = []
-    counting = Listener({})
+    counting = copy(listener)
     counting.hear = lambda waveform: heard.append("") or listener.hear(waveform)  # type: ignore[func-returns-value, method-assign]
     assert hear_tracks(tracks[:3], tmp_path, counting, config=config).excerpts == first
     assert len(heard) == 9 and (tmp_path / NUMBERS).read_bytes() == lines
+
+
+def test_a_track_of_which_the_beginning_was_heard_is_heard_to_its_end(
+    tracks: list[Track], listener: Listener, tmp_path: Path
+) -> None:
+    config = ExcerptsConfig(4.0, 2.0)
+    beginning = replace(tracks[0], seconds=8.0)
+    assert len(hear_tracks([beginning, *tracks[1:]], tmp_path, listener, config=config).excerpts) == 31
+    assert len(hear_tracks(tracks, tmp_path, listener, config=config).excerpts) == 37
 
 
 def test_a_file_that_cannot_be_read_is_refused_and_the_rest_goes_on(
@@ -76,6 +86,10 @@ def test_other_excerpts_want_another_folder(tracks: list[Track], listener: Liste
     hear_tracks(tracks[:3], tmp_path, listener, config=ExcerptsConfig(4.0, 2.0))
     with pytest.raises(ArgumentError, match="every 2 s"):
         hear_tracks(tracks[:3], tmp_path, listener, config=ExcerptsConfig(5.0, 2.0))
+    with pytest.raises(
+        ArgumentError, match=r"holds what MTT_musicnn said.*no tagger is asked now.*another folder"
+    ):
+        hear_tracks(tracks[:3], tmp_path, Listener({}), config=ExcerptsConfig(4.0, 2.0))
     with pytest.raises(ArgumentError, match="at least 3 s"):
         ExcerptsConfig(1.0)
 

@@ -1,6 +1,6 @@
 """Tracks -> excerpts with facts about how they sound, as captions need them; a bad file is refused."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Listener:
     def __init__(self, taggers: Mapping[str, MusiCNN]) -> None:
         self.measurements = Measurements()
         self.sample_rate = self.measurements.sample_rate
+        self.taggers = frozenset(taggers)
         self._patches = {name: PatchFrontend(network.eval()) for name, network in taggers.items()}
 
     def hear(self, waveform: Float[np.ndarray, " sample"]) -> Heard | None:
@@ -87,15 +88,16 @@ def hear_tracks(
         progress: told how many tracks are done, and the name of the last.
 
     Raises:
-        ArgumentError: there are too few excerpts, or ``out`` holds others.
+        ArgumentError: there are too few excerpts, or ``out`` holds others, or what other taggers said.
         BlockingIOError: another process is filling ``out``.
     """
     config = config or ExcerptsConfig()
     refused: list[Refused] = []
     with FolderLock(out):
-        known = _known(out / NUMBERS, config)
+        known = _known(out / NUMBERS, config, listener.taggers)
         for number, track in enumerate(tracks, start=1):
-            if _name(track) not in known:
+            known_row = known.get(_name(track), {"heard": []})
+            if len(known_row["heard"]) < len(config.starts(track.seconds)):  # or of a shorter stretch
                 try:
                     row = _row(track, listener, config)
                 except Exception as error:  # of whatever class: no file ends the hearing of the others
@@ -105,18 +107,18 @@ def hear_tracks(
                     known[row["track"]] = row
             if progress:
                 progress(number, track.path.name)
+        write_refused(refused, out / REFUSED)
         heard = list(_excerpts(tracks, known, config))
         excerpts = [
             with_facts(t, f) for (t, _), f in zip(heard, heard_facts([h for _, h in heard]), strict=True)
         ]
         write_manifest(excerpts, out / EXCERPTS)
-        write_refused(refused, out / REFUSED)
     n_silent = sum(row["heard"].count(None) for row in (known[_name(t)] for t in tracks if _name(t) in known))
     return HeardTracks(excerpts, n_silent, refused)
 
 
-def _known(path: Path, config: ExcerptsConfig) -> dict[str, dict[str, Any]]:
-    """Lines of tracks that have been heard. Raises ArgumentError if their excerpts are others."""
+def _known(path: Path, config: ExcerptsConfig, taggers: Set[str]) -> dict[str, dict[str, Any]]:
+    """Lines of tracks that have been heard. Raises ArgumentError if excerpts or taggers were others."""
     mend_lines(path)
     rows = {row["track"]: row for row in read_lines(path)}
     for row in rows.values():
@@ -124,6 +126,13 @@ def _known(path: Path, config: ExcerptsConfig) -> dict[str, dict[str, Any]]:
             raise ArgumentError(
                 f"{path} holds excerpts of {row['seconds']:g} s every {row['every_seconds']:g} s. Choose the "
                 "same, or another folder."
+            )
+        asked = next((heard["tags"].keys() for heard in row["heard"] if heard), taggers)
+        if asked != taggers:
+            before, now = (", ".join(sorted(names)) or "no tagger" for names in (asked, taggers))
+            raise ArgumentError(
+                f"{path} holds what {before} said of excerpts, and {now} is asked now. Facts compare all "
+                "excerpts: choose the same, or another folder."
             )
     return rows
 
