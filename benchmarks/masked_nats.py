@@ -16,7 +16,8 @@ tracks. What a baseline is fitted to comes from clips of the run's training trac
 
 Smoothing, weights of both sides, T and shares are fitted on further training clips with the run's masks.
 Whatever was removed of a clip's level, hidden frames included, is removed for the interpolation too.
-Intervals are 95 % of drawings of the held-out tracks.
+The run answers with what it is known by: the running mean of its weights, where it keeps one. Intervals are
+95 % of drawings of the held-out tracks.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from solfa.targets import Codes, Target
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.residual_kmeans import ResidualKMeans
 from solfa.training import Placement, RunConfig, Trainer
+from solfa.training.averaging import averaged
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 11, 15, 20, 30)  # frames; those between belong to the next lower one
 SMOOTHING = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)  # frames that frequencies count for
@@ -153,7 +155,8 @@ def _asked(
     )
     lines = None
     if frames is not None:
-        n_stacked = getattr(getattr(target, "config", None).frames, "n_stacked", 1)  # type: ignore[union-attr]
+        of_spectra = getattr(target.config, "frames", None)  # codes of stored teachers have none
+        n_stacked = getattr(of_spectra, "n_stacked", 1)
         lines = interpolated(frames[:, :n], mask, n_stacked)[scored]
     whose = tracks[:, None].expand_as(mask)[scored]
     return Asked(by_frame[scored], (sides[0], sides[1]), away, lines, whose)
@@ -390,7 +393,8 @@ def measured(trainer: Trainer, n_counted: int, n_fitted: int, n_clips: int) -> l
     fitting = _questions(objective, in_batches(trainer.clips, n_counted, n_fitted))
     held_out = list(in_batches(trainer.valid_clips, 0, n_clips))
     questions = _questions(objective, iter(held_out))
-    by_batch = [said_by_run(objective, clips) for clips in held_out]
+    with averaged(trainer.average):  # what a run is known by, and validation asks
+        by_batch = [said_by_run(objective, clips) for clips in held_out]
     said = iter([torch.cat(parts) for parts in zip(*by_batch, strict=True)])
     figures: list[Figures | None] = []
     for target, of_target, few, many in zip(objective.targets, codes, fitting, questions, strict=True):

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from solfa.objectives import MaskedPrediction, MaskedPredictionConfig, Predictio
 from solfa.recipes import recipe
 from solfa.targets import MelFramesConfig, MelRandomProjectionConfig
 from solfa.targets.residual_kmeans import ResidualKMeans, ResidualKMeansConfig
+from solfa.training.averaging import WeightAverage, WeightAverageConfig
 
 SIZE, N_FRAMES = 8, 60
 
@@ -136,3 +137,26 @@ def test_a_run_is_asked_what_its_validation_asks() -> None:
     cost = nats.cost(said[:, 0], asked.codes[:, 0])
     expected = step.sums["loss_by_codebook"] / step.count
     assert float(cost.mean()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_joint_codes_of_teachers_are_interpolated_as_frames_that_hold_no_others() -> None:
+    frames, mask = clips_of_codes(torch.arange(N_FRAMES).expand(2, -1) % SIZE), masks(2)
+    target = torch.nn.Module()
+    target.config = object()  # type: ignore[assignment]  # of teacher_codes: no spectrum stands in it
+    asked = nats._asked(quantizer().encode(frames), frames, mask, mask, torch.arange(2), target)
+    assert torch.equal(asked.interpolated, nats.interpolated(frames, mask, 1)[mask])
+
+
+def test_a_run_is_measured_by_the_mean_of_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned, said = torch.nn.Linear(1, 1, bias=False), list[float]()
+    average = WeightAverage(WeightAverageConfig(), learned)
+    for value in (1.0, 3.0):
+        learned.weight.data.fill_(value)
+        average.follow()
+    learned.targets = []  # type: ignore[assignment]
+    monkeypatch.setattr(nats, "in_batches", lambda *_: iter(["clips"]))
+    monkeypatch.setattr(nats, "_codes", lambda *_: [])
+    monkeypatch.setattr(nats, "_questions", lambda *_: [])
+    monkeypatch.setattr(nats, "said_by_run", lambda *_: said.append(learned.weight.item()) or [])
+    nats.measured(SimpleNamespace(objective=learned, average=average, clips=0, valid_clips=0), 1, 1, 1)
+    assert said == [pytest.approx(2.0, abs=0.01)] and learned.weight.item() == 3.0
