@@ -163,6 +163,8 @@ def test_running_means_stay_where_nothing_was_said_and_in_validation() -> None:
     before = lessons.means.clone()
     lessons(layers(1), taught(filled(NAN)))
     lessons.finish_step()
+    lessons(layers(1, torch.inf), taught(filled(1.0)))  # overflowed
+    lessons.finish_step()
     lessons.eval()
     lessons.lessons[0].linear.bias.data.fill_(-9.0)
     lessons(layers(1), taught(filled(1.0)))

@@ -60,6 +60,14 @@ def test_a_step_with_infinite_gradients_is_taken_by_no_optimizer(muon_run: RunCo
     assert any(not torch.equal(after[name], skipped[name]) for name in learned)
 
 
+def test_nothing_of_a_skipped_step_waits_for_the_next(muon_run: RunConfig, tmp_path: Path) -> None:
+    """Else a run that goes on after it, without that, would differ from one that never stopped."""
+    trainer, finished = scaled_trainer(override(muon_run, {"n_steps": 3}), tmp_path, {1}), []
+    trainer.objective.finish_step = lambda: finished.append(trainer.step)  # type: ignore[assignment]
+    trainer.train()
+    assert finished == [0, 1, 2] and trainer.scale.n_skipped == 1
+
+
 def test_skipped_steps_and_scale_are_logged(muon_run: RunConfig, tmp_path: Path) -> None:
     scaled_trainer(muon_run, tmp_path, {1, 2}).train()
     lines = log_of(tmp_path)

@@ -60,4 +60,8 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def finish_step(self) -> None:
-        """After every step, for what is learned without gradients from the batches of the step."""
+        """After every step, for what is learned without gradients from the batches of the step.
+
+        Also after one that no optimiser took, since half precision overflowed: what batches left behind must
+        not wait for the next step, which a resumed run may begin with.
+        """

@@ -277,7 +277,10 @@ class Lessons(nn.Module):
         self._seen = None
         now = (losses / n_clips.clamp(min=1)).to(self.means.dtype)
         moved = torch.where(self.means > 0, KEPT * self.means + (1 - KEPT) * now, now)
-        self.means.copy_(torch.where(n_clips > 0, moved, self.means))
+        is_told = (
+            n_clips > 0
+        ) & now.isfinite()  # half precision may overflow, and the step is not taken then
+        self.means.copy_(torch.where(is_told, moved, self.means))
 
     def _each(self) -> list[Lesson]:
         return [lesson for lesson in self.lessons if isinstance(lesson, Lesson)]

@@ -156,9 +156,9 @@ class Trainer:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.scale.update(self.step, math.isfinite(norm))
+        self.objective.finish_step()
         if not math.isfinite(norm):
             return {}
-        self.objective.finish_step()
         if self.average:
             self.average.follow()
         for part in parts:
