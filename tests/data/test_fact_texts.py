@@ -74,3 +74,13 @@ def test_tracks_without_facts_are_refused() -> None:
         Vocabulary([PLAIN], FIELDS)
     with pytest.raises(ArgumentError, match="no facts"):
         draw_fact_texts(PLAIN, WORDS, config(), np.random.default_rng(0))
+
+
+def test_facts_of_fields_that_are_not_known_here_are_said_by_their_values() -> None:
+    track = replace(PLAIN, tags={"ensemble": "brass band"})
+    how = CaptionsConfig(
+        fields=("ensemble",), facts=FactTextsConfig(bare_probability=0.0, list_probability=0.0)
+    )
+    rng, words = np.random.default_rng(0), Vocabulary([track], ("ensemble",))
+    said = [draw_fact_texts(track, words, how, rng).right.text.lower() for _ in range(40)]
+    assert all("brass band" in text for text in said) and "brass band." in said

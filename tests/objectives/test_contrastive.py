@@ -10,6 +10,7 @@ from solfa.objectives.contrastive import (
     SigmoidLossConfig,
     SoftmaxLossConfig,
 )
+from solfa.objectives.music_text import fitting_area
 
 PUBLISHED = {
     "softmax": SoftmaxLossConfig(),
@@ -97,3 +98,11 @@ def test_fits_go_with_no_other_loss() -> None:
     audio = torch.nn.functional.normalize(torch.randn(4, 6), dim=1)
     with pytest.raises(ValueError, match="sigmoid"):
         PairLoss(SoftmaxLossConfig())(audio, audio, torch.eye(4))
+
+
+def test_texts_that_are_equally_near_count_half_in_the_area() -> None:
+    """A model that says the same of everything knows nothing: its area is a half."""
+    fit = torch.tensor([[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [1.0, 1.0, 1.0]])
+    assert fitting_area(torch.full((3, 3), 0.7), fit).tolist() == [0.5, 0.5, 0.5]
+    near = torch.tensor([[0.9, 0.1, 0.9], [0.0, 0.3, 0.2], [0.0, 0.0, 0.0]])
+    assert fitting_area(near, fit).tolist() == [0.75, 1.0, 0.5]

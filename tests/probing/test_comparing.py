@@ -95,6 +95,18 @@ def test_a_model_is_no_better_than_itself(tmp_path: Path) -> None:
     assert comparison.compared[1].n_tied == 1
 
 
+def test_a_task_that_one_answer_solves_is_left_out(tmp_path: Path) -> None:
+    """Nothing lies above a chance of 100 %: scores could not be normalised."""
+    always = np.ones(N_TRACKS, bool)
+    for model in ("base", "model"):
+        path = saved(tmp_path, model, always)
+        save_answers(replace(kept(always), chance={"accuracy": 1.0}), answers_path(path))
+    with pytest.raises(
+        ArgumentError, match=r"toy is left out: all of its test tracks.*one and the same answer"
+    ):
+        compare([tmp_path], "base")
+
+
 def test_the_mean_counts_tasks_alike_and_takes_chance_away(tmp_path: Path) -> None:
     always, half = np.ones(N_TRACKS, bool), np.arange(N_TRACKS) % 8 < 4
     for model, rights in {"base": (always, half), "model": (half, always)}.items():

@@ -165,7 +165,7 @@ def _said(
     words = [_word(fact, language, how.synonym_probability, not is_phrased, rng) for fact in facts]
     if is_phrased:
         phrases = [
-            PHRASES[field][int(rng.integers(len(PHRASES[field])))].format(word)
+            phrases_of(field)[int(rng.integers(len(phrases_of(field))))].format(word)
             for (field, _), word in zip(facts, words, strict=True)
         ]
         text = f"{', '.join(phrases)}."
@@ -175,6 +175,11 @@ def _said(
         templates = TEMPLATES[language]
         text = templates[int(rng.integers(len(templates)))].format(joined(words, language))
     return FactText(text[0].upper() + text[1:] if kind > 0.5 else text, tuple(facts))
+
+
+def phrases_of(field: str) -> tuple[str, ...]:
+    """Phrases around a value of a field; of a tag that is not known here, the value alone."""
+    return PHRASES.get(field, ("{}",))
 
 
 def _word(

@@ -71,7 +71,7 @@ class FactTextsBeside(Companion):
         """The texts of one clip, and what is true of it."""
         content, start, _ = key_of(cut.track)
         version = derived_seed(cut.seed, cut.number, CAPTION) % self.n_versions
-        track = int(content[:12].encode().hex(), 16), round(1000 * start)
+        track = int.from_bytes(content[:12].encode()), round(1000 * start)
         rng = np.random.default_rng(derived_seed(cut.seed, *track, CAPTION, version))
         has = self.vocabulary.row(facts_of(cut.track, self.config.fields))
         return draw_fact_texts(cut.track, self.vocabulary, self.config, rng), has

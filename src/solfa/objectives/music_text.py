@@ -289,11 +289,12 @@ def fitting_area(
 ) -> Float[Tensor, " clip"]:
     """How often a text that fits a clip wholly is nearer to it than one that does not fit at all.
 
-    The area under the ROC curve of each clip; a half for a clip of whose texts all fit, or none.
+    The area under the ROC curve of each clip: equally near ones count half. A half for a clip of whose texts
+    all fit, or none.
     """
     areas = []
     for row, fits in zip(similarities, fit, strict=True):
         yes, no = row[fits >= 1], row[fits <= 0]
-        wins = (yes[:, None] > no[None]).float().mean() if len(yes) and len(no) else row.new_tensor(0.5)
-        areas.append(wins)
+        signs = (yes[:, None] - no[None]).sign().float()
+        areas.append((1 + signs.mean()) / 2 if signs.numel() else row.new_tensor(0.5))
     return torch.stack(areas)

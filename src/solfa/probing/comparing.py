@@ -169,8 +169,12 @@ def _common_tasks(found: _Found, rows: Sequence[Row]) -> tuple[tuple[str, ...], 
             notes.append(f"{task} is left out: {lacking} was not asked.")
         elif len(versions) > 1 or len({one.tracks for one in kept}) > 1:
             notes.append(f"{task} is left out: not all were asked about the same tracks.")
-        elif kept[0].chance[metric] is None:
+        elif (chance := kept[0].chance[metric]) is None:
             notes.append(f"{task} is left out: {metric} has no chance.")
+        elif chance >= 1:
+            notes.append(
+                f"{task} is left out: all of its test tracks are answered by one and the same answer."
+            )
         else:
             common.append(task)
     return tuple(common), notes
