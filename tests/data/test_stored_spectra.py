@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,17 @@ def test_another_sample_rate_is_refused(tmp_path: Path, tracks: list[Track]) -> 
 def test_what_does_not_go_with_spectra_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     with pytest.raises((ValueError, ConfigError), match="spectra"):
         config(tmp_path, **changes)
+
+
+def test_stretches_are_refused_and_do_not_pass_for_their_files(tmp_path: Path, tracks: list[Track]) -> None:
+    """Frames lie by the content of files: of a stretch they would be those of the file's beginning."""
+    first, later = (replace(tracks[0], start_seconds=start, seconds=3.0) for start in (0.0, 3.0))
+    done = store_spectra([first, later], tmp_path / "features")
+    assert done.n_stored == 1 and [one.path for one in done.refused] == [later.path]
+    assert store_spectra([tracks[0], later], tmp_path / "features").n_stored == 1  # now all of it
+    stored = StoredSpectra(tmp_path / "features")
+    assert stored.n_frames(tracks[0].content_hash) == whole(tracks[0]).n_frames
+    config = ClipsConfig(clip_seconds=2.0, spectra=str(tmp_path / "features"))
+    assert RandomClips([first], config, RATE, seed=0)[0]
+    with pytest.raises(StoredFramesError, match=r"stretch from 3 s on.*manifest of the whole files"):
+        RandomClips([first, later], config, RATE, seed=0)

@@ -229,7 +229,10 @@ def test_a_file_that_is_gone_is_refused_and_the_rest_goes_on(tmp_path: Path, tra
     assert "gone.wav" in (tmp_path / "taught" / "refused.jsonl").read_text()
 
 
-@pytest.mark.parametrize("license", ["CC-BY-NC-4.0", "AGPL-3.0", "for non-commercial use", "GNU Affero GPL"])
+@pytest.mark.parametrize(
+    "license",
+    ["CC-BY-NC-4.0", "cc_by_nc_sa", "AGPL-3.0", "for non-commercial use", "GNU Affero GPL", "research only"],
+)
 def test_what_may_not_be_sold_does_not_teach_unless_it_is_wanted(
     tmp_path: Path, tracks: list[Track], license: str
 ) -> None:
@@ -302,3 +305,15 @@ def test_stored_teachers_that_bind_teach_only_if_the_run_says_so(tmp_path: Path,
     with pytest.raises(StoredFramesError, match="restricted_teachers"):
         RandomClips(tracks, config, 24_000, seed=0)
     assert RandomClips(tracks, replace(config, restricted_teachers=True), 24_000, seed=0)[0]
+
+
+def test_excerpts_are_refused_and_a_beginning_is_not_the_whole(tmp_path: Path, tracks: list[Track]) -> None:
+    first, later = (replace(tracks[0], start_seconds=start, seconds=2.0) for start in (0.0, 2.0))
+    done = store_teachings([first, later], tmp_path / "taught", [Fixed()])
+    assert done.n_stored == 1 and [one.path for one in done.refused] == [later.path]
+    done = store_teachings([tracks[0], later], tmp_path / "taught", [Fixed()])
+    assert (done.n_stored, done.n_known, len(done.refused)) == (1, 0, 1)
+    assert stored_teachers(tmp_path / "taught")[0].n_frames(tracks[0].content_hash) == 125
+    config = ClipsConfig(clip_seconds=1.0, teachers=str(tmp_path / "taught"))
+    with pytest.raises(StoredFramesError, match=r"stretch from 2 s on"):
+        RandomClips([later], config, 24_000, seed=0)

@@ -160,11 +160,22 @@ def test_what_is_there_is_not_computed_again(
     tmp_path: Path, rvq: Path, tracks: list[Track], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     label_tracks(tracks[:2], load_target(rvq), tmp_path / "out")
+    heard, pieces = list[Track](), labelling.AudioSource.pieces
     monkeypatch.setattr(
-        labelling.AudioSource, "n_frames", lambda self, track: {tracks[2].path: 100}[track.path]
+        labelling.AudioSource, "pieces", lambda self, track: heard.append(track) or pieces(self, track)
     )
     done = label_tracks(tracks, load_target(rvq), tmp_path / "out")
-    assert (done.n_labelled, done.n_known) == (1, 2)
+    assert (done.n_labelled, done.n_known) == (1, 2) and heard == [tracks[2]]
+
+
+def test_stretches_are_refused_and_do_not_pass_for_their_files(
+    tmp_path: Path, rvq: Path, tracks: list[Track]
+) -> None:
+    first, later = (replace(tracks[1], start_seconds=start, seconds=1.0) for start in (0.0, 1.0))
+    fitted = load_target(rvq)
+    done = label_tracks([first, later], fitted, tmp_path / "codes")
+    assert done.n_labelled == 1 and "stretch of a file" in done.refused[0].reason
+    assert label_tracks([tracks[1]], fitted, tmp_path / "codes").n_labelled == 1  # now all of it
 
 
 def test_a_kill_loses_no_track_that_was_done(

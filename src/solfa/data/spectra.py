@@ -102,10 +102,12 @@ def store_spectra(
     done = Stored()
     with FolderLock(out):
         stored = StoredSpectra.begin(out, description)
-        missing: dict[str, Track] = {}
+        missing: dict[tuple[str, float], Track] = {}
         for track in tracks:
-            if not stored.path(track.content_hash).exists():
-                missing.setdefault(track.content_hash, track)
+            n_frames = seconds_to_samples(track.seconds, stored.grid.sample_rate) // stored.grid.hop_length
+            if track.start_seconds or not stored.holds(track.content_hash, n_frames):
+                same = missing.setdefault((track.content_hash, track.start_seconds), track)
+                missing[track.content_hash, track.start_seconds] = max(same, track, key=lambda t: t.seconds)
         done.n_known = len(tracks) - len(missing)
         for track, steps in _computed(list(missing.values()), description, n_workers):
             if isinstance(steps, Refused):

@@ -10,7 +10,7 @@ HASH is the content of the track's file. An array has its name only once it is w
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from solfa.arrays import ArrayError, ArrayFolder
-from solfa.config import Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
+from solfa.config import LATER, Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
 from solfa.errors import SolfaError
 from solfa.files import SUMS, append_text, read_sums, sha256, sum_line
@@ -86,8 +86,22 @@ class StoredFrames:
             raise StoredFramesError(f"{content_hash!r:.80} is no content_hash. Prepare the manifest again.")
         return self.arrays.path(content_hash)
 
+    def holds(self, content_hash: str, n_frames: int) -> bool:
+        """Whether so many frames are there, undamaged; fewer are if a stretch of the file was stored."""
+        try:
+            return self.path(content_hash).is_file() and len(self.arrays[content_hash]) >= n_frames
+        except ArrayError:
+            return False
+
     def require(self, tracks: Sequence[Track]) -> None:
-        """Raise StoredFramesError if some tracks have no array."""
+        """Raise StoredFramesError if some tracks have no array, or are stretches of the files that have."""
+        stretch = next((track for track in tracks if track.start_seconds), None)
+        if stretch:
+            raise StoredFramesError(
+                f"{stretch.path} stands in the manifest as a stretch from {stretch.start_seconds:g} s on, "
+                f"and {self.folder} knows whole files. Use the manifest of the whole files, or prepare the "
+                "stretch as a file of its own."
+            )
         stored = self.arrays.keys()
         missing = [track for track in tracks if track.content_hash not in stored]
         if missing:
@@ -176,6 +190,7 @@ class CodesDescription(Config):
     target: str  # that made them: the run folder, as it was named
     target_id: str  # SHA-256 of its configuration and weights
     source: str  # what it saw: "audio", or which encoder's hidden states
+    license: str = field(default="", metadata=LATER)  # of that encoder's weights, as far as it is known
 
     @property
     def grid(self) -> FrameGrid:

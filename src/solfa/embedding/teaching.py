@@ -8,7 +8,7 @@ from solfa.data.manifest import Track
 from solfa.data.prepare import write_refused
 from solfa.data.refused import Refused, refusal
 from solfa.data.stored_teachers import StoredTeacher, refuse_restricted
-from solfa.embedding.teachers import TrackTeacher
+from solfa.embedding.teachers import TrackTeacher, n_frames_of
 from solfa.files import FolderLock
 
 REFUSED = "refused.jsonl"
@@ -66,11 +66,11 @@ def store_teachings(
 
 def _teach(teacher: TrackTeacher, stored: StoredTeacher, track: Track, done: Taught) -> None:
     """Store what one teacher says of one track, or take down why not."""
-    if stored.path(track.content_hash).exists():
-        done.n_known += 1
-        return
     if track.start_seconds:
         done.refused.append(Refused(path=track.path, reason=STRETCH))
+        return
+    if stored.holds(track.content_hash, n_frames_of(track, stored.grid)):
+        done.n_known += 1
         return
     try:
         values = teacher.teach(track)

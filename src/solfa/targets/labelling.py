@@ -46,6 +46,7 @@ from solfa.targets.hidden import HiddenRVQ, HiddenRVQConfig
 from solfa.targets.teacher import TeacherCodes
 
 WINDOW_SECONDS = 30.0  # labelled in one go, besides context
+STRETCH = "a stretch of a file, and codes are of whole files; prepare the stretch as a file"
 ROWS_AT_ONCE = 10_000  # stored hidden states, likewise
 REFUSED = "refused.jsonl"
 CURE = "Name a run of mel_rvq, rvq_vae, kmeans_75hz or hidden_rvq, or of an encoder trained on codes."
@@ -233,7 +234,7 @@ def label_tracks(
     with FolderLock(out):
         stored = StoredCodeFrames.begin(out, _description(fitted, source))
         for n_done, track in enumerate(tracks, start=1):
-            if stored.path(track.content_hash).exists():
+            if _is_known(track, stored, source):
                 done.n_known += 1
             elif isinstance(codes := _codes(track, target, source), Refused):
                 done.refused.append(codes)
@@ -246,8 +247,16 @@ def label_tracks(
     return done
 
 
+def _is_known(track: Track, stored: StoredCodeFrames, source: Source) -> bool:
+    """Whether all codes of a track are there."""
+    n_frames = source.n_frames(track) if isinstance(source, AudioSource) else 1
+    return not track.start_seconds and stored.holds(track.content_hash, n_frames)
+
+
 def _codes(track: Track, target: Target, source: Source) -> Int[np.ndarray, "frame codebook"] | Refused:
     """The codes of a track, or why there are none."""
+    if track.start_seconds:
+        return Refused(path=track.path, reason=STRETCH)
     try:
         n_frames = source.n_frames(track)
         if not n_frames:
@@ -291,6 +300,7 @@ def _description(fitted: RunTarget, source: Source) -> CodesDescription:
         target=str(fitted.run),
         target_id=fitted.id,
         source=source.id,
+        license=source.states.license if isinstance(source, HiddenSource) else "",
     )
 
 
