@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import solfa
 from solfa.checkpoint import CONFIG
-from solfa.config import load_config, override, to_dict
+from solfa.config import load_config, override, save_config, to_dict
 from solfa.data.stored_teachers import ColumnsConfig, StoredTeacher, TeacherDescription
 from solfa.errors import ArgumentError
 from solfa.objectives import TaughtPredictionConfig, build_objective
@@ -126,3 +126,22 @@ def test_a_licence_that_binds_becomes_that_of_the_model(manifest: Path, store: P
     config = taught(manifest, store, tmp_path / "run", **{"data.restricted_teachers": True})
     assert isinstance(config.objective, TaughtPredictionConfig)
     assert config.objective.license == "CC-BY-NC-4.0" and "bound (CC-BY-NC-4.0)" in config.objective.taught_by
+
+
+def test_a_run_that_goes_on_takes_no_teacher_whose_licence_it_does_not_state(
+    manifest: Path, store: Path, tmp_path: Path
+) -> None:
+    config, run = taught(manifest, store, tmp_path / "run"), tmp_path / "run"
+    save_config(config, run / CONFIG)
+    assert resolved(config, run, {}) == config
+    for name in ("bound", "bound too"):
+        described = TeacherDescription(
+            name=name, license="CC-BY-NC-4.0", fingerprint="b", numbers="uint8",
+            columns=(ColumnsConfig(name="tags", width=3, form="probability"),),
+        )  # fmt: skip
+        StoredTeacher.begin(store / name, described)
+    with pytest.raises(ArgumentError, match=r"licensed CC-BY-NC-4\.0, and this run began without it"):
+        resolved(override(config, {"data.restricted_teachers": True}), run, {})
+    fresh = taught(manifest, store, tmp_path / "other", **{"data.restricted_teachers": True})
+    assert fresh.objective.license == "CC-BY-NC-4.0"  # type: ignore[union-attr]
+    assert resolved(fresh, run, {}) == fresh

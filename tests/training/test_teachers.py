@@ -101,6 +101,19 @@ def test_stored_codes_bring_their_sizes(small_run: RunConfig, tmp_path: Path) ->
     assert taught(config, StoredCodesConfig(), tmp_path) == StoredCodesConfig(**sizes)
 
 
+@pytest.mark.parametrize(("license", "of_model"), [("CC-BY-NC-4.0", "CC-BY-NC-4.0"), ("MIT", ""), ("", "")])
+def test_codes_of_an_encoder_bring_its_licence_if_it_is_not_free(
+    license: str, of_model: str, small_run: RunConfig, tmp_path: Path
+) -> None:
+    described = CodesDescription(
+        n_codebooks=3, codebook_size=50, sample_rate=24_000, hop_length=960, target="", target_id="",
+        source="encoder abc layer 5", license=license,
+    )  # fmt: skip
+    StoredCodeFrames.begin(tmp_path / "codes", described)
+    run = override(small_run, {"data.codes": str(tmp_path / "codes"), TARGET: to_dict(StoredCodesConfig())})
+    assert with_teachers(run, tmp_path / "new", {}).objective.license == of_model  # type: ignore[union-attr]
+
+
 def test_stored_hidden_states_bring_their_width_and_rate(small_run: RunConfig, tmp_path: Path) -> None:
     folder = tmp_path / "hidden"
     (folder / FRAMES).mkdir(parents=True)

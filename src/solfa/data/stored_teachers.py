@@ -24,7 +24,12 @@ from solfa.json_files import write_json
 TEACHER = "teacher.json"
 TEACH = "solfa data teach {manifest} --teacher NAME --out {folder}"
 LARGEST, NOTHING = 254, 255  # of 8 bits
-RESTRICTED = re.compile(r"\bnc\b|non[- ]?commercial|\bagpl|affero", re.IGNORECASE)
+RESTRICTED = re.compile(
+    r"(?<![a-z])nc(?![a-z])|non[-_ ]?commercial|(?<![a-z])agpl|affero"
+    r"|research[- ]only|for research|academic use"
+    r"|all rights reserved",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +170,7 @@ def stored_teachers(folder: Path) -> list[StoredTeacher]:
 
 
 def is_restricted(license: str) -> bool:
-    """Whether a licence forbids commerce, or binds whoever serves what is made of it (AGPL)."""
+    """Whether a licence forbids commerce or other uses, or binds whoever serves what is made of it (AGPL)."""
     return RESTRICTED.search(license) is not None
 
 

@@ -36,7 +36,7 @@ class Measured:
     """Numbers that describe an excerpt."""
 
     level_db: float  # root mean square, of full scale
-    brightness_hz: float  # mean of the pitch of its power: half an octave higher sounds clearly brighter
+    brightness_hz: float  # mean of pitches, each by its magnitude: half an octave higher is clearly brighter
     onsets_per_second: float
     percussive: float  # share of the magnitude that lies in strokes and not in tones, 0 to 1
     tempo_bpm: float  # 0 if nothing comes again

@@ -49,7 +49,7 @@ class Shareable(nn.Module):
 
     config: Config
     license: str
-    taught_by: str = ""  # the encoder whose codes it has learned; empty if there was none
+    taught_by: str = ""  # the encoder, or the stored teachers, that it has learned from; empty if none
 
     @property
     def sample_rate(self) -> int:

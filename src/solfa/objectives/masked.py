@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
-from solfa.config import Config, LayerNumber, NotNegative, SecondsFromZero
+from solfa.config import LATER, Config, LayerNumber, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
 from solfa.data.seeds import WITHHOLD
 from solfa.errors import ArgumentError
@@ -77,6 +77,8 @@ class MaskedPredictionConfig(Config):
     guard: GaussianGuardConfig | None = None  # against states that vary in few directions
     watched_layers: tuple[LayerNumber, ...] = ()  # whose ranks are told in validation; none if empty
     spectra_mixing: SpectraMixingConfig | None = None  # of an encoder that takes spectra; in training
+    # Of an encoder whose stored codes are predicted, if that is not free; filled in at the start of a run.
+    license: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ from solfa.training import RunConfig, TrainingError
 log = logging.getLogger(__name__)
 
 REFUSED, N_READERS = "refused.jsonl", 4
+BETWEEN_LICENCES = "; "
 
 
 def resolved(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConfig:
@@ -94,6 +95,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
         StoredFramesError: there is nothing stored in the folder that is named.
     """
     if (run / checkpoint.CONFIG).exists():
+        _refuse_new_licences(config)
         return config
     match config.objective:
         case MaskedPredictionConfig(predictions=predictions):
@@ -101,7 +103,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
                 f"objective.predictions.{n}.target": _as_taught(prediction.target, config)
                 for n, prediction in enumerate(predictions)
             }
-            changes |= _as_distilled(config) | _as_taught_by_stored(config)
+            changes |= _as_distilled(config) | _as_taught_by_stored(config) | _licence_of_codes(config)
         case QuantizerFitConfig(target=HiddenRVQConfig()) if config.data.frames:
             changes = _sizes_of_hidden_states(config)
         case _:
@@ -120,6 +122,13 @@ def _as_taught(target: TargetConfig, config: RunConfig) -> TargetConfig:
         n_codebooks=stored.n_codebooks, codebook_size=stored.codebook_size,
         sample_rate=stored.sample_rate, hop_length=stored.hop_length,
     )  # fmt: skip
+
+
+def _licence_of_codes(config: RunConfig) -> dict[str, Any]:
+    """That of the encoder whose stored codes are learned, if it is not free."""
+    codes = config.data.codes
+    licence = StoredCodeFrames(Path(codes)).description.license if codes else ""
+    return {} if licence in ("", *FREE_LICENCES) else {"objective.license": licence}
 
 
 @dataclass(frozen=True)
@@ -170,10 +179,24 @@ def _as_taught_by_stored(config: RunConfig) -> dict[str, Any]:
                 f"{key}.layer_dim": max(target.widths),
                 f"{key}.n_directions": max(target.kept),
             }
+    licences = dict.fromkeys(one.license for one in found if is_restricted(one.license))
     return sizes | {
-        "objective.taught_by": ", ".join(f"{one.name} ({one.license or 'own'})" for one in found),
-        "objective.license": "; ".join(one.license for one in found if is_restricted(one.license)),
+        "objective.taught_by": ", ".join(
+            f"{one.name} ({one.license or 'licence not stated'})" for one in found
+        ),
+        "objective.license": BETWEEN_LICENCES.join(licences),
     }
+
+
+def _refuse_new_licences(config: RunConfig) -> None:
+    """Refuse stored teachers whose licence binds, of a run that goes on and began without it."""
+    binding = _as_taught_by_stored(config).get("objective.license", "").split(BETWEEN_LICENCES)
+    begun = getattr(config.objective, "license", "").split(BETWEEN_LICENCES)
+    if new := [licence for licence in binding if licence and licence not in begun]:
+        raise ArgumentError(
+            f"A teacher in {config.data.teachers} is licensed {new[0]}, and this run began without it: its "
+            "model would not say so. Name the teachers that it began with, or begin another run."
+        )
 
 
 def _teaching(config: RunConfig, objective: DistillationConfig) -> _Teaching:
