@@ -1,6 +1,7 @@
 """Teachers: what they say of tracks, on the frames of the encoder that learns; stored once."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from golden_data import GOLDEN, MUQ
 from solfa.cli.main import app
 from solfa.data import prepare_files
 from solfa.data.audio import read_audio
@@ -133,7 +135,7 @@ def test_an_encoder_says_in_windows_what_it_says_of_all(monkeypatch: pytest.Monk
     encoder = build_encoder(
         SolfaSmallConfig(transformer=RotaryTransformerConfig(n_layers=1, dim=32, n_heads=2)), "MIT"
     ).eval()
-    teacher = EncoderTeacher(encoder, [0], "small@0")
+    teacher = EncoderTeacher(encoder, [0], "small@0", encoder.license)
     wave = 0.1 * np.random.default_rng(3).standard_normal(24_000 * 6).astype(np.float32)
     monkeypatch.setattr("solfa.embedding.teachers.WINDOW_SECONDS", 2.0)
     with torch.inference_mode():
@@ -241,6 +243,19 @@ def test_what_may_not_be_sold_does_not_teach_unless_it_is_wanted(
     assert store_teachings(
         tracks, tmp_path / "taught", [Fixed(license=license)], takes_restricted=True
     ).n_stored
+
+
+def test_published_weights_in_a_folder_that_states_no_licence_do_not_pass_for_free(
+    tmp_path: Path, tracks: list[Track]
+) -> None:
+    teacher = build_teacher(f"{GOLDEN / MUQ[0]}@1")
+    assert teacher.description.license == "not stated"
+    with pytest.raises(StoredFramesError, match=r"is not stated: .* may bind.*--take-restricted"):
+        store_teachings(tracks, tmp_path / "taught", [teacher])
+    stated = shutil.copytree(GOLDEN / MUQ[0], tmp_path / "stated")
+    values = json.loads((stated / "config.json").read_text()) | {"license": "MIT"}
+    (stated / "config.json").write_text(json.dumps(values))
+    assert build_teacher(f"{stated}@1").description.license == "MIT"
 
 
 def test_free_licences_are_not_restricted() -> None:

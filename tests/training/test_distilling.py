@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import solfa
+from golden_data import GOLDEN, MUQ
 from solfa.checkpoint import CONFIG, step_folder
 from solfa.cli.main import app
 from solfa.config import load_config, override, save_config, to_dict
@@ -101,6 +102,8 @@ def test_a_teacher_decides_sizes_layers_and_licence(muq: Path, mert: Path, manif
     run = distilled(manifest, Path("nowhere"), mert, **{"objective.teacher_layers": [-1]}).objective
     assert run.teacher_layers == (2,) and run.license == ""  # type: ignore[union-attr]
     assert run.predictions[0].target.quantizer.dim == 32  # type: ignore[union-attr]
+    published = distilled(manifest, Path("nowhere"), GOLDEN / MUQ[0]).objective  # whose folder states none
+    assert published.license == "not stated"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("steps", [{}, {"objective.predictor": None}], ids=["two steps", "one step"])

@@ -27,7 +27,7 @@ LARGEST, NOTHING = 254, 255  # of 8 bits
 RESTRICTED = re.compile(
     r"(?<![a-z])nc(?![a-z])|non[-_ ]?commercial|(?<![a-z])agpl|affero"
     r"|research[- ]only|for research|academic use"
-    r"|all rights reserved",
+    r"|all rights reserved|not stated",
     re.IGNORECASE,
 )
 
@@ -183,6 +183,6 @@ def refuse_restricted(descriptions: Sequence[TeacherDescription], cure: str) -> 
     for one in descriptions:
         if is_restricted(one.license):
             raise StoredFramesError(
-                f"The licence of {one.name} is {one.license}, which binds every model that learns from it. "
+                f"The licence of {one.name} is {one.license}: it binds, or may bind, what learns from it. "
                 f"Leave it out; or, if you accept that, {cure}: the model's card will say so."
             )

@@ -14,7 +14,7 @@ from solfa.embedding.exact_labels import read_exact_labels
 from solfa.embedding.held_frames import HeldFrames
 from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid, seconds_to_samples
-from solfa.models import AudioEncoder, MuLan, load
+from solfa.models import AudioEncoder, MuLan, licence_to_teach, load
 from solfa.models import basic_pitch as pitch
 from solfa.models.fingerprint import fingerprint
 from solfa.models.musicnn import MusiCNN, MusiCNNMel
@@ -69,12 +69,13 @@ class EncoderTeacher(AudioTeacher):
         encoder: in eval mode.
         layers: numbers of its layers.
         name: as it is to be called.
+        license: of its weights.
     """
 
-    def __init__(self, encoder: AudioEncoder, layers: Sequence[int], name: str) -> None:
+    def __init__(self, encoder: AudioEncoder, layers: Sequence[int], name: str, license: str) -> None:
         self.encoder, self.layers, self.sample_rate = encoder, tuple(layers), encoder.sample_rate
         self.description = TeacherDescription(
-            name=name, license=encoder.license, fingerprint=fingerprint(encoder), numbers="float16",
+            name=name, license=license, fingerprint=fingerprint(encoder), numbers="float16",
             columns=tuple(
                 ColumnsConfig(name=f"layer-{n}", width=encoder.dim, form="vector") for n in self.layers
             ),
@@ -205,7 +206,8 @@ def build_teacher(name: str) -> TrackTeacher:
     if isinstance(encoder, MuLan):
         raise ArgumentError(f"{model} gives one vector a clip. Name an encoder that gives frames.")
     layers = encoder.layer_numbers([int(number) for number in numbers.split(",") if number])
-    return EncoderTeacher(encoder, layers, f"{Path(model).name}@{numbers}")
+    licence = licence_to_teach(encoder, model)
+    return EncoderTeacher(encoder, layers, f"{Path(model).name}@{numbers}", licence)
 
 
 def n_frames_of(track: Track, grid: FrameGrid) -> int:

@@ -11,7 +11,7 @@ from solfa.models.layers.low_rank import LoRAConfig
 from solfa.models.layers.rotary_transformer import RotaryTransformerConfig
 from solfa.models.layers.transformer import TransformerConfig
 from solfa.models.layers.waveform import WaveformConvolutionsConfig
-from solfa.models.loading import FREE_LICENCES, load, load_encoder
+from solfa.models.loading import FREE_LICENCES, licence_to_teach, load, load_encoder
 from solfa.models.mert import MERT, MERTConfig
 from solfa.models.mulan import (
     AudioTowerConfig,
@@ -71,6 +71,7 @@ __all__ = [
     "guided_layer",
     "language_folder",
     "language_width",
+    "licence_to_teach",
     "load",
     "load_encoder",
     "packaged_language",

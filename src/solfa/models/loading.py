@@ -51,6 +51,7 @@ INITIALISATIONS = (
     "kaiming_uniform_",
     "kaiming_normal_",
 )  # of torch, by random numbers
+UNSTATED = "not stated"
 FREE_LICENCES = ("Apache-2.0", "MIT", "CC0-1.0", "CC-BY-4.0")  # that leave people free; others are told
 
 
@@ -100,6 +101,17 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> AudioE
     """As ``load``; of a music-text model its audio side, as an encoder of whole clips."""
     model = load(name, device)
     return ClipEncoder(model).eval() if isinstance(model, MuLan) else model
+
+
+def licence_to_teach(model: Shareable, name: str | Path) -> str:
+    """The licence that stands over what learns from a model that ``load(name)`` gave.
+
+    It is empty if nobody stated one of a run or a saved model, as of one's own; of weights in a published
+    layout it is ``not stated`` then, since a folder does not say whose they are.
+    """
+    values = runs.read_values(model_folder(name))
+    is_published = "objective" not in values and not is_saved(values)
+    return model.license or (UNSTATED if is_published else "")
 
 
 class _WithoutRandomNumbers(TorchFunctionMode):

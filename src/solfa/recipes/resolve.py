@@ -26,6 +26,7 @@ from solfa.models import (
     MuLan,
     Tagger,
     language_width,
+    licence_to_teach,
     load,
 )
 from solfa.models.tagger import SEPARATOR
@@ -211,7 +212,8 @@ def _teaching(config: RunConfig, objective: DistillationConfig) -> _Teaching:
         sample_rates = (p.target for p in objective.predictions if isinstance(p.target, TeacherCodesConfig))
         encoder = load_teacher(objective.teacher, next(sample_rates, TeacherCodesConfig()).sample_rate)
         layers = layers_to_teach(encoder, objective.teacher_layers)
-        return _Teaching(objective.teacher, encoder.license, layers, encoder.dim)
+        licence = licence_to_teach(encoder, objective.teacher)
+        return _Teaching(objective.teacher, licence, layers, encoder.dim)
     folder = Path(config.data.teacher)
     layers = config.data.teacher_layers or stored_layers(folder)
     stored = StoredHiddenStates(folder, layers[0])
