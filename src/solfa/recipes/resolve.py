@@ -17,7 +17,6 @@ from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
 from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates, stored_layers
-from solfa.data.stored_teachers import is_restricted, stored_teachers
 from solfa.errors import ArgumentError
 from solfa.models import (
     FREE_LICENCES,
@@ -37,11 +36,11 @@ from solfa.objectives import (
     MaskedPredictionConfig,
     MusicTextConfig,
     QuantizerFitConfig,
-    TaughtPredictionConfig,
     layers_to_teach,
     load_teacher,
 )
 from solfa.recipes.starting import with_start
+from solfa.recipes.stored_teaching import licence_of_codes, refuse_new_licences, taught_by_stored
 from solfa.targets import (
     HiddenRVQConfig,
     StoredCodesConfig,
@@ -56,7 +55,6 @@ from solfa.training import RunConfig, TrainingError
 log = logging.getLogger(__name__)
 
 REFUSED, N_READERS = "refused.jsonl", 4
-BETWEEN_LICENCES = "; "
 
 
 def resolved(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> RunConfig:
@@ -96,7 +94,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
         StoredFramesError: there is nothing stored in the folder that is named.
     """
     if (run / checkpoint.CONFIG).exists():
-        _refuse_new_licences(config)
+        refuse_new_licences(config)
         return config
     match config.objective:
         case MaskedPredictionConfig(predictions=predictions):
@@ -104,7 +102,7 @@ def with_teachers(config: RunConfig, run: Path, wanted: Mapping[str, Any]) -> Ru
                 f"objective.predictions.{n}.target": _as_taught(prediction.target, config)
                 for n, prediction in enumerate(predictions)
             }
-            changes |= _as_distilled(config) | _as_taught_by_stored(config) | _licence_of_codes(config)
+            changes |= _as_distilled(config) | taught_by_stored(config) | licence_of_codes(config)
         case QuantizerFitConfig(target=HiddenRVQConfig()) if config.data.frames:
             changes = _sizes_of_hidden_states(config)
         case _:
@@ -123,13 +121,6 @@ def _as_taught(target: TargetConfig, config: RunConfig) -> TargetConfig:
         n_codebooks=stored.n_codebooks, codebook_size=stored.codebook_size,
         sample_rate=stored.sample_rate, hop_length=stored.hop_length,
     )  # fmt: skip
-
-
-def _licence_of_codes(config: RunConfig) -> dict[str, Any]:
-    """That of the encoder whose stored codes are learned, if it is not free."""
-    codes = config.data.codes
-    licence = StoredCodeFrames(Path(codes)).description.license if codes else ""
-    return {} if licence in ("", *FREE_LICENCES) else {"objective.license": licence}
 
 
 @dataclass(frozen=True)
@@ -164,40 +155,6 @@ def _as_distilled(config: RunConfig) -> dict[str, Any]:
                 f"objective.predictions.{n}.target.quantizer.dim": len(teaching.layers) * n_directions,
             }
     return changes
-
-
-def _as_taught_by_stored(config: RunConfig) -> dict[str, Any]:
-    """Who teaches by lessons, the licence that binds, and sizes of joint codes; nothing of another run."""
-    if not isinstance(config.objective, TaughtPredictionConfig) or not config.data.teachers:
-        return {}
-    found = [one.description for one in stored_teachers(Path(config.data.teachers))]
-    sizes: dict[str, Any] = {}
-    for n, prediction in enumerate(config.objective.predictions):
-        if isinstance(target := prediction.target, TeacherCodesConfig) and target.parts:
-            key = f"objective.predictions.{n}.target"
-            sizes |= {
-                f"{key}.n_layers": len(target.parts),
-                f"{key}.layer_dim": max(target.widths),
-                f"{key}.n_directions": max(target.kept),
-            }
-    licences = dict.fromkeys(one.license for one in found if is_restricted(one.license))
-    return sizes | {
-        "objective.taught_by": ", ".join(
-            f"{one.name} ({one.license or 'licence not stated'})" for one in found
-        ),
-        "objective.license": BETWEEN_LICENCES.join(licences),
-    }
-
-
-def _refuse_new_licences(config: RunConfig) -> None:
-    """Refuse stored teachers whose licence binds, of a run that goes on and began without it."""
-    binding = _as_taught_by_stored(config).get("objective.license", "").split(BETWEEN_LICENCES)
-    begun = getattr(config.objective, "license", "").split(BETWEEN_LICENCES)
-    if new := [licence for licence in binding if licence and licence not in begun]:
-        raise ArgumentError(
-            f"A teacher in {config.data.teachers} is licensed {new[0]}, and this run began without it: its "
-            "model would not say so. Name the teachers that it began with, or begin another run."
-        )
 
 
 def _teaching(config: RunConfig, objective: DistillationConfig) -> _Teaching:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from solfa import checkpoint
 from solfa.errors import ArgumentError
+from solfa.models import licence_to_teach
 from solfa.objectives import MaskedPredictionConfig, starting_point
 from solfa.training import RunConfig, StartConfig
 
@@ -61,7 +62,7 @@ def with_start(config: RunConfig) -> RunConfig:
     return replace(
         config,
         start_from=StartConfig(
-            model=start.model, fingerprint=point.fingerprint, license=encoder.license,
+            model=start.model, fingerprint=point.fingerprint, license=licence_to_teach(encoder, start.model),
             taught_by=encoder.taught_by,
         ),
     )  # fmt: skip
