@@ -228,9 +228,10 @@ def words_of_name(track: Track) -> str:
 
 
 def name_of(track: Track) -> str:
-    """Package and path."""
+    """Package, and path in it, below the folder of audio."""
     parts = track.path.parts
-    return "/".join(parts[parts.index("audio") + 1 :]) if "audio" in parts else track.path.name
+    below = [n for n, part in enumerate(parts) if part == "audio"]
+    return "/".join(parts[below[-1] + 1 :]) if below else track.path.name
 
 
 def read_truth(path: Path) -> list[Annotated]:

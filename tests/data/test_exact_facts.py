@@ -3,11 +3,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solfa.data.exact_facts import DRUM_CHANNEL, exact_facts, instruments, label_excerpts, n_onsets
+from solfa.data.exact_facts import (
+    ASKED,
+    DRUM_CHANNEL,
+    GENRES,
+    INSTRUMENTS,
+    exact_facts,
+    instruments,
+    label_excerpts,
+    n_onsets,
+)
 from solfa.data.excerpts import ExcerptsConfig
 from solfa.data.fact_texts import facts_of
 from solfa.data.heard import HEARD_FIELDS
 from solfa.data.manifest import Track
+from solfa.data.templates import CHINESE_WORDS
 from solfa.errors import ArgumentError
 
 PIANO, DISTORTED, VIOLIN, CHOIR, TIMPANI, KIT = 0, 30, 40, 52, 47, 0
@@ -109,3 +119,10 @@ def test_tempo_of_a_stretch_is_that_of_its_beats() -> None:
     labels = {"beats": [*np.arange(0, 10, 1.0), *np.arange(10, 20, 0.4)]}
     assert exact_facts(labels, np.zeros((0, 4)), 0.0, 10.0)["tempo"] == ("slow",)
     assert exact_facts(labels, np.zeros((0, 4)), 10.0, 20.0)["tempo"] == ("fast",)
+
+
+def test_every_word_is_known_in_chinese() -> None:
+    instruments = {word for words in INSTRUMENTS.values() for word in words}
+    genres = {word for words in GENRES.values() for word in words} | {"polka", "march", "blues", "ballad"}
+    facts = {"drums", "no drums", "voice", "no voice", "major", "minor", "sparse", "busy", "steady", "fast"}
+    assert not (instruments | genres | facts | set(ASKED)) - set(CHINESE_WORDS)

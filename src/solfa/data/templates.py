@@ -75,6 +75,14 @@ CHINESE_WORDS = {
     "soft": "柔和", "soul": "灵魂乐", "soundtrack": "配乐", "strings": "弦乐", "swing": "摇摆乐",
     "synth": "合成器", "tango": "探戈", "techno": "科技舞曲", "trumpet": "小号", "violin": "小提琴",
     "voice": "人声", "waltz": "圆舞曲", "winds": "管乐",
+    # What 'solfa data hear' says besides, of recordings and of rendered music.
+    "accordion": "手风琴", "acoustic guitar": "原声吉他", "ballad": "抒情慢歌", "banjo": "班卓琴",
+    "bells": "钟琴", "blues": "蓝调", "busy": "音符密集", "distorted guitar": "失真吉他",
+    "free": "自由的节拍", "harmonica": "口琴", "harpsichord": "羽管键琴", "indian": "印度音乐",
+    "mallets": "槌击乐器", "march": "进行曲", "no drums": "没有鼓", "no voice": "没有人声", "opera": "歌剧",
+    "polka": "波尔卡", "punk": "朋克", "reed": "簧管乐器", "rhumba": "伦巴", "salsa": "萨尔萨",
+    "shuffle": "曳步节奏", "sitar": "西塔琴", "sparse": "音符稀疏", "steady": "稳定的节拍", "strange": "奇特",
+    "synth lead": "合成器主音", "synth pad": "合成器铺底", "synthesizer": "合成器", "twist": "扭摆舞曲",
 }  # fmt: skip
 
 SYNONYMS = {  # word -> others that say the same of music
@@ -106,6 +114,16 @@ SYNONYMS = {  # word -> others that say the same of music
     "strings": ("string section", "violins and cellos", "bowed strings"),
     "violin": ("fiddle", "a violin"),
     "brass": ("trumpets and horns", "brass section", "horns"),
+    "acoustic guitar": ("nylon-string guitar", "steel-string guitar", "unplugged guitar"),
+    "distorted guitar": ("electric guitar with distortion", "overdriven guitar", "heavy guitars"),
+    "bells": ("glockenspiel", "celesta", "music box", "chimes"),
+    "mallets": ("vibraphone", "marimba", "xylophone"),
+    "trumpet": ("a trumpet", "trumpets"),
+    "saxophone": ("sax", "a saxophone"),
+    "harpsichord": ("cembalo", "a harpsichord"),
+    "accordion": ("squeezebox", "an accordion"),
+    "harp": ("a harp", "harp arpeggios"),
+    "cello": ("a cello", "cellos"),
     "reed": ("saxophone or clarinet", "reeds", "woodwind"),
     "pipe": ("flute", "flutes", "whistle"),
     "flute": ("flutes", "a flute"),
