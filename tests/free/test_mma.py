@@ -12,6 +12,7 @@ import mir_eval
 import numpy as np
 import pytest
 
+from solfa.embedding import exact_labels
 from solfa.tasks.harmony import KEYS, chord_number
 from solfa_free import mma
 from solfa_free.charts import MIN_SECONDS, Chart, draw_chart
@@ -202,3 +203,7 @@ def test_the_real_program_keeps_the_metre_and_the_chords(tmp_path: Path, style: 
     tonic = mir_eval.chord.encode(score.chords[0].name)[0]
     lowest = [n.pitch % 12 for n in score.notes if n.family == "bass" and n.start < 60 / drawn.tempo_bpm / 2]
     assert set(lowest) <= {tonic}
+
+
+def test_all_styles_are_among_those_that_exact_labels_teach() -> None:
+    assert tuple(STYLES) == exact_labels.STYLES

@@ -22,6 +22,11 @@ FAMILIES = (
     "piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed",
     "pipe", "synth lead", "synth pad", "synth effects", "ethnic", "percussive", "sound effects", "drums",
 )  # fmt: skip
+STYLES = (  # of accompaniments by MMA
+    "waltz", "jazz waltz", "swing", "old jazz", "bossa nova", "salsa", "rhumba", "march", "polka", "blues",
+    "shuffle", "twist", "rock", "ballad", "soul", "funk", "country", "electronic dance", "8-beat pop",
+    "16-beat pop",
+)  # fmt: skip
 TEMPO_CLASSES, SLOWEST_BPM, FASTEST_BPM = 60, 40.0, 240.0  # evenly in the logarithm
 
 Rows = Float[np.ndarray, "frame number"]
@@ -36,6 +41,7 @@ def _columns() -> tuple[ColumnsConfig, ...]:
         *(ColumnsConfig(name=name, width=1, form="class", labels=names) for name, names in classes.items()),
         ColumnsConfig(name="tempo", width=1, form="class"),
         ColumnsConfig(name="melody", width=1, form="class"),
+        ColumnsConfig(name="style", width=1, form="class", labels=STYLES),
     )
 
 
@@ -63,6 +69,7 @@ class ExactLabels:
             "key": frames.stretches(labels["keys"], key_number),
             "tempo": frames.whole(tempo_class(labels["tempo_bpm"])),
             "melody": frames.melody(labels["melody"]),
+            "style": frames.whole(style_class(labels.get("tags", {}).get("style"))),
         }
         return np.concatenate([said[columns.name] for columns in self.columns], axis=1)
 
@@ -140,6 +147,11 @@ def tempo_class(bpm: float | None) -> int | None:
         return None
     share = math.log(bpm / SLOWEST_BPM) / math.log(FASTEST_BPM / SLOWEST_BPM)
     return min(max(int(share * TEMPO_CLASSES), 0), TEMPO_CLASSES - 1)
+
+
+def style_class(name: str | None) -> int | None:
+    """The place of a style; None for one that is not among them, and where none is stated."""
+    return STYLES.index(name) if name in STYLES else None
 
 
 def read_exact_labels(path: Path) -> ExactLabels:

