@@ -151,7 +151,7 @@ def test_moments_that_an_earlier_version_stored_are_passed_over(
         track = library.track(1)
         direction = library.segments(track)[2].vector
         assert len(library.segments(track)) == 3
-        best = best_segment(library, track, direction / np.linalg.norm(direction), np.zeros(1, np.float32))
+        best = best_segment(library, track, direction / np.linalg.norm(direction), np.zeros_like(direction))
         assert best.end - best.start >= 1
 
 
