@@ -12,6 +12,14 @@ from solfa import checkpoint
 from solfa.config import override, save_config
 from solfa.models import AudioEncoder, build_encoder, load
 from solfa.recipes import recipe
+from trust import numbers_of
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let ``-k T05`` choose the tests of the fifth promise of docs/trust.md."""
+    file = item.path.relative_to(Path(__file__).parent).as_posix()
+    item.extra_keyword_matches |= numbers_of(file, getattr(item, "originalname", ""))
+
 
 TINY = {
     "objective.encoder.mel.n_mels": 32,

@@ -3,6 +3,7 @@
     RUN/config.json               everything resolved
     RUN/log.jsonl                 one line per logged step
     RUN/step-00000100/            a checkpoint: model.safetensors, training.pt, SHA256SUMS
+    RUN/step-00000100/shards/     of a run whose ranks share its weights out: moments, by rank; SHA256SUMS
     RUN/best.safetensors          of a run that keeps them: weights of its best step on validation
     RUN/SHA256SUMS                of the best step
     RUN/ended-00000100/           where a run ended that was made longer since: a checkpoint, too
@@ -27,7 +28,7 @@ from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole_file, write_text
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
-BEST = "best.safetensors"
+BEST, SHARDS = "best.safetensors", "shards"
 ASIDE = "ended-"  # begins the name of a checkpoint that its run does not go on from
 Shape = tuple[int, ...]
 
@@ -48,8 +49,21 @@ def step_folder(run: Path, step: int) -> Path:
     return run / f"step-{step:08d}"
 
 
-def save(run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[str, Any]) -> Path:
+def save(
+    run: Path,
+    step: int,
+    weights: Mapping[str, Tensor],
+    training: Mapping[str, Any],
+    shards: Path | None = None,
+) -> Path:
     """Write a checkpoint; it appears under its name only once all of it is on the disk.
+
+    Args:
+        run: its folder.
+        step: after which it is.
+        weights: by name, whole.
+        training: the rest of its state.
+        shards: a folder on the same disk, of what ranks have written of that state; it becomes part of it.
 
     Raises:
         CheckpointError: the disk is full or does not accept files; older checkpoints are untouched.
@@ -62,7 +76,10 @@ def save(run: Path, step: int, weights: Mapping[str, Tensor], training: Mapping[
         save_tensors(partial / WEIGHTS, weights)
         _save_state(partial / TRAINING, dict(training))
         _write_sums(partial, [(sha256(partial / name), name) for name in (WEIGHTS, TRAINING)])
-        for path in [*partial.iterdir(), partial]:
+        if shards:
+            _write_sums(shards, [(sha256(path), path.name) for path in sorted(shards.iterdir())])
+            shards.rename(partial / SHARDS)
+        for path in [*partial.rglob("*"), partial]:
             flush(path)
         if target.exists():  # a step saved again: the old folder goes only now that the new one is whole
             _hide(target)
@@ -227,7 +244,8 @@ def damaged(path: Path, why: str) -> CheckpointError:
 
 
 def _cure(path: Path) -> str:
-    folder, name = path.parent, path.parent.name.removeprefix("step-")
+    folder = path.parent.parent if path.parent.name == SHARDS else path.parent
+    name = folder.name.removeprefix("step-")
     if path.name == BEST:
         return f"Remove it: {folder} is then known by its newest checkpoint."
     if not name.isdigit() or folder != step_folder(folder.parent, int(name)):
@@ -246,6 +264,8 @@ def _is_whole(folder: Path) -> bool:
     try:
         for name in (WEIGHTS, TRAINING):
             check_sum(folder / name)
+        if (folder / SHARDS).exists():
+            check_sums(folder / SHARDS)
     except (OSError, CheckpointError):
         return False
     return (folder / WEIGHTS).is_file() and (folder / TRAINING).is_file()
@@ -298,6 +318,19 @@ def check_sum(path: Path) -> None:
     known = [sum_ for sum_, name in read_sums(path.parent) if name == path.name]
     if known and sha256(path) not in known:
         raise damaged(path, f"its SHA-256 is not the one in {SUMS}")
+
+
+def check_sums(folder: Path) -> None:
+    """Compare all files of a folder that it has sums of.
+
+    Raises:
+        CheckpointError: one has changed since it was written, or is missing.
+        OSError: one cannot be read.
+    """
+    for _, name in read_sums(folder):
+        if not (folder / name).is_file():
+            raise damaged(folder, f"there is no {name}")
+        check_sum(folder / name)
 
 
 def _write_sums(folder: Path, sums: list[tuple[str, str]]) -> None:

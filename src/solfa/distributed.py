@@ -6,6 +6,7 @@ sender. Where one process fails, the others would wait for it, so all end: see `
 
 import atexit
 import logging
+import math
 import os
 import sys
 import threading
@@ -232,6 +233,54 @@ def gather_with_gradient(rows: Tensor) -> tuple[Tensor, int]:
 def sum_over_ranks(value: Tensor) -> Tensor:
     """Sum over the ranks, through which gradients flow back to every rank's share."""
     return _SumOverRanks.apply(value) if world_size() > 1 else value
+
+
+# --- tensors of which each rank holds some rows -------------------------------------------------------------
+
+
+def is_shared_out(tensor: Tensor) -> bool:
+    """Whether it is a DTensor, of which each rank holds some rows; its class takes a second to import."""
+    return hasattr(tensor, "to_local")
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor, in its own memory: some rows, or all of it."""
+    return tensor.to_local() if is_shared_out(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All rows of a tensor; where ranks hold some of them each, a call is collective."""
+    return tensor.full_tensor() if is_shared_out(tensor) else tensor  # type: ignore[attr-defined]
+
+
+def held_as(tensor: Tensor, like: Tensor) -> Tensor:
+    """A tensor that is the same on all ranks, shared out among them if ``like`` is, on its device."""
+    if not is_shared_out(like) or is_shared_out(tensor):
+        return tensor
+    from torch.distributed.tensor import distribute_tensor
+
+    rows = like.device_mesh, like.placements  # type: ignore[attr-defined]
+    return distribute_tensor(tensor.to(like.device), *rows, src_data_rank=None)
+
+
+def n_rows_of(n_rows: int, number: int) -> int:
+    """Rows of ``n_rows`` that the rank of a number holds: the first have as many each, the last fewer."""
+    most = -(-n_rows // world_size())
+    return min(most, max(0, n_rows - number * most))
+
+
+def exchange(parts: list[Tensor], shapes: list[tuple[int, ...]]) -> list[Tensor]:
+    """Give a tensor to each rank, and get one from each; a call is collective.
+
+    Args:
+        parts: for each rank, in order; any of them may be empty.
+        shapes: of what each rank gives this one.
+    """
+    sizes = [math.prod(shape) for shape in shapes]
+    got = parts[0].new_empty(sum(sizes))
+    given = torch.cat([part.reshape(-1) for part in parts])
+    dist.all_to_all_single(got, given, sizes, [part.numel() for part in parts])
+    return [part.view(shape) for part, shape in zip(got.split(sizes), shapes, strict=True)]
 
 
 class _SumOverRanks(torch.autograd.Function):

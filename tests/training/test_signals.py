@@ -38,7 +38,7 @@ def started(config: RunConfig, tmp_path: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_to_all_its_processes_ends_a_run_that_is_saved(
     small_run: RunConfig, tmp_path: Path, number: int
 ) -> None:

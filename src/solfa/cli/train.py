@@ -35,7 +35,7 @@ StartOption = Annotated[
     "solfa train mulan_small --set data.manifest=captions.jsonl --set objective.start=runs/muq_small "
     "--out runs/mulan_small",
     "solfa train finetune --set data.labels=labels.csv --set objective.start=runs/muq_small --out runs/mine",
-    "torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --out runs/muq_large",
+    "torchrun --nproc-per-node 8 -m solfa train muq_large --set ... --shard --out runs/muq_large",
 )
 def train(
     recipe_or_config: Annotated[
@@ -60,6 +60,14 @@ def train(
     clips_per_device: Annotated[int, typer.Option(min=1, help="Clips in one forward pass.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read audio, for each device.")] = 1,
     threads: ThreadsOption = 0,
+    shard: Annotated[
+        bool,
+        typer.Option("--shard", help="Under torchrun: each process holds a share of the weights (FSDP2)."),
+    ] = False,
+    recompute: Annotated[
+        bool,
+        typer.Option("--recompute", help="Less memory: layers are computed again as gradients go backward."),
+    ] = False,
 ) -> None:
     """Train a quantizer or an encoder.
 
@@ -74,7 +82,14 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     place = chosen_device(device)
-    where = Placement(run=out, device=place, clips_per_device=clips_per_device, n_workers=workers)
+    where = Placement(
+        run=out,
+        device=place,
+        clips_per_device=clips_per_device,
+        n_workers=workers,
+        is_sharded=shard,
+        recomputes=recompute,
+    )
     changes = dict(parse_assignment(text) for text in assignments or [])
     try:
         with distributed.process_group(place):

@@ -99,6 +99,7 @@ class Context(nn.Module):
 
     n_layers: int
     dim: int
+    layers: nn.ModuleList
 
     def forward(
         self,

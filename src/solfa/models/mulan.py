@@ -223,7 +223,7 @@ class NoContext(Context):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.n_layers, self.dim = 0, dim
+        self.n_layers, self.dim, self.layers = 0, dim, nn.ModuleList()
 
     def forward(
         self,

@@ -48,6 +48,18 @@ class Objective(nn.Module):
         """What learns, and the share of the learning rate that it has."""
         return [([parameter for parameter in self.parameters() if parameter.requires_grad], 1.0)]
 
+    def layers_to_shard(self) -> list[nn.Module] | None:
+        """Layers whose weights may be gathered one after another, where each rank holds a share of them.
+
+        All ranks go through each of them equally often, in one order. What is in none of them is gathered as
+        a whole. None if the weights may not be shared out: something besides ``forward`` reads them.
+        """
+        return None
+
+    def layers_to_recompute(self) -> list[nn.Module]:
+        """Layers whose inner activations may be forgotten, and computed again as gradients go backward."""
+        return []
+
     def start(self, clips: Clips) -> None:
         """Once, before the first step of a new run: fetch teachers, and refuse those that teach nothing.
 

@@ -177,6 +177,14 @@ class MaskedPrediction(Objective):
         """The encoder."""
         return self.encoder
 
+    def layers_to_shard(self) -> list[nn.Module]:
+        """Layers of the encoder; none where ranks whose clips differ go through them unequally often."""
+        return [] if self.predictor or self.transposition else self.layers_to_recompute()
+
+    def layers_to_recompute(self) -> list[nn.Module]:
+        """Layers of the encoder."""
+        return list(self.encoder.context.layers)
+
     def train(self, mode: bool = True) -> "MaskedPrediction":
         """Train encoder and heads; targets are frozen and stay in eval mode."""
         super().train(mode)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from solfa.config import Between, Config
+from solfa.distributed import held_as, local
 from solfa.errors import ArgumentError
 
 Decay = Annotated[float, Between(0, 1 - 1e-7)]
@@ -48,7 +49,7 @@ class WeightAverage:
         # a_t / (1 - g^t), computed from the last one in place: the new weights have this share in it.
         share = (1 - decay) / (1 - decay**self.n_steps)
         for name, mean in self.means.items():
-            mean.lerp_(self.learned[name], share)
+            local(mean).lerp_(local(self.learned[name]), share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -79,7 +80,7 @@ class WeightAverage:
     @torch.no_grad()
     def _put(self, values: dict[str, Tensor]) -> None:
         for name, parameter in self.learned.items():
-            parameter.copy_(values[name])
+            local(parameter).copy_(local(values[name]))
 
 
 @torch.no_grad()
@@ -93,9 +94,9 @@ def restore_weights(learned: dict[str, nn.Parameter], state: dict[str, Any]) -> 
     if weights.keys() != learned.keys():
         raise ArgumentError("the weights beside their running mean are of other parameters")
     for name, parameter in learned.items():
-        if weights[name].shape != parameter.shape or not bool(torch.isfinite(weights[name]).all()):
+        if weights[name].shape != parameter.shape or not bool(torch.isfinite(local(weights[name])).all()):
             raise ArgumentError(f"{name}, beside its running mean, is of another shape or not finite")
-        parameter.copy_(weights[name])
+        local(parameter).copy_(local(held_as(weights[name], parameter)))
 
 
 def averaged(average: WeightAverage | None) -> AbstractContextManager[None]:

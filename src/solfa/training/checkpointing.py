@@ -42,9 +42,10 @@ class BestStep:
         if not isinstance(loss, float) or not loss < self.loss:
             return
         self.step, self.loss = step, loss
-        if distributed.is_main():
-            with averaged(self.average):
-                checkpoint.save_best(self.run, step, objective.state_dict())
+        with averaged(self.average):
+            weights = _whole_weights(objective)
+            if distributed.is_main():
+                checkpoint.save_best(self.run, step, weights)
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -124,27 +125,46 @@ class Checkpointing:
         return is_turn or step in (self.last_constant_step, self.config.n_steps)
 
     def save(self, step: int, n_unreadable: int, totals: Totals, scale: LossScale) -> None:
-        """Save a checkpoint, and remove the oldest. Every rank calls it; the first one writes.
+        """Save a checkpoint, and remove the oldest. Every rank calls it.
+
+        The first one writes; where weights are shared out, each besides its share of the training state.
 
         Raises:
             CheckpointError: it cannot be written; older ones are whole.
         """
-        joint = totals.joint()
+        training = {
+            "step": step,
+            "totals": totals.joint(),
+            "n_unreadable": n_unreadable,
+            "loss_scale": scale.state_dict(),
+            "best": self.best.state_dict() if self.best else {},
+        }
+        shards = None
+        if distributed.is_main() or self.is_sharded:
+            training["optimizers"] = [optimizer.state_dict() for optimizer in self.optimizers]
+            training["average"] = self.average.state_dict() if self.average else {}
+        if self.is_sharded:
+            from solfa.training import sharding
+
+            training, shards = sharding.write_aside(self.place.run, step, training)
+        with averaged(self.average):
+            weights = _whole_weights(self.objective)
+            if distributed.is_main():
+                checkpoint.save(self.place.run, step, weights, training, shards)
         if distributed.is_main():
-            training = {
-                "step": step,
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "loss_scale": scale.state_dict(),
-                "totals": joint,
-                "n_unreadable": n_unreadable,
-                "best": self.best.state_dict() if self.best else {},
-                "average": self.average.state_dict() if self.average else {},
-            }
-            with averaged(self.average):
-                checkpoint.save(self.place.run, step, self.objective.state_dict(), training)
             kept = self.config.n_checkpoints_kept
             checkpoint.keep_newest(self.place.run, kept, always=self.last_constant_step)
         distributed.barrier()
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each rank holds a share of the weights only."""
+        return self._shared_out is not None
+
+    @property
+    def _shared_out(self) -> Tensor | None:
+        """A weight of which each rank holds a share, if there is one."""
+        return next((p for p in self.objective.parameters() if distributed.is_shared_out(p)), None)
 
     def load(self, folder: Path, scale: LossScale) -> Reached:
         """Take up what a checkpoint folder holds.
@@ -154,12 +174,23 @@ class Checkpointing:
         """
         weights = checkpoint.read_weights(folder / checkpoint.WEIGHTS)
         training = checkpoint.load_training(folder, self.place.device)
+        if (folder / checkpoint.SHARDS).is_dir():
+            from solfa.training import sharding
+
+            training = sharding.read_back(folder, training, self._shared_out)
         try:
-            self.objective.load_state_dict(weights)
+            held = self.objective.state_dict()
+            self.objective.load_state_dict(
+                {
+                    name: distributed.held_as(w, held[name]) if name in held else w
+                    for name, w in weights.items()
+                }
+            )
             self._load_average(training.get("average", {}))
             for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
                 _check_state(optimizer)
+                _share_out_state(optimizer)
             scale.load_state_dict(training.get("loss_scale", {}))
             if self.best:
                 self.best.load_state_dict(training.get("best", {}))
@@ -228,5 +259,26 @@ def _check_state(optimizer: torch.optim.Optimizer) -> None:
         values = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         if any(value.ndim and value.shape != parameter.shape for value in values.values()):
             raise ArgumentError("moments of an optimiser are of another shape than its weights")
-        if broken := checkpoint.not_finite(values):
+        if broken := checkpoint.not_finite({n: distributed.local(value) for n, value in values.items()}):
             raise ArgumentError(f"{broken[0]} of an optimiser holds NaN or infinity")
+
+
+def _share_out_state(optimizer: torch.optim.Optimizer) -> None:
+    """Leave each rank its share of moments that were read whole, where weights are shared out."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.ndim:
+                state[name] = distributed.held_as(value, parameter)
+
+
+def _whole_weights(objective: nn.Module) -> dict[str, Tensor]:
+    """Weights by name for the first rank, which writes them; where they are shared out, a call is collective.
+
+    Another rank sees one whole tensor at a time, and is given none.
+    """
+    state, weights = objective.state_dict(), {}
+    for name, tensor in state.items():
+        whole = distributed.whole(tensor)
+        if distributed.is_main():
+            weights[name] = whole.cpu() if distributed.is_shared_out(tensor) else whole
+    return weights

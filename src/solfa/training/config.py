@@ -1,4 +1,4 @@
-"""RunConfig: everything that a training run is; Place: where it runs."""
+"""RunConfig: everything that a training run is; Placement: where it runs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,3 +51,5 @@ class Placement:
     device: torch.device
     clips_per_device: int  # clips in one forward pass
     n_workers: int = 1  # processes that read audio, for each rank
+    is_sharded: bool = False  # of several ranks, each holds a share of weights, gradients and moments
+    recomputes: bool = False  # activations within layers, going backward: less memory, a third more products

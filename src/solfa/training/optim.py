@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from solfa import distributed
 from solfa.config import Config, CountFromZero, NotNegative, Positive, Share
 from solfa.errors import ArgumentError
 from solfa.objectives import Objective
@@ -71,7 +72,11 @@ def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.op
     learning = [parameter for parameters, _ in groups for parameter in parameters]
     matrices = [p for p in objective.model.parameters() if p.requires_grad and p.ndim == 2]
     taken = {id(parameter) for parameter in matrices}
-    muon = torch.optim.Muon(
+    if any(distributed.is_shared_out(matrix) for matrix in matrices):
+        from solfa.training.sharded_muon import ShardedMuon as Muon
+    else:
+        from torch.optim import Muon  # type: ignore[assignment]
+    muon = Muon(
         [{"params": matrices, "peak_lr": config.lr}],
         lr=config.lr,
         momentum=config.momentum,

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from solfa import distributed
 from solfa.data.clips import Clips
+from solfa.errors import ArgumentError
 from solfa.objectives import Objective, StepOutput
 from solfa.precision import DTYPES, Precision, half_precision
 
@@ -24,15 +25,31 @@ SHARES_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _KNOWN else
 class Parallel:
     """An objective on this rank's device, whose gradients are those of all ranks together."""
 
-    def __init__(self, objective: Objective, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self, objective: Objective, device: torch.device, precision: Precision, is_sharded: bool = False
+    ) -> None:
         self.objective, self.device = objective, device
         self.dtype = half_precision(precision, device)  # of products in forward passes; None: float32
         self.module: nn.Module = objective
-        if distributed.world_size() > 1 and any(p.requires_grad for p in objective.parameters()):
+        self.is_sharded = is_sharded and distributed.world_size() > 1
+        if self.is_sharded:
+            self._shard()
+        elif distributed.world_size() > 1 and any(p.requires_grad for p in objective.parameters()):
             settings: dict[str, Any] = {SHARES_BUFFERS: False}
             if device.type == "cuda":
                 settings["device_ids"] = [device]
             self.module = DistributedDataParallel(objective, **settings)
+
+    def _shard(self) -> None:
+        from solfa.training.sharding import shard
+
+        if self.is_scaled:
+            raise ArgumentError(
+                "Each process would find a loss scale of its own for its share of the gradients. With "
+                "--shard set precision to bfloat16 or float32."
+            )
+        self.share_state()
+        shard(self.objective, self.device)
 
     @property
     def is_scaled(self) -> bool:
@@ -52,9 +69,15 @@ class Parallel:
             return self.module(clips.to(self.device))
 
     def answer(self, clips: Clips) -> StepOutput:
-        """Loss and figures without a gradient: ranks may call it unequally often."""
+        """Loss and figures without a gradient.
+
+        Ranks may call it unequally often, unless they share out weights.
+        """
         with self.autocast():
-            return self.objective(clips.to(self.device))
+            step = self.objective(clips.to(self.device))
+        if self.is_sharded:  # what was gathered may be of other weights than those of the next pass
+            self.objective.reshard()
+        return step
 
     def accumulating(self, is_last: bool) -> AbstractContextManager[Any]:
         """Gradients of the passes inside are joined with those of other ranks in a step's last pass only."""
@@ -63,8 +86,12 @@ class Parallel:
         return self.module.no_sync()
 
     def share_state(self) -> None:
-        """Give all ranks the weights and buffers of the first, whatever each has measured or loaded."""
-        distributed.share_first([*self.objective.parameters(), *self.objective.buffers()])
+        """Give all ranks the weights and buffers of the first, whatever each has measured or loaded.
+
+        Weights that are shared out were made equal before.
+        """
+        state = [*self.objective.parameters(), *self.objective.buffers()]
+        distributed.share_first(tensor for tensor in state if not distributed.is_shared_out(tensor))
 
     def divide_and_clip(self, count: Tensor, longest: float | None) -> Tensor:
         """Make gradients of a sum over ``count`` those of the mean, and clip; their norm before clipping.
@@ -76,11 +103,17 @@ class Parallel:
         parameters = [p for p in self.objective.parameters() if p.grad is not None]
         if not parameters:
             return torch.zeros_like(count)
-        share = distributed.world_size() / count.clamp(min=1)  # DDP has divided by the ranks
-        for parameter in parameters:
-            assert parameter.grad is not None
-            parameter.grad.mul_(share)
-        return nn.utils.clip_grad_norm_(parameters, float("inf") if longest is None else longest)
+        share = distributed.world_size() / count.clamp(min=1)  # the joined ones are means over the ranks
+        gradients = [distributed.local(p.grad) for p in parameters if p.grad is not None]
+        for gradient in gradients:
+            gradient.mul_(share)
+        most = float("inf") if longest is None else longest
+        if not self.is_sharded:
+            return nn.utils.clip_grad_norm_(parameters, most)
+        norm = distributed.all_reduce_sum(nn.utils.get_total_norm(gradients).square()).sqrt()
+        for gradient in gradients:
+            gradient.mul_((most / (norm + 1e-6)).clamp(max=1.0))
+        return norm
 
 
 def tracks_of(parts: Sequence[StepOutput], tracks: Sequence[Int[Tensor, " clip"]]) -> list[int]:

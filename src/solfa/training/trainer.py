@@ -25,8 +25,11 @@ from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, CollapseAlarms, Figures, Log, Totals
 from solfa.training.optim import build_optimizers, set_learning_rates
 from solfa.training.parallel import Parallel, tracks_of
+from solfa.training.recomputing import recompute
 
 log = logging.getLogger(__name__)
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # that end a run after its step; Windows has no SIGUSR1
 
 
 class TrainingError(SolfaError, RuntimeError):
@@ -52,7 +55,9 @@ class Trainer:
         self.clips = self._clips(config.data.manifest, config.data)
         held_out, unchanged = config.data.valid_manifest, replace(config.data, augmentation=None)
         self.valid_clips = self._clips(held_out, unchanged) if held_out else None
-        self.parallel = Parallel(self.objective, place.device, config.precision)
+        if place.recomputes:
+            recompute(self.objective)
+        self.parallel = Parallel(self.objective, place.device, config.precision, place.is_sharded)
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
         self.totals, self.worries, self.step = Totals(place.device), CollapseAlarms(), 0
@@ -73,7 +78,7 @@ class Trainer:
             TrainingError: the folder holds a run already, the loss is not finite, or music is unreadable.
             ScaleError: half precision overflows in every step.
             BlockingIOError: another process is training in the run folder.
-            Interrupted: SIGINT or SIGTERM came; the step was finished and saved.
+            Interrupted: SIGINT, SIGTERM or SIGUSR1 came; the step was finished and saved.
         """
         with self.checkpoints.locked():
             return self._train(resume)
@@ -111,6 +116,7 @@ class Trainer:
         config, data = self.config, self.config.data
         n_parameters = sum(p.numel() for p in self.objective.parameters() if p.requires_grad)
         n_model = sum(p.numel() for p in self.objective.model.parameters())
+        n_shares = distributed.world_size() if self.parallel.is_sharded else 1
         hours = config.n_steps * data.clips_per_step * data.clip_seconds / 3600
         return (
             f"{config.n_steps - self.step} of {config.n_steps} steps of {data.clips_per_step} clips of "
@@ -118,8 +124,8 @@ class Trainer:
             f"{self.clips.hours:.1f} h in {len(self.clips.tracks) - self.clips.n_left_out} tracks "
             f"({self.clips.n_left_out} shorter than a clip left out). {n_parameters / 1e6:.2f} M parameters "
             f"learn, {n_model / 1e6:.2f} M outlive training; weights, gradients and moments take "
-            f"{16 * n_parameters / 2**20:.0f} MiB. {distributed.world_size()} x {self.place.device.type}, "
-            f"{self._clips_per_forward} clips at a time, accumulated {self._n_accumulated} times."
+            f"{16 * n_parameters / 2**20 / n_shares:.0f} MiB. {distributed.world_size()} x "
+            f"{self.place.device.type}, {self._clips_per_forward} clips at a time, accumulated {self._n_accumulated} times."
         )
 
     # --- one step -----------------------------------------------------------------------------------------
@@ -207,9 +213,15 @@ class Trainer:
         mine = numbers_of_step(
             0, self.config.data.n_valid_clips, distributed.rank(), distributed.world_size()
         )
-        totals = Totals(self.place.device)
-        for clips in self._batches(self.valid_clips, _in_parts(mine, self._clips_per_forward), 0):
-            totals.add(self.parallel.answer(clips))
+        totals, parts = Totals(self.place.device), list(_in_parts(mine, self._clips_per_forward))
+        asked = parts
+        if self.parallel.is_sharded:  # ranks gather weights together: all make as many passes as the first
+            most = -(-self.config.data.n_valid_clips // distributed.world_size())
+            asked = parts + [[0]] * (-(-most // self._clips_per_forward) - len(parts))
+        for number, clips in enumerate(self._batches(self.valid_clips, iter(asked), 0)):
+            step = self.parallel.answer(clips)
+            if number < len(parts):
+                totals.add(step)
         return totals.figures()
 
     # --- starting -----------------------------------------------------------------------------------------
@@ -297,12 +309,13 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let SIGINT and SIGTERM end the run after the step in hand."""
+        """Let SIGINT, SIGTERM and SIGUSR1, by which Slurm announces an end, end the run after this step."""
 
         def request(number: int, frame: FrameType | None) -> None:
             self.stop_requested = True
 
-        before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+        before = {number: signal.signal(number, request) for number in numbers}
         try:
             yield
         finally:
