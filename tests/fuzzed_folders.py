@@ -34,6 +34,7 @@ from solfa.data.stored_frames import CodesDescription, StoredCodeFrames
 from solfa.embedding import EmbeddingStore, default_windows, describe_space, read_store
 from solfa.models import load
 from solfa.recipes import recipe
+from solfa.retrieval import Library, Searcher
 from solfa.training import Interrupted, Placement, RunConfig, Trainer, draw_curves
 
 SECONDS = 60  # that a case may take
@@ -107,6 +108,17 @@ def kinds_of(root: Path) -> dict[str, Kind]:
         stored = StoredCodeFrames.begin(folder, CODES)
         stored.write("track", np.arange(100).reshape(50, 2) % 16)
 
+    def indexed(folder: Path) -> None:
+        folder.mkdir(parents=True)
+        with Library(folder / "library.sqlite", space) as library:
+            library.update(paths, encoder)
+
+    def searched(folder: Path) -> None:
+        with Searcher(folder / "library.sqlite") as searcher:
+            tracks = searcher.tracks()
+            for track in tracks[:1]:
+                searcher.similar(track.id, n=2)
+
     def codes(folder: Path) -> None:
         StoredCodeFrames(folder).rows("track", 0, 50)
 
@@ -117,6 +129,7 @@ def kinds_of(root: Path) -> dict[str, Kind]:
         "a run that goes on": Kind(begun, resumed),
         "store": Kind(embedded, opened),
         "stored codes": Kind(coded, codes),
+        "library": Kind(indexed, searched),
         "manifest": Kind(listed, lambda folder: read_manifest(folder / "tracks.jsonl")),
     }
 

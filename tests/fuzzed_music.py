@@ -3,7 +3,7 @@
     python fuzzed_music.py FOLDER N_FILES SEED [FIRST]
 
 A file goes through what 'solfa data prepare', 'solfa embed' and 'solfa index' do. A line of JSON for each
-goes to FOLDER/cases.jsonl before it is tried, and one after: a crash, or a case without end, is the last line.
+goes to FOLDER/cases.jsonl before it is tried, and one after: a crash, or a case that never ends, is last.
 """
 
 import json

@@ -465,6 +465,28 @@ def test_a_run_killed_at_any_moment_is_finished_by_the_next(
     assert len(list((tmp_path / "store" / "frames").iterdir())) == 60
 
 
+VECTOR = """
+import sys
+import solfa, torch
+torch.set_num_threads(int(sys.argv[3]))
+print(solfa.embed([sys.argv[2]], sys.argv[1])[0].tolist())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_and_more_threads_give_the_same_vector(
+    tiny_run: Path, tmp_path: Path, write_wav: WriteWav
+) -> None:
+    path = write_wav(tmp_path / "a.wav", melody(5.0))
+    vectors = []
+    for n_threads in (1, 1, 4):
+        command = [sys.executable, "-c", VECTOR, str(tiny_run), str(path), str(n_threads)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        vectors.append(torch.tensor(json.loads(said)))
+    assert torch.equal(vectors[0], vectors[1])
+    assert float((vectors[2] - vectors[0]).norm() / vectors[0].norm()) < 1e-5
+
+
 MEASURED = """
 import sys
 import solfa

@@ -52,6 +52,29 @@ def train(config: RunConfig, run: Path, stop_after: int | None, *, is_sharded: b
     return trainer
 
 
+def check_muon() -> None:
+    """Matrices that are shared out are updated as whole ones, also where some ranks hold no row of them."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    from solfa.training.sharded_muon import ShardedMuon
+
+    mesh, random = init_device_mesh("cpu", (distributed.world_size(),)), torch.Generator().manual_seed(0)
+    shapes = [(7, 5), (3, 8), (16, 16), (1, 4), (9, 2), (4, 4)]
+    whole = [torch.nn.Parameter(torch.randn(*shape, generator=random)) for shape in shapes]
+    parts = [torch.nn.Parameter(distribute_tensor(m.detach().clone(), mesh, [Shard(0)])) for m in whole]
+    settings = {"lr": 0.1, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    optimizers = [torch.optim.Muon(whole, **settings), ShardedMuon(parts, **settings)]
+    for _ in range(3):
+        for matrix, part in zip(whole, parts, strict=True):
+            matrix.grad = torch.randn(*matrix.shape, generator=random)
+            part.grad = distribute_tensor(matrix.grad, mesh, [Shard(0)])
+        for optimizer in optimizers:
+            optimizer.step()
+    for matrix, part in zip(whole, parts, strict=True):
+        torch.testing.assert_close(part.detach().full_tensor(), matrix.detach(), rtol=1e-5, atol=1e-6)
+
+
 def in_processes(n: int, work: Callable[[], None]) -> list[int]:
     """Do something in processes that make a group; their exit codes."""
     with socket.socket() as listener:
@@ -86,6 +109,8 @@ def main() -> None:
             train(config, folder / f"{name}.one", None, is_sharded=False)
 
     def shared(stop_after: int | None) -> None:
+        if distributed.world_size() > 1:
+            check_muon()
         for name, config in configs.items():
             trainer = train(config, folder / f"{name}.shared", stop_after, is_sharded=True)
             learned = [p for p in trainer.objective.parameters() if p.requires_grad]
@@ -93,7 +118,7 @@ def main() -> None:
             assert distributed.world_size() == 1 or held < 0.6 * sum(p.numel() for p in learned)
 
     def killed() -> None:
-        def kill(*_: object) -> None:
+        def kill(*_: object, **__: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
         if distributed.rank() == 1:

@@ -13,12 +13,22 @@ from solfa.training import RunConfig
 from training.test_two_processes import free_port
 
 
-def ends(case: str, config: RunConfig, folder: Path) -> list[tuple[str, int]]:
+def ends(case: str, config: RunConfig, folder: Path, *more: str) -> list[tuple[str, int]]:
     """What each of two processes says, and its exit code."""
     config = override(config, {"data.valid_manifest": "", "n_steps": 2, "checkpoint_every": 1})
     save_config(config, folder / "config.json")
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    words = ["train", folder / "config.json", "--out", folder / "run", "--device", "cpu", "--workers", "0"]
+    words = [
+        "train",
+        folder / "config.json",
+        "--out",
+        folder / "run",
+        "--device",
+        "cpu",
+        "--workers",
+        "0",
+        *more,
+    ]
     processes = [
         subprocess.Popen(
             [sys.executable, Path(__file__).with_name("failing_rank.py"), case, *words],
@@ -52,6 +62,15 @@ def test_both_end_and_the_one_that_failed_says_why(
     found = ends(case, small_run, tmp_path)
     assert [code for _, code in found] == [3, 3]
     assert message in found[failed][0] and message not in found[1 - failed][0]
+
+
+@pytest.mark.slow
+def test_both_end_too_where_one_waits_for_the_others_share_of_a_layer(
+    small_run: RunConfig, tmp_path: Path
+) -> None:
+    found = ends("data", small_run, tmp_path, "--shard")
+    assert [code for _, code in found] == [3, 3]
+    assert "no such clip here" in found[1][0] and "no such clip here" not in found[0][0]
 
 
 def test_of_a_loss_that_is_not_finite_the_tracks_are_named_wherever_they_were(

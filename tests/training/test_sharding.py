@@ -26,20 +26,21 @@ from training.test_small_run import TWO, small
 
 CPU = torch.device("cpu")
 N_STEPS, SAVED_BY_FOUR = 20, 7
-# What rounding makes of twenty steps: of each loss, and of weights beside the largest of their tensor.
-LOSSES, WEIGHTS = 1e-4, 1e-3
+# What rounding may make of twenty steps: of a loss, and of weights beside the largest of their tensor. Muon
+# makes matrices orthogonal in bfloat16; and agreement of few clips hangs on small differences.
+TOLERANCES = {"muq": (1e-5, 1e-4), "muq muon": (1e-3, 1e-2), "solfa_small": (1e-2, 3e-2)}
 COMMON: dict[str, Any] = {
     "n_steps": N_STEPS, "n_checkpoints_kept": 9, "log_every": 1, "validate_every": 5, "checkpoint_every": 50,
-    "keep_best": True,    "average": {"decay": 0.9}, "max_gradient_norm": 1.0, "optim.warmup_steps": 4,
+    "keep_best": True, "average": {"decay": 0.9}, "max_gradient_norm": 1.0,
 }  # fmt: skip
 
 
 def configs(small_run: RunConfig, manifest: Path) -> dict[str, RunConfig]:
     """MuQ with AdamW and with Muon, gathered layer by layer; SolfaSmall in two steps, gathered as a whole."""
     muq = {**COMMON, "objective.encoder.conformer.dropout": 0.0, "objective.encoder.conformer.n_layers": 2}
-    muon = {"optim": MuonConfig(lr=1e-3, adam_lr=1e-3, eps=1e-3), **COMMON}
+    muon = {"optim": MuonConfig(lr=1e-3, adam_lr=1e-3, eps=1e-3, warmup_steps=4)}
     return {
-        "muq": override(small_run, {**muq, "optim.eps": 1e-3}),
+        "muq": override(small_run, {**muq, "optim.warmup_steps": 4, "optim.eps": 1e-3}),
         "muq muon": override(small_run, {**muq, **muon}),
         "solfa_small": override(small(TWO, manifest), {**COMMON, **muon, "data.n_valid_clips": 3}),
     }
@@ -66,7 +67,7 @@ def runs(small_run: RunConfig, manifest: Path, tmp_path_factory: pytest.TempPath
     return {name: (folder / f"{name}.one", folder / f"{name}.shared") for name, _ in names}
 
 
-NAMES = ("muq", "muq muon", "solfa_small")
+NAMES = list(TOLERANCES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,10 +75,11 @@ def test_four_then_two_then_one_process_learn_what_one_learns(name: str, runs: R
     one, shared = (losses(run) for run in runs[name])
     assert [line["step"] for line in shared] == list(range(1, N_STEPS + 1))
     for a, b in zip(one, shared, strict=True):
-        for figure in ("loss", "valid_loss", "gradient_norm"):
-            assert (figure in a) == (figure in b)
+        assert a.keys() == b.keys()
+        # Agreement compares the clips of a pass, and in validation each process has passes of its own.
+        for figure in ("loss", "gradient_norm", *(("valid_loss",) if name != "solfa_small" else ())):
             if figure in a:
-                assert b[figure] == pytest.approx(a[figure], rel=LOSSES), f"{figure} of step {a['step']}"
+                assert b[figure] == pytest.approx(a[figure], rel=TOLERANCES[name][0]), (figure, a["step"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,7 +89,9 @@ def test_weights_and_their_running_means_are_those_of_one_process(name: str, fil
     assert one.keys() == shared.keys()
     for tensor, a in one.items():
         largest = max(float(a.float().abs().max()), 1e-3)
-        assert float((a.float() - shared[tensor].float()).abs().max()) <= WEIGHTS * largest, tensor
+        assert float((a.float() - shared[tensor].float()).abs().max()) <= TOLERANCES[name][1] * largest, (
+            tensor
+        )
 
 
 def copied(runs: Runs, to: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -29,6 +30,10 @@ class StepOutput:
     sums: dict[str, Tensor] = field(default_factory=dict)  # what is to be logged, summed likewise
     code_uses: Int[Tensor, "codebook code"] | None = None  # how often each code was the target
     statistics: dict[str, Tensor] = field(default_factory=dict)  # sums that the monitor makes figures of
+
+
+# So that whoever gathers weights for a forward pass finds the loss, from which gradients come back.
+torch.export.register_dataclass(StepOutput, serialized_type_name="solfa.StepOutput")
 
 
 class Objective(nn.Module):

@@ -4,6 +4,7 @@ Imported where weights are shared out or were: PyTorch takes a second to import 
 """
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import torch
 import torch.distributed.checkpoint as shards_on_disk
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.device_mesh import init_device_mesh
@@ -24,6 +24,14 @@ from solfa.checkpoint import CheckpointError
 from solfa.errors import ArgumentError
 from solfa.files import PARTIAL
 from solfa.objectives import Objective
+
+try:
+    from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+except ImportError as error:
+    raise ArgumentError(
+        f"PyTorch {torch.__version__} writes no shards as safetensors. Install 2.13, with which this was "
+        "tested, or train without --shard."
+    ) from error
 
 IN_SHARDS = "in shards"  # begins what stands in the training state in place of a tensor
 
@@ -165,7 +173,9 @@ def read(folder: Path, like: Tensor | None) -> dict[str, Tensor]:
                 tensors[name] = empty(found.size, **settings)
             else:
                 tensors[name] = torch.empty(found.size, **settings)
-        shards_on_disk.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+        with warnings.catch_warnings():  # that each process reads by itself, which is what is wanted
+            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+            shards_on_disk.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
     except CheckpointError:
         raise
     except Exception as error:  # files that are damaged can raise anything

@@ -125,7 +125,8 @@ class Trainer:
             f"({self.clips.n_left_out} shorter than a clip left out). {n_parameters / 1e6:.2f} M parameters "
             f"learn, {n_model / 1e6:.2f} M outlive training; weights, gradients and moments take "
             f"{16 * n_parameters / 2**20 / n_shares:.0f} MiB. {distributed.world_size()} x "
-            f"{self.place.device.type}, {self._clips_per_forward} clips at a time, accumulated {self._n_accumulated} times."
+            f"{self.place.device.type}, {self._clips_per_forward} clips at a time, "
+            f"accumulated {self._n_accumulated} times."
         )
 
     # --- one step -----------------------------------------------------------------------------------------
