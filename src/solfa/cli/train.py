@@ -24,6 +24,12 @@ StartOption = Annotated[
         help="Begin with the weights of a run, a checkpoint or a saved model; see solfa models.",
     ),
 ]
+ShardOption = Annotated[
+    bool, typer.Option("--shard", help="Under torchrun: each process holds a share of the weights (FSDP2).")
+]
+RecomputeOption = Annotated[
+    bool, typer.Option("--recompute", help="Less memory: layers are computed again as gradients go backward.")
+]
 
 
 @examples(
@@ -60,14 +66,8 @@ def train(
     clips_per_device: Annotated[int, typer.Option(min=1, help="Clips in one forward pass.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read audio, for each device.")] = 1,
     threads: ThreadsOption = 0,
-    shard: Annotated[
-        bool,
-        typer.Option("--shard", help="Under torchrun: each process holds a share of the weights (FSDP2)."),
-    ] = False,
-    recompute: Annotated[
-        bool,
-        typer.Option("--recompute", help="Less memory: layers are computed again as gradients go backward."),
-    ] = False,
+    shard: ShardOption = False,
+    recompute: RecomputeOption = False,
 ) -> None:
     """Train a quantizer or an encoder.
 
