@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from solfa.errors import SolfaError
 
@@ -261,6 +261,16 @@ def held_as(tensor: Tensor, like: Tensor) -> Tensor:
 
     rows = like.device_mesh, like.placements  # type: ignore[attr-defined]
     return distribute_tensor(tensor.to(like.device), *rows, src_data_rank=None)
+
+
+def load_whole(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Fill a module, whose weights may be shared out, with whole ones that are the same on all ranks.
+
+    Raises:
+        RuntimeError: they are of another module.
+    """
+    held = module.state_dict()
+    module.load_state_dict({n: held_as(w, held[n]) if n in held else w for n, w in weights.items()})
 
 
 def n_rows_of(n_rows: int, number: int) -> int:

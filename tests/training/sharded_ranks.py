@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 import torch._dynamo  # which optimisers import: once for all processes
 
-from solfa import distributed
+from solfa import checkpoint, distributed, runs
 from solfa.config import load_config
+from solfa.objectives import starting_point
 from solfa.training import Interrupted, Placement, RunConfig, Trainer, sharding
 
 CPU = torch.device("cpu")
@@ -75,6 +76,14 @@ def check_muon() -> None:
         torch.testing.assert_close(part.detach().full_tensor(), matrix.detach(), rtol=1e-5, atol=1e-6)
 
 
+def check_start(trainer: Trainer, run: Path) -> None:
+    """Weights of another run are taken over by weights that are shared out."""
+    starting_point(str(run)).begin(trainer.objective)
+    wanted = checkpoint.read_weights(runs.weights_file(run))
+    for name, parameter in trainer.objective.named_parameters():
+        assert torch.equal(distributed.whole(parameter.detach()), wanted[name]), name
+
+
 def in_processes(n: int, work: Callable[[], None]) -> list[int]:
     """Do something in processes that make a group; their exit codes."""
     with socket.socket() as listener:
@@ -116,6 +125,8 @@ def main() -> None:
             learned = [p for p in trainer.objective.parameters() if p.requires_grad]
             held = sum(distributed.local(p).numel() for p in learned)
             assert distributed.world_size() == 1 or held < 0.6 * sum(p.numel() for p in learned)
+            if name == "muq" and distributed.world_size() == 4:
+                check_start(trainer, folder / "muq.one")
 
     def killed() -> None:
         def kill(*_: object, **__: object) -> None:

@@ -17,6 +17,11 @@ from solfa.recipes.starting import starting_from
 from solfa.training import Placement, RunConfig, Trainer, draw_curves
 
 NOT_DONE = 3  # exit code of what could not be done
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value, e.g. optim.lr=1e-4. May be repeated."),
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint of --out.")]
 StartOption = Annotated[
     str,
     typer.Option(
@@ -52,16 +57,9 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The run folder to be made.")],
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change one value, e.g. optim.lr=1e-4. May be repeated."
-        ),
-    ] = None,
+    assignments: SetOption = None,
     start_from: StartOption = "",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint of --out.")
-    ] = False,
+    resume: ResumeOption = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "auto",
     clips_per_device: Annotated[int, typer.Option(min=1, help="Clips in one forward pass.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read audio, for each device.")] = 1,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from solfa.config import to_dict
+from solfa.distributed import held_as, load_whole
 from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, EncoderConfig, MuLan, Tagger, load
 from solfa.models.fingerprint import fingerprint
@@ -95,7 +96,7 @@ class StartingPoint:
             raise ArgumentError(f"Only the training of an encoder can be started from {self.name}.")
         self.check(objective.config.encoder)
         weights = {n: w for n, w in self.encoder.state_dict().items() if not n.startswith("head.")}
-        objective.encoder.load_state_dict(weights)
+        load_whole(objective.encoder, weights)
         taken, new = ["encoder"], {}
         there = {} if self.run is None else self.run.weights
         for part, mine in _parts(objective).items():
@@ -105,7 +106,7 @@ class StartingPoint:
                 continue
             taken.append(part.rstrip("."))
             for name, parameter in mine.items():
-                parameter.copy_(there[prefix + name])
+                parameter.copy_(held_as(there[prefix + name], parameter))
         return Taken(tuple(taken), new)
 
     def _prefix(self, part: str, objective: MaskedPrediction) -> str:

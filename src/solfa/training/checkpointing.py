@@ -179,13 +179,7 @@ class Checkpointing:
 
             training = sharding.read_back(folder, training, self._shared_out)
         try:
-            held = self.objective.state_dict()
-            self.objective.load_state_dict(
-                {
-                    name: distributed.held_as(w, held[name]) if name in held else w
-                    for name, w in weights.items()
-                }
-            )
+            distributed.load_whole(self.objective, weights)
             self._load_average(training.get("average", {}))
             for optimizer, state in zip(self.optimizers, training["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
