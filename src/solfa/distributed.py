@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
@@ -279,7 +279,7 @@ def n_rows_of(n_rows: int, number: int) -> int:
     return min(most, max(0, n_rows - number * most))
 
 
-def exchange(parts: list[Tensor], shapes: list[tuple[int, ...]]) -> list[Tensor]:
+def exchange(parts: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> list[Tensor]:
     """Give a tensor to each rank, and get one from each; a call is collective.
 
     Args:

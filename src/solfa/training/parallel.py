@@ -76,7 +76,7 @@ class Parallel:
         with self.autocast():
             step = self.objective(clips.to(self.device))
         if self.is_sharded:  # what was gathered may be of other weights than those of the next pass
-            self.objective.reshard()
+            self.objective.reshard()  # type: ignore[operator]
         return step
 
     def accumulating(self, is_last: bool) -> AbstractContextManager[Any]:
