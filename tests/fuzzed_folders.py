@@ -11,7 +11,6 @@ import json
 import random
 import resource
 import shutil
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +22,7 @@ import soundfile
 import torch
 from torch import nn
 
+import patience
 from conftest import TINY
 from damaged_folders import BINARY, KINDS, Kind, change_json, change_tensors
 from solfa import checkpoint
@@ -37,7 +37,7 @@ from solfa.recipes import recipe
 from solfa.retrieval import Library, Searcher
 from solfa.training import Interrupted, Placement, RunConfig, Trainer, draw_curves
 
-SECONDS = 60  # that a case may take
+SECONDS = 60  # of work that a case may take
 MEMORY = 8 * 2**30  # bytes of addresses: what asks for more is an error
 CODES = CodesDescription(
     n_codebooks=2, codebook_size=16, sample_rate=24_000, hop_length=960, target="run", target_id="0",
@@ -208,9 +208,9 @@ def main() -> None:
             folder = Path(shutil.copytree(root / "whole" / name, root / f"case{number}"))
             log.write(json.dumps({"begun": number, "kind": name}) + "\n")
             log.flush()
-            signal.alarm(SECONDS)  # whose signal ends the process
+            patience.wait_for(SECONDS)
             found = attempt(kinds[name], folder, whole[name], rng)
-            signal.alarm(0)
+            patience.wait_for(0)
             log.write(json.dumps({"done": number, "kind": name, **found}) + "\n")
             shutil.rmtree(folder)
 

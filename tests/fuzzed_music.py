@@ -10,13 +10,13 @@ import json
 import random
 import resource
 import shutil
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+import patience
 import zoo
 from conftest import save_tiny_run
 from data.test_fuzzed_audio import WAYS, webm
@@ -26,7 +26,7 @@ from solfa.embedding import EmbeddingStore, default_windows, describe_space, rea
 from solfa.models import AudioEncoder, load
 from solfa.retrieval import Library
 
-SECONDS = 30  # that a file may take
+SECONDS = 30  # of work that a file may take
 MEMORY = 8 * 2**30  # bytes of addresses: what asks for more is an error
 GROWTH = 2**30  # bytes that the process may come to hold besides those of a good file
 KINDS = ("wav", "flac", "ogg", "opus", "mp3", "vbr.mp3", "headerless.mp3", "m4a", "aiff", "webm")
@@ -107,12 +107,12 @@ def main() -> None:
             case = {"kind": kind, "ways": [way.__name__ for way in ways]}
             log.write(json.dumps({"begun": number, **case}) + "\n")
             log.flush()
-            signal.alarm(SECONDS)  # whose signal ends the process
+            patience.wait_for(SECONDS)
             try:
                 outcome, fault = whole_way(path, encoder, root / f"out{number}")
             except Exception as error:
                 outcome, fault = "failed", f"{type(error).__name__}: {error}"
-            signal.alarm(0)
+            patience.wait_for(0)
             if held() > most:
                 fault, most = f"{fault}; held {held() / 2**20:.0f} MiB", held()
             log.write(json.dumps({"done": number, **case, "outcome": outcome, "fault": fault}) + "\n")
