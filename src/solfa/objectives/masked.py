@@ -28,12 +28,7 @@ from solfa.objectives.masking import BlockMaskingConfig, MaskingConfig, build_ma
 from solfa.objectives.mixing import BatchMixing, BatchMixingConfig
 from solfa.objectives.moments import hidden_moments, moments_of_layers
 from solfa.objectives.pooled_agreement import AgreementConfig, build_agreement
-from solfa.objectives.predictor import (
-    Predictor,
-    PredictorConfig,
-    visible_states,
-    with_something_visible,
-)
+from solfa.objectives.predictor import Predictor, PredictorConfig, visible_states, with_something_visible
 from solfa.objectives.scored import as_of_all, inner_frames
 from solfa.objectives.spectra_mixing import SpectraMixing, SpectraMixingConfig, mixed_clips
 from solfa.objectives.transposition import Transposition, TranspositionConfig
