@@ -9,6 +9,7 @@ import typer
 
 from solfa.cli.help import examples
 from solfa.config import from_dict
+from solfa.exporting import Weights, export_onnx
 from solfa.models import ModelCard, load, save_official
 
 CARD_FIELDS = [field.name for field in fields(ModelCard)]
@@ -72,6 +73,39 @@ def official(
     """
     saved = save_official(model, out)
     typer.echo(f"{saved} holds {model} in the official layout: {_megabytes(saved)}. Its README.md loads it.")
+
+
+@app.command()
+@examples(
+    "solfa export onnx solfa-small --out small-onnx",
+    "solfa export onnx solfa-mulan-small --weights float16 --out words-onnx",
+    "solfa export onnx m-a-p/MERT-v1-95M --layer 7 --layer 12 --out mert-onnx",
+)
+def onnx(
+    model: Annotated[str, typer.Argument(help="A run folder, another folder or a name; see solfa models.")],
+    out: Annotated[Path, typer.Option(help="The folder to fill.")],
+    layer: Annotated[
+        list[int] | None,
+        typer.Option(help="Whose hidden states are wanted, may be given again; vectors are of the first."),
+    ] = None,
+    weights: Annotated[
+        Weights, typer.Option(help="How weights are stored: float32, float16 or int8.")
+    ] = "float32",
+) -> None:
+    """Write a model as a graph for ONNX Runtime: waveform in, hidden states and a vector out.
+
+    Spectra are a part of the graph, and clips may be of any number and length. solfa.onnx reads the folder
+    without PyTorch. Of a music-text model the text side and its tokenizer are written too.
+
+    What the graph computes is compared with PyTorch, and printed for each output: the largest difference, as
+    a share of the largest value, and the smallest cosine. In float32 more than 1e-4 is an error.
+
+    Exit code: 0 if it is written, 3 if the model cannot be loaded or its graph computes something else.
+    """
+    exported = export_onnx(load(model), model, out, layers=layer, weights=weights)
+    for checked in exported.checked:
+        typer.echo(str(checked))
+    typer.echo(f"{out} holds {model}: {_megabytes(out)}. Use it: solfa.onnx.OnnxModel({str(out)!r})")
 
 
 def _read_card(path: Path | None) -> ModelCard:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -118,7 +118,14 @@ class TextModel(nn.Module):
         padding = torch.arange(length)[None] >= n_tokens[:, None]
         device = next(self.model.parameters()).device
         ids, padding = ids.to(device), padding.to(device)
-        return self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state, padding
+        return self.read_tokens(ids, padding), padding
+
+    def read_tokens(
+        self, ids: Int[Tensor, "text token"], padding: Bool[Tensor, "text token"]
+    ) -> Float[Tensor, "text token dim"]:
+        """Last hidden states of tokens."""
+        states: Tensor = self.model(input_ids=ids, attention_mask=(~padding).long()).last_hidden_state
+        return states
 
     def sentences(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """A unit vector of each text: the mean over its tokens, as sentence models of this kind are made.
@@ -126,9 +133,15 @@ class TextModel(nn.Module):
         Source:
             Sentence-BERT, arXiv:1908.10084.
         """
-        states, padding = self(texts)
-        kept = (~padding)[..., None].to(states.dtype)
-        return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
+        return sentence_vectors(*self(texts))
+
+
+def sentence_vectors(
+    states: Float[Tensor, "text token dim"], padding: Bool[Tensor, "text token"]
+) -> Float[Tensor, "text dim"]:
+    """Unit vectors of texts: the mean over what is no padding."""
+    kept = (~padding)[..., None].to(states.dtype)
+    return F.normalize((states * kept).sum(1) / kept.sum(1), dim=-1)
 
 
 def what_words_lack(name: str) -> str:
