@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from solfa.retrieval import Library, LibraryTrack
-from solfa.retrieval.export import ExportError, export_json, export_parquet, write_playlist
+from solfa.retrieval.export import (
+    ExportError,
+    export_json,
+    export_parquet,
+    moved,
+    playlist,
+    relative_to,
+    write_playlist,
+)
 
 
 def track(path: str, **tags: str) -> LibraryTrack:
@@ -73,3 +81,22 @@ def test_a_playlist_names_each_track_on_one_line(tmp_path: Path) -> None:
         "/m/\u00e9.ogg",
         "",
     ]
+
+
+def test_a_playlist_can_be_moved_together_with_its_music_or_go_to_another_machine() -> None:
+    tracks = [track("/home/me/Music/a/b.mp3"), track("/home/me/Music/live/c.mp3"), track("/disk/d.mp3")]
+
+    def lines(named: Any) -> list[str]:
+        return playlist(tracks, named).splitlines()[2::2]
+
+    assert lines(relative_to(Path("/home/me/Lists"))) == [
+        "./../Music/a/b.mp3", "./../Music/live/c.mp3", "./../../../disk/d.mp3",
+    ]  # fmt: skip
+    prefixes = ["/home/me/Music=/mnt/nas", "/home/me/Music/live=D:\\Live"]
+    assert lines(moved(prefixes, tracks)) == ["/mnt/nas/a/b.mp3", "D:\\Live\\c.mp3", "/disk/d.mp3"]
+
+
+@pytest.mark.parametrize("prefix", ["/home/me/Music", "=/mnt", "/home=", "/elsewhere=/mnt"])
+def test_a_prefix_that_leads_nowhere_is_explained(prefix: str) -> None:
+    with pytest.raises(ExportError, match="OLD=NEW"):
+        moved([prefix], [track("/home/me/Music/a.mp3")])

@@ -286,16 +286,16 @@ def test_a_map_of_other_tracks_is_not_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The tracks change while the map is made: places of the old ones would stand for the new ones."""
-    from solfa.retrieval.search import project
+    from solfa.retrieval.search import place
 
-    def changing(vectors: np.ndarray) -> np.ndarray:
+    def changing(vectors: np.ndarray, known: list[tuple[float, float] | None]) -> np.ndarray:
         write_wav(tmp_path / "music" / "tune.wav", melody(4.0, seed=8))
         with Library(library_path) as library:
             library.update([tmp_path / "music"], tiny_encoder)
-        return project(vectors)
+        return place(vectors, known)
 
     with Searcher(library_path) as searcher:
-        monkeypatch.setattr("solfa.retrieval.search.project", changing)
+        monkeypatch.setattr("solfa.retrieval.search.place", changing)
         assert len(searcher.map()) == 8
         with Library(library_path) as library:
             assert library.map() == []

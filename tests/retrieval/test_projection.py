@@ -7,6 +7,7 @@ import pytest
 from sklearn.manifold import trustworthiness
 
 from solfa.retrieval import Library, Searcher, project, projection
+from solfa.retrieval.projection import place
 
 
 def groups(n: int, n_groups: int = 6) -> np.ndarray:
@@ -48,9 +49,27 @@ def test_the_map_of_a_library_is_kept_until_tracks_come(
         points = searcher.map()
         assert [id for id, _, _ in points] == sorted(track.id for track in searcher.tracks())
     with monkeypatch.context() as patch, Searcher(own_tagged_library) as searcher:
-        patch.setattr("solfa.retrieval.search.project", lambda vectors: pytest.fail("made again"))
+        patch.setattr("solfa.retrieval.search.place", lambda vectors, known: pytest.fail("made again"))
         assert searcher.map() == points
     with Library(own_tagged_library) as library:
         library.store_map(points[1:])
     with Searcher(own_tagged_library) as searcher:
-        assert searcher.map() == points
+        now = searcher.map()
+        assert now[1:] == points[1:] and now[0][0] == points[0][0]
+        assert searcher.map(anew=True) == points
+
+
+def test_places_stay_when_tracks_are_added_beside_what_they_are_like() -> None:
+    vectors = groups(120)
+    before = project(vectors[:100])
+    now = place(vectors, [*map(tuple, before.tolist()), *[None] * 20])
+    np.testing.assert_array_equal(now[:100], before)
+    assert (np.abs(now) <= 1).all() and len(np.unique(now, axis=0)) == 120
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert trustworthiness(units, now, n_neighbors=5) > 0.9
+
+
+def test_where_most_tracks_are_new_all_are_placed_anew() -> None:
+    vectors = groups(40)
+    np.testing.assert_array_equal(place(vectors, [(0.5, 0.5)] * 19 + [None] * 21), project(vectors))
+    assert (place(vectors, [(0.5, 0.5)] * 20 + [None] * 20)[:20] == 0.5).all()

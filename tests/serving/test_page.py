@@ -24,12 +24,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 
 Open = Callable[..., Any]
 DASH = "\u2013"  # between two times
-VIEWS = ("/", "/search?q=calm%20piano", "/track/5", "/map", "/search?q=1%20%2B", "/file")
+VIEWS = ("/", "/search?q=calm%20piano", "/track/5", "/map", "/playlists", "/search?q=1%20%2B", "/file")
 PHONE = {"width": 360, "height": 740}
+TOUCHED = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    playwright.expect.set_options(timeout=1000 * PATIENCE)
     path = os.environ.get("SOLFA_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
     with playwright.sync_playwright() as started:
         try:
@@ -165,18 +167,27 @@ def test_a_track_shows_tags_parts_and_neighbours(open_page: Open) -> None:
     playwright.expect(page.locator(".bars li")).to_have_count(2)
 
 
-def test_the_map_plays_on_click_and_saves_what_a_line_surrounds(open_page: Open) -> None:
-    page = open_page("/map")
-    canvas = page.locator("canvas.map")
-    box = canvas.bounding_box()
+def draw_around(page: Any, box: dict[str, float]) -> None:
+    """Draw a line around all of the map with the mouse."""
     page.mouse.move(box["x"] + 6, box["y"] + 6)
     page.mouse.down()
     for x, y in ((0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
     page.mouse.up()
+
+
+def test_the_map_plays_on_click_and_saves_what_a_line_surrounds(open_page: Open) -> None:
+    page = open_page("/map")
+    canvas = page.locator("canvas.map")
+    box = canvas.bounding_box()
+    page.keyboard.down("Shift")
+    draw_around(page, box)
+    page.keyboard.up("Shift")
     playwright.expect(page.locator(".chosen")).to_contain_text("5 tracks chosen")
+    page.locator(".chosen").get_by_role("button", name="Save").click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save playlist").click()
+        page.get_by_role("button", name="Download").click()
+    page.get_by_role("button", name="Close").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0] == "#EXTM3U" and len(lines) == 11 and all(Path(line).is_file() for line in lines[2::2])
     for step in range(1200):  # somewhere on this grid there is a track
@@ -188,6 +199,50 @@ def test_the_map_plays_on_click_and_saves_what_a_line_surrounds(open_page: Open)
     page.mouse.down()
     page.mouse.up()
     playwright.expect(page.locator(".player .title")).to_have_text(title)
+
+
+def test_a_drag_moves_the_map_and_a_button_lets_it_draw(open_page: Open) -> None:
+    page = open_page("/map")
+    box = page.locator("canvas.map").bounding_box()
+    picture = "() => document.querySelector('canvas.map').toDataURL()"
+    before = page.evaluate(picture)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 120, box["y"] + 60, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert page.evaluate(picture) != before
+    playwright.expect(page.locator(".chosen")).to_contain_text("No tracks chosen yet")
+    playwright.expect(page.locator(".player")).to_be_hidden()
+    page.get_by_role("button", name="Show all of it").click()
+    page.get_by_role("button", name="Draw a line").click()
+    draw_around(page, box)
+    playwright.expect(page.locator(".chosen")).to_contain_text("5 tracks chosen")
+
+
+def test_two_fingers_enlarge_the_map_and_one_scrolls_the_page(open_page: Open) -> None:
+    page = open_page("/map", viewport=TOUCHED, has_touch=True, is_mobile=True)
+    box = page.locator("canvas.map").bounding_box()
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    x, y = box["x"] + box["width"] / 2, min(box["y"] + box["height"] / 2, 700)
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for step in range(1, 6):
+        touch("touchMove", (x - 20 - 15 * step, y), (x + 20 + 15 * step, y))
+    touch("touchEnd")
+    playwright.expect(page.locator("canvas.map")).to_have_attribute("data-zoomed", "true")
+    page.get_by_role("button", name="Show all of it").tap()
+    playwright.expect(page.locator("canvas.map")).to_have_attribute("data-zoomed", "false")
+    touch("touchStart", (x, y))
+    for step in range(1, 11):
+        touch("touchMove", (x, y - 15 * step))
+    touch("touchEnd")
+    wait_until(lambda: page.evaluate("scrollY") > 50, pause=lambda: page.wait_for_timeout(50))
+    playwright.expect(page.locator(".player")).to_be_hidden()
 
 
 def test_the_map_has_a_list_for_those_who_cannot_see_it(open_page: Open) -> None:
@@ -297,6 +352,239 @@ def test_the_description_of_the_api_is_a_page(open_page: Open) -> None:
     page.locator("section h2", has_text="/api/search").wait_for()
 
 
+def stop(page: Any) -> None:
+    """Pause at once, so that short tracks do not end while a test looks at them."""
+    page.evaluate("document.querySelector('.player .play[aria-label=Pause]')?.click()")
+
+
+def test_a_list_is_played_one_track_after_the_other(open_page: Open) -> None:
+    page = open_page()
+    titles = page.locator(".row .title").all_inner_texts()
+    page.get_by_role("button", name="Play all").click()
+    playing = page.locator(".player > .words .title")
+    playwright.expect(playing).to_have_text(titles[0])
+    playwright.expect(playing).to_have_text(titles[1])  # the first lasts two seconds
+    page.keyboard.press("n")
+    playwright.expect(playing).to_have_text(titles[2])
+    stop(page)
+    page.keyboard.press("p")  # from its beginning, or the one before
+    page.keyboard.press("ArrowLeft")
+    while playing.inner_text() != titles[1]:
+        page.get_by_role("button", name="Previous track").click()
+    assert heard(page) <= 1
+
+
+def test_the_next_track_is_fetched_before_this_one_ends(open_page: Open, ids: dict[str, int]) -> None:
+    page = open_page()
+    with page.expect_request(lambda asked: f"/{ids['clicks.flac']}/audio" in asked.url):
+        page.get_by_role("button", name="Play chord", exact=True).click()
+    assert page.locator(".player > .words .title").inner_text() == "chord"
+
+
+def queue_of(page: Any) -> list[str]:
+    return page.locator(".next .title").all_inner_texts()
+
+
+def test_what_comes_next_can_be_shuffled_thinned_and_added_to(open_page: Open) -> None:
+    page = open_page()
+    titles = page.locator(".row .title").all_inner_texts()
+    page.get_by_role("button", name="Play tune", exact=True).click()  # the one that lasts half a minute
+    stop(page)
+    page.evaluate("scrollTo(0, 0)")
+    page.keyboard.press("q")
+    assert queue_of(page) == []
+    page.keyboard.press("q")
+    page.locator(".row .play").first.click()
+    stop(page)
+    page.keyboard.press("q")
+    assert queue_of(page) == titles[1:]
+    page.get_by_role("button", name="Shuffle").last.click()
+    assert sorted(queue_of(page)) == sorted(titles[1:])
+    page.get_by_role("button", name="Shuffle").last.click()
+    assert queue_of(page) == titles[1:]
+    page.get_by_role("button", name="Leave out chord").click()
+    assert queue_of(page) == titles[2:]
+    page.get_by_role("button", name="Clear").click()
+    assert queue_of(page) == []
+    page.keyboard.press("Escape")
+    for choice, title in (("Play later", "chord"), ("Play next", "clicks")):
+        page.get_by_role("button", name=f"More about {title}").click()
+        page.get_by_role("menuitem", name=choice).click()
+    page.keyboard.press("q")
+    assert queue_of(page) == ["clicks", "chord"]
+
+
+def test_the_music_goes_on_with_what_sounds_alike_or_again(open_page: Open) -> None:
+    page = open_page("/search?q=calm%20piano%20artist=nobody")
+    page.goto(page.url.split("#")[0] + "#/track/5")
+    page.locator(".lead .play").click()
+    page.keyboard.press("q")
+    playing = page.locator(".player > .words .title")
+    page.keyboard.press("n")
+    playwright.expect(playing).to_have_text("tune")
+    page.get_by_role("button", name="Repeat: off").click()
+    page.keyboard.press("n")
+    playwright.expect(playing).to_have_text("tune")
+    page.get_by_role("button", name="Repeat: all").click()
+    page.get_by_role("button", name="Repeat: this").click()
+    page.get_by_role("button", name="Go on with").click()
+    page.keyboard.press("n")
+    playwright.expect(playing).not_to_have_text("tune")
+    page.reload()  # it is remembered
+    page.locator(".row .play").first.click()
+    page.keyboard.press("q")
+    assert page.get_by_role("button", name="Go on with").get_attribute("aria-pressed") == "true"
+
+
+def test_what_a_dead_file_did_is_cleared_by_the_next_track(open_page: Open, ids: dict[str, int]) -> None:
+    page = open_page()
+    page.route(f"**/api/tracks/{ids['chord.wav']}/audio**", lambda route: route.fulfill(status=404))
+    page.get_by_role("button", name="Play chord", exact=True).click()
+    by = page.locator(".player > .words .by")
+    playwright.expect(by).to_contain_text("cannot be played")
+    page.get_by_role("button", name="Play", exact=True).wait_for()  # nothing is heard
+    playwright.expect(page.locator(".player > .words .title")).to_have_text("clicks")  # by itself
+    playwright.expect(by).not_to_contain_text("cannot be played")
+    page.get_by_role("button", name="Pause", exact=True).wait_for()
+
+
+def test_media_keys_and_the_lock_screen_know_the_track(open_page: Open) -> None:
+    page = open_page()
+    page.add_init_script(
+        "window.acts = {}; MediaSession.prototype.setActionHandler = (name, act) => (window.acts[name] = act)"
+    )
+    page.reload()
+    page.get_by_role("button", name="Play chord", exact=True).click()
+    page.get_by_role("button", name="Pause chord").wait_for()
+    title = "() => navigator.mediaSession.metadata.title"
+    assert page.evaluate(title) == "chord"
+    assert page.evaluate("navigator.mediaSession.playbackState") == "playing"
+    page.evaluate("window.acts.nexttrack({})")
+    page.wait_for_function(f"({title})() === 'clicks'")
+    page.evaluate("window.acts.pause({})")
+    page.wait_for_function("navigator.mediaSession.playbackState === 'paused'")
+
+
+def test_volume_and_silence(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Play tune", exact=True).click()
+    volume = page.get_by_role("slider", name="Volume")
+    volume.fill("40")
+    page.keyboard.press("m")
+    playwright.expect(page.get_by_role("button", name="Sound again")).to_be_visible()
+    assert volume.input_value() == "0"
+    page.keyboard.press("m")
+    playwright.expect(volume).to_have_value("40")
+    page.reload()
+    page.get_by_role("button", name="Play tune", exact=True).click()
+    playwright.expect(volume).to_have_value("40")
+
+
+def test_a_question_mark_shows_all_keys(open_page: Open) -> None:
+    page = open_page()
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keys")
+    playwright.expect(sheet).to_contain_text("next track")
+    page.keyboard.press("Escape")
+    playwright.expect(sheet).to_be_hidden()
+    page.get_by_label("Search the library").press("?")
+    playwright.expect(sheet).to_be_hidden()
+    assert page.get_by_label("Search the library").input_value() == "?"
+
+
+def test_the_player_serves_a_finger(open_page: Open) -> None:
+    page = open_page(viewport=TOUCHED, has_touch=True, is_mobile=True)
+    page.get_by_role("button", name="Play all").tap()
+    page.get_by_role("button", name="Next track").tap()
+    playwright.expect(page.locator(".player > .words .title")).to_have_text("chord")
+    page.get_by_role("button", name="Up next").tap()
+    page.get_by_role("button", name="Play lossless").last.tap()
+    playwright.expect(page.locator(".player > .words .title")).to_have_text("lossless")
+    assert page.evaluate("document.documentElement.scrollWidth") <= TOUCHED["width"]
+    small = """() => [...document.querySelectorAll(".player button, .row button")]
+        .filter((button) => button.offsetWidth && (button.offsetWidth < 36 || button.offsetHeight < 36))
+        .map((button) => button.outerHTML)"""
+    assert page.evaluate(small) == []
+
+
+def test_a_sum_is_weighed_by_chips_and_added_to_from_rows(open_page: Open) -> None:
+    page = open_page("/search?q=5%20%2B%20%22piano%22%20seconds=1-")
+    query, terms = page.get_by_label("Search the library"), page.locator(".mix li")
+    playwright.expect(terms.locator(".name")).to_have_text(["tune", "piano"])
+    page.get_by_label("Weight of piano").fill("0.5")
+    playwright.expect(query).to_have_value('5 + 0.5 * "piano" seconds=1-')
+    page.get_by_role("button", name="Less of 5").click()
+    playwright.expect(query).to_have_value('- 5 + 0.5 * "piano" seconds=1-')
+    page.locator(".row .score").first.wait_for()
+    page.get_by_role("button", name="More about chord").click()
+    page.get_by_role("menuitem", name="More of it").click()
+    playwright.expect(terms.locator(".name")).to_have_text(["tune", "piano", "chord"])
+    for name in ("5", "piano"):
+        page.get_by_role("button", name=f"Leave out {name}", exact=True).click()
+        playwright.expect(page.get_by_role("button", name=f"Leave out {name}", exact=True)).to_have_count(0)
+    assert query.input_value().split()[1:] == ["seconds=1-"]
+
+
+def test_a_list_is_kept_as_a_playlist_changed_and_removed(open_page: Open) -> None:
+    page = open_page("/search?q=seconds=3-")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("Name", exact=True).fill("rainy evening")
+    page.get_by_role("button", name="Save playlist").click()
+    page.get_by_role("link", name="rainy evening").click()
+    page.get_by_role("heading", name="rainy evening").wait_for()
+    titles = page.locator(".row .title").all_inner_texts()
+    assert len(titles) == 4
+    page.get_by_role("button", name=f"More about {titles[1]}").click()
+    page.get_by_role("menuitem", name="Move up").click()
+    playwright.expect(page.locator(".row .title").first).to_have_text(titles[1])
+    page.get_by_role("button", name=f"More about {titles[0]}").click()
+    page.get_by_role("menuitem", name="Take out").click()
+    playwright.expect(page.locator(".row")).to_have_count(3)
+    page.reload()
+    playwright.expect(page.locator(".row .title").first).to_have_text(titles[1])
+    page.get_by_role("link", name="Playlists").click()
+    page.get_by_role("button", name="Play rainy evening").click()
+    playwright.expect(page.locator(".player > .words .title")).to_have_text(titles[1])
+    page.get_by_role("button", name="More about rainy evening").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_label("Name", exact=True).fill("night")
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_role("button", name="More about night").click()
+    page.get_by_role("menuitem", name="Remove").click()
+    page.get_by_role("button", name="Remove").click()
+    playwright.expect(page.locator(".shelf .row", has_text="night")).to_have_count(0)
+
+
+def test_likes_are_kept(open_page: Open) -> None:
+    page = open_page()
+    row = page.locator(".row", has_text="chord")
+    row.hover()
+    row.get_by_role("button", name="Like chord").click()
+    playwright.expect(row).to_have_attribute("data-liked", "")
+    page.get_by_role("button", name="Play tune", exact=True).click()
+    page.keyboard.press("l")
+    page.reload()
+    playwright.expect(page.locator(".row[data-liked]")).to_have_count(2)
+    page.get_by_role("link", name="Playlists").click()
+    page.get_by_role("link", name="Liked").click()
+    playwright.expect(page.locator(".row")).to_have_count(2)
+    for left in (1, 0):
+        page.locator(".row").first.hover()
+        page.locator(".row .heart").first.click()
+        playwright.expect(page.locator(".row")).to_have_count(left)
+
+
+def test_a_file_names_the_folder_of_another_machine(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("As a file for other players").select_option(label="Behind a folder of another machine")
+    page.get_by_label("The folder of the music there").fill("/mnt/music")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert "/mnt/music/chord.wav" in lines and len(lines) == 11
+
+
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The source of axe-core."""
@@ -314,15 +602,36 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return source.read_text()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("view", VIEWS)
-def test_axe_finds_nothing_serious(open_page: Open, axe: str, view: str, scheme: str) -> None:
-    page = open_page(view, color_scheme=scheme, reduced_motion="reduce")
+def check_with_axe(page: Any, axe: str) -> None:
     page.wait_for_timeout(1000)
     page.evaluate(axe)
     found = page.evaluate("axe.run()")["violations"]
     serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
     assert not [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_nothing_serious(open_page: Open, axe: str, view: str, scheme: str) -> None:
+    check_with_axe(open_page(view, color_scheme=scheme, reduced_motion="reduce"), axe)
+
+
+@pytest.mark.parametrize("viewport", [TOUCHED, {"width": 1200, "height": 800}])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("sheet", ["queue", "menu", "keys", "save"])
+def test_axe_finds_nothing_serious_in_sheets(
+    open_page: Open, axe: str, sheet: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    page = open_page(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
+    page.get_by_role("button", name="Play tune", exact=True).click()
+    page.get_by_role("button", name="Play chord", exact=True).click()
+    if sheet == "menu":
+        page.locator(".menu-button").first.click()
+    elif sheet == "save":
+        page.get_by_role("button", name="Save", exact=True).first.click()
+    else:
+        page.keyboard.press({"queue": "q", "keys": "?"}[sheet])
+    check_with_axe(page, axe)
 
 
 def test_a_server_that_goes_away_is_told_and_waited_for(open_page: Open, served: Served) -> None:

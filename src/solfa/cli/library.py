@@ -1,11 +1,13 @@
 """solfa index and solfa library: music -> a library, and what other programs take from it."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from solfa.cli.contents import add_commands
 from solfa.cli.embed import (
     load_encoder,
     space_of,
@@ -18,10 +20,12 @@ from solfa.cli.options import (
     DeviceOption,
     JsonOption,
     LayerOption,
+    QuietOption,
     StrictOption,
     ThreadsOption,
     WorkersOption,
 )
+from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
     damaged_json,
@@ -45,9 +49,16 @@ from solfa.retrieval.pictures import draw_map
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="What other programs take from a library, and its map.", no_args_is_help=True)
+app = typer.Typer(
+    help="What is in a library, its playlists and its map, and what other programs take from it.",
+    no_args_is_help=True,
+)
+add_commands(app)
 
-LibraryOption = Annotated[Path, typer.Option(metavar="FILE", help="The library: one file.")]
+MusicArgument = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Folders, audio files or manifests. Default: those that the library remembers."),
+]
 OptionalModelOption = Annotated[
     str | None,
     typer.Option(
@@ -58,13 +69,15 @@ OptionalModelOption = Annotated[
 
 
 @examples(
+    "solfa index ~/Music",
+    "solfa index",
     "solfa index ~/Music --library music.sqlite",
     "solfa index ~/Music --library music.sqlite --model runs/muq_small",
     "solfa index ~/Music ~/More --library music.sqlite",
 )
 def index(
-    music: Annotated[list[Path], typer.Argument(help="Folders, audio files or manifests.")],
-    library: LibraryOption,
+    music: MusicArgument = None,
+    library: LibraryOption = None,
     model: OptionalModelOption = None,
     layer: LayerOption = None,
     pool: Annotated[Pool | None, typer.Option(help="As for solfa embed. Default: mean.")] = None,
@@ -78,12 +91,14 @@ def index(
     again: AgainOption = False,
     take_damaged: DamagedOption = False,
     strict: StrictOption = False,
+    quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a library of tracks that can be searched, or bring one up to date.
 
-    Only files that are new or changed are read, and a file that was refused only when it has changed, with
-    --again, or when --take-damaged is given for the first time. A track that is gone from one of the folders
+    Folders and manifests are remembered: without any, the known ones are brought up to date. Only files that
+    are new or changed are read, and a file that was refused only when it has changed, with --again, or when
+    --take-damaged is given for the first time. A track that is gone from one of the folders
     is removed; tracks of folders that are not named stay. So do those below a folder that cannot be read; and
     without --prune also those of a folder that is empty now, and all if more than a fifth of the library is
     gone: a disk may not be mounted. Files that are not audio by their name are passed over, and counted by
@@ -94,21 +109,43 @@ def index(
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
     """
-    found = None if prune else find_music(music)  # before a model is loaded
-    encoder, space = _encoder_and_space(library, model, layer, pool, device, threads)
-    batching = Batching(windows_at_once=batch, n_workers=workers)
-    n_files = len(found.paths) if found else None
+    place = place_of(library)
+    wanted = music_of(place, music)
+    found = None if prune else find_music(wanted)  # before a model is loaded
+    encoder, space = encoder_and_space(place, model, layer, pool, device, threads)
+    telling = progress("indexing", len(found.paths) if found else None)
     with (
-        Library(library, space, at_once=False) as opened,
-        progress("indexing", n_files) as tell,
+        Library(place, space, at_once=False) as opened,
+        nullcontext(lambda done, note: None) if quiet else telling as tell,
     ):
         changes = opened.update(
-            music, encoder, found=found, batching=batching, progress=tell, again=again, prune=prune,
-            take_damaged=take_damaged,
+            wanted, encoder, found=found, batching=Batching(windows_at_once=batch, n_workers=workers),
+            progress=tell, again=again, prune=prune, take_damaged=take_damaged,
         )  # fmt: skip
         n_tracks, report = len(opened), opened.write_report(changes.refused)
-    (_report_json if as_json else _report)(changes, n_tracks, library, report)
+    show_changes(changes, n_tracks, place, report, quiet=quiet, as_json=as_json)
     raise typer.Exit(exit_code(len(changes.refused) + len(changes.refused_before), strict))
+
+
+def music_of(library: Path, given: list[Path] | None) -> list[Path]:
+    """The music of an update: what was given, or what the library remembers and is there."""
+    if given:
+        return given
+    if known_space(library) is None:
+        raise typer.BadParameter(
+            f"There is no library {library} yet. Name your music once: solfa index MUSIC"
+        )
+    with Library(library) as opened:
+        sources = opened.sources()
+    there = [path for path in sources if path.exists()]
+    if not sources:
+        raise typer.BadParameter(f"{library} remembers no folders yet. Name them once: solfa index MUSIC")
+    for path in sources:
+        if path not in there:
+            log.warning("%s is not there now; its tracks stay.", path)
+    if not there:
+        raise FileNotFoundError("None of the folders that the library remembers is there. Mount their disks.")
+    return there
 
 
 @app.command()
@@ -117,8 +154,10 @@ def index(
     "solfa library export music.sqlite --out music.parquet",
 )
 def export(
-    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="Ends in .jsonl or .parquet.")],
+    library: LibraryArgument = None,
+    named: LibraryOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write tracks, tags and vectors for other programs, one row for each track.
 
@@ -127,16 +166,22 @@ def export(
     writers = {".jsonl": export_json, ".parquet": export_parquet}
     if out.suffix not in writers:
         raise typer.BadParameter(f"--out ends in .jsonl or .parquet, not {out.name}.")
-    with Library(library) as opened:
+    with Library(place_of(library, named)) as opened:
         n_tracks = writers[out.suffix](opened, out)
-    typer.echo(f"{n_tracks} tracks: {out}")
+    if as_json:
+        show_json({"n_tracks": n_tracks, "out": str(out)})
+    else:
+        typer.echo(f"{n_tracks} tracks: {out}")
 
 
 @app.command("map")
 @examples("solfa library map music.sqlite", "solfa library map music.sqlite --out map.png")
 def make_map(
-    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+    library: LibraryArgument = None,
+    named: LibraryOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a .png, .svg or .pdf.")] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Place all tracks anew.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Place all tracks on a map, so that what sounds alike lies together, and keep it in the library.
 
@@ -145,15 +190,20 @@ def make_map(
     """
     if out and out.suffix not in (".png", ".svg", ".pdf"):
         raise typer.BadParameter(f"--out ends in .png, .svg or .pdf, not {out.name}.")
-    with Searcher(library) as searcher:
-        points = searcher.map()
+    place = place_of(library, named)
+    with Searcher(place) as searcher:
+        points = searcher.map(anew=anew)
         tracks = {track.id: track for track in searcher.tracks()} if out else {}
-    typer.echo(f"{len(points)} tracks are on the map of {library}")
-    if out:
-        typer.echo(draw_map([(tracks[id], x, y) for id, x, y in points if id in tracks], out))
+    drawn = draw_map([(tracks[id], x, y) for id, x, y in points if id in tracks], out) if out else None
+    if as_json:
+        show_json({"library": str(place), "points": [{"id": id, "x": x, "y": y} for id, x, y in points]})
+        return
+    typer.echo(f"{len(points)} tracks are on the map of {place}")
+    if drawn:
+        typer.echo(drawn)
 
 
-def _encoder_and_space(
+def encoder_and_space(
     library: Path, model: str | None, layer: int | None, pool: Pool | None, device: str, threads: int
 ) -> tuple[AudioEncoder, Space]:
     """What the options say, and for an existing library else what it was made with."""
@@ -183,12 +233,24 @@ def _model_of_a_new_one() -> str:
     return MUSIC_TEXT
 
 
-def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None) -> None:
-    show_passed_over(changes.passed_over)
+def show_changes(
+    changes: Changes, n_tracks: int, library: Path, report: Path | None, *, quiet: bool, as_json: bool
+) -> None:
+    """What an update has done; if quiet, only what went wrong."""
+    if as_json:
+        _report_json(changes, n_tracks, library, report)
+    else:
+        _report(changes, n_tracks, library, report, quiet)
+
+
+def _report(changes: Changes, n_tracks: int, library: Path, report: Path | None, quiet: bool) -> None:
+    show_passed_over([] if quiet else changes.passed_over)
     show_refused(changes.refused)
     show_damaged(changes.damaged)
     for kept in changes.kept:
         typer.echo(f"kept {kept.n} tracks of {shown(kept.folder)}, {kept.reason}")
+    if quiet:
+        return
     n_refused = len(changes.refused) + len(changes.refused_before)
     typer.echo(
         f"{library}: {n_tracks} tracks ({changes.n_added} added, {changes.n_changed} changed, "

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from solfa.cli.runtime import keep_freed_memory, wait_without_spinning
 from solfa.errors import SolfaError
@@ -24,7 +24,10 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
     ),
     "codec": ("solfa.cli.codec:app", "A codec of one's own, fitted by 'solfa train rvq_vae'."),
     "export": ("solfa.cli.export:app", "A model in a form in which it can be passed on."),
-    "library": ("solfa.cli.library:app", "What other programs take from a library, and its map."),
+    "library": (
+        "solfa.cli.library:app",
+        "What is in a library, its playlists and its map, and what other programs take from it.",
+    ),
     "train": ("solfa.cli.train:train", "Train a quantizer or an encoder."),
     "embed": ("solfa.cli.embed:embed", "Embed tracks: one vector for each, and hidden states if wanted."),
     "probe": (
@@ -42,6 +45,10 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
     "index": (
         "solfa.cli.library:index",
         "Make a library of tracks that can be searched, or bring one up to date.",
+    ),
+    "watch": (
+        "solfa.cli.watch:watch",
+        "Keep a library up to date while its folders change; Ctrl-C ends it.",
     ),
     "search": (
         "solfa.cli.search:search",
@@ -68,6 +75,7 @@ class Commands(Mapping[str, Any]):
         module, attribute = COMMANDS[name][0].split(":")
         command = getattr(import_module(module), attribute)
         if isinstance(command, typer.Typer):  # a group, even where it has one command only
+            _leave_brackets(command)
             made: Any = typer.main.get_group(command)
         else:
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -83,12 +91,29 @@ class Commands(Mapping[str, Any]):
         return len(COMMANDS)
 
 
+def _leave_brackets(group: typer.Typer) -> None:
+    """Have the help of a group print square brackets as they are: rich would take them for markup."""
+    group.rich_markup_mode = None
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _leave_brackets(inner.typer_instance)
+
+
 class CommandsOnDemand(TyperGroup):
     """A group whose commands are imported when one of them is called."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands = Commands()  # type: ignore[assignment]
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """What may follow, without an import."""
+        known: Any = self.commands
+        self.commands = {name: TyperCommand(name, help=what) for name, (_, what) in COMMANDS.items()}
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self.commands = known
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names, without an import."""
@@ -105,7 +130,6 @@ app = typer.Typer(
     cls=CommandsOnDemand,
     help="Learn, probe and search music.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

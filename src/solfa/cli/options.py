@@ -46,6 +46,7 @@ ThreadsOption = Annotated[
     int, typer.Option(min=0, max=1024, help="Processor threads; 0 leaves it to PyTorch.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing but what went wrong.")]
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Exit code 1 if something was refused, instead of 0.")
 ]

@@ -12,10 +12,11 @@ from solfa.cli.embed import (
 )
 from solfa.cli.help import examples
 from solfa.cli.library import (
-    LibraryOption,
     OptionalModelOption,
 )
 from solfa.cli.options import DeviceOption, JsonOption, ThreadsOption
+from solfa.cli.place import LibraryOption, place_of
+from solfa.cli.playlists import PrefixOption, RelativeOption, naming
 from solfa.cli.reports import (
     shown,
 )
@@ -60,11 +61,13 @@ CentredOption = Annotated[
 )
 def search(
     query: Annotated[str, typer.Argument(help="Words, or terms joined by + and -; see above.")],
-    library: LibraryOption,
+    library: LibraryOption = None,
     n: NumberOption = 10,
     filters: FilterOption = None,
     as_json: JsonOption = False,
     m3u: PlaylistOption = None,
+    relative: RelativeOption = False,
+    prefix: PrefixOption = None,
     centred: CentredOption = False,
     index: IndexOption = "exact",
     model: OptionalModelOption = None,
@@ -85,9 +88,11 @@ def search(
     """
     chosen, asked = Filters.parse(filters or []), parse_query(query)
     _check_playlist(m3u)
-    with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
+    place = place_of(library)
+    with open_searcher(place, lambda: _index(place, index, centred), model, device, threads) as searcher:
         answer = searcher.answer(query, n, chosen)
-    _show(answer, as_json, m3u)
+    _keep(answer, m3u, relative, prefix)
+    _show(answer, as_json)
     if not answer.matches and not answer.named and not as_json:
         nothing = "There is nothing else in it." if asked.terms else "No name has these words."
         typer.echo("No track passes the filters." if filters else nothing)
@@ -99,11 +104,13 @@ def search(
 )
 def similar(
     file: Annotated[Path, typer.Argument(help="An audio file, in the library or not.")],
-    library: LibraryOption,
+    library: LibraryOption = None,
     n: NumberOption = 10,
     filters: FilterOption = None,
     as_json: JsonOption = False,
     m3u: PlaylistOption = None,
+    relative: RelativeOption = False,
+    prefix: PrefixOption = None,
     centred: CentredOption = False,
     index: IndexOption = "exact",
     model: OptionalModelOption = None,
@@ -118,11 +125,13 @@ def similar(
     """
     chosen = Filters.parse(filters or [])
     _check_playlist(m3u)
-    with open_searcher(library, lambda: _index(library, index, centred), model, device, threads) as searcher:
+    place = place_of(library)
+    with open_searcher(place, lambda: _index(place, index, centred), model, device, threads) as searcher:
         found = searcher.similar_to_file(file, n, chosen)
-    _show(Answer(matches=found), as_json, m3u)
+    _keep(Answer(matches=found), m3u, relative, prefix)
+    _show(Answer(matches=found), as_json)
     if not found and not as_json:
-        missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {library}"
+        missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {place}"
         typer.echo("No track passes the filters." if filters else missing)
 
 
@@ -155,10 +164,14 @@ def _index(library: Path, kind: IndexKind, centred: bool) -> Index:
     return LanceIndex(library.with_name(f"{library.name}.lance"))
 
 
-def _show(answer: Answer, as_json: bool, m3u: Path | None) -> None:
+def _keep(answer: Answer, m3u: Path | None, relative: bool, prefix: list[str] | None) -> None:
     if m3u:
-        tracks = [*answer.named, *(match.track for match in answer.matches)]
-        write_playlist(list({track.id: track for track in tracks}.values()), m3u)
+        every = [*answer.named, *(match.track for match in answer.matches)]
+        tracks = list({track.id: track for track in every}.values())
+        write_playlist(tracks, m3u, naming(relative, prefix, m3u, tracks))
+
+
+def _show(answer: Answer, as_json: bool) -> None:
     if as_json:
         values = {
             "named": [_track_values(track) for track in answer.named],

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from socket import socket
 from typing import Annotated
 
 import typer
@@ -13,10 +13,14 @@ from solfa.cli.library import (
     OptionalModelOption,
 )
 from solfa.cli.options import DeviceOption, ThreadsOption
+from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.search import open_searcher
 from solfa.retrieval import ExactIndex
 
 NAME = re.compile(r"\w[\w.-]*")
+EditableOption = Annotated[
+    bool, typer.Option("--editable", help="Let everybody who reaches the page change playlists and likes.")
+]
 EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[serve]'"
 
 
@@ -26,7 +30,8 @@ EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[se
     "solfa serve music.sqlite --host 0.0.0.0 --name attic.local",
 )
 def serve(
-    library: Annotated[Path, typer.Argument(metavar="LIBRARY", help="The library: one file.")],
+    library: LibraryArgument = None,
+    named: LibraryOption = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8765,
     model: OptionalModelOption = None,
     host: Annotated[
@@ -36,6 +41,7 @@ def serve(
     name: Annotated[
         list[str] | None, typer.Option(help="A name that the page is called by besides; may be repeated.")
     ] = None,
+    editable: EditableOption = False,
     centred: Annotated[
         bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
     ] = False,
@@ -45,7 +51,8 @@ def serve(
     """Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.
 
     It answers this machine alone unless --host says otherwise, asks nobody else for anything, and opens no
-    file but those of the library. Words and files as queries take the model that made the library, which is
+    file but those of the library. Playlists and likes are kept in the library, by this machine alone unless
+    --editable is given. Words and files as queries take the model that made the library, which is
     loaded by the name in the library or from --model. The API is described at /api/docs. Waveforms are kept
     in a folder LIBRARY.waveforms.
     """
@@ -54,25 +61,28 @@ def serve(
         from solfa.serving import serve as run
         from solfa.serving.guard import LOOPBACK
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in ("fastapi", "uvicorn", "starlette", "anyio"):
-            raise
-        raise ImportError(EXTRA) from error
+        if (error.name or "").split(".")[0] in ("fastapi", "uvicorn", "starlette", "anyio"):
+            raise ImportError(EXTRA) from error
+        raise
     _check_names(host, name or [])
     is_private = host in LOOPBACK and not name
-    config = ServingConfig(address=host, names=tuple(name or ()), tells_places=is_private)
-    index = partial(ExactIndex, centred)
-    with open_searcher(library, index, model, device, threads, reads_files=False) as searcher:
+    config = ServingConfig(
+        address=host, names=tuple(name or ()), tells_places=is_private, is_editable=is_private or editable
+    )
+    place, index = place_of(library, named), partial(ExactIndex, centred)
+    with open_searcher(place, index, model, device, threads, reads_files=False) as searcher:
         listener = listen(host, port)
         app = build_app(searcher, config)
-        ability = app.state.desk.ability()
-        if ability.reason:
-            typer.echo(ability.reason)
-        shown = f"[{host}]" if ":" in host else host
-        typer.echo(
-            f"{searcher.count()} tracks: http://{shown}:{listener.getsockname()[1]}/  (Ctrl-C ends it)"
-        )
+        if reason := app.state.desk.ability().reason:
+            typer.echo(reason)
+        typer.echo(f"{searcher.count()} tracks: {_address(host, listener)}  (Ctrl-C ends it)")
         run(app, listener)
     typer.echo("ended")
+
+
+def _address(host: str, listener: socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}/"
 
 
 def _check_names(host: str, names: Sequence[str]) -> None:

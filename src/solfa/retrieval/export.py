@@ -6,7 +6,7 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +18,8 @@ from solfa.retrieval.contents import LibraryTrack
 from solfa.retrieval.library import Library
 
 ROWS_AT_ONCE = 10_000
+WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # how a place on Windows begins
+Named = Callable[[Path], PurePath]  # a path as a playlist has it
 CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -56,15 +58,57 @@ def export_parquet(library: Library, out: Path) -> int:
     return len(tracks)
 
 
-def write_playlist(tracks: Iterable[LibraryTrack], out: Path) -> None:
+def write_playlist(tracks: Iterable[LibraryTrack], out: Path, named: Named | None = None) -> None:
     """An extended M3U in UTF-8, whole or not at all.
 
-    Paths are absolute. One that a line of text cannot hold is written as a file:// address.
+    Paths are absolute, or as ``named`` gives them. One that a line of text cannot hold is written as a file://
+    address, or with escapes if it is relative.
     """
-    write_text(out, playlist(tracks))
+    write_text(out, playlist(tracks, named))
 
 
-def playlist(tracks: Iterable[LibraryTrack], named: Callable[[Path], Path] | None = None) -> str:
+def relative_to(folder: Path) -> Named:
+    """Paths as they are seen from a folder, so that it can be moved together with the music."""
+    start = Path(os.path.abspath(folder))  # noqa: PTH100  # links stay what they are
+
+    def named(path: Path) -> PurePath:
+        try:
+            return Path(os.path.relpath(path, start))
+        except ValueError:  # another drive
+            return path
+
+    return named
+
+
+def moved(prefixes: Sequence[str], tracks: Sequence[LibraryTrack]) -> Named:
+    """Paths as another machine has them: ``OLD=NEW`` for each folder, the longest that fits counts.
+
+    NEW may be a place on Windows, too.
+
+    Raises:
+        ExportError: a prefix has no sign ``=``, or none of the tracks lies below it.
+    """
+    places: dict[Path, PurePath] = {}
+    for text in prefixes:
+        old, is_pair, new = text.partition("=")
+        if not (old and is_pair and new):
+            raise ExportError(f"A prefix is OLD=NEW, such as /home/me/Music=/mnt/music; not {text!r:.200}.")
+        folder = Path(os.path.abspath(Path(old).expanduser()))  # noqa: PTH100
+        if not any(track.path.is_relative_to(folder) for track in tracks):
+            raise ExportError(f"No track lies below {folder}. Give a folder of the music: OLD=NEW.")
+        places[folder] = PureWindowsPath(new) if WINDOWS.match(new) else PurePosixPath(new)
+
+    def named(path: Path) -> PurePath:
+        fitting = [folder for folder in places if path.is_relative_to(folder)]
+        if not fitting:
+            return path
+        folder = max(fitting, key=lambda one: len(one.parts))
+        return places[folder].joinpath(*path.relative_to(folder).parts)
+
+    return named
+
+
+def playlist(tracks: Iterable[LibraryTrack], named: Named | None = None) -> str:
     """The text of a playlist; see ``write_playlist``. ``named`` turns paths into those that it holds."""
     lines = ["#EXTM3U"]
     for track in tracks:
@@ -98,9 +142,11 @@ def _shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _address(path: Path) -> str:
+def _address(path: PurePath) -> str:
     name = str(path)
     is_plain = not CONTROL.search(name) and _shown(name) == name and name == name.strip()
+    if isinstance(path, PureWindowsPath) and not isinstance(path, Path):
+        return CONTROL.sub(" ", _shown(name))
     if not path.is_absolute():  # behind ./ no name is taken for a comment or an address
         return os.path.join(".", name if is_plain else urllib.parse.quote(os.fsencode(name)))  # noqa: PTH118
     return name if is_plain else "file://" + urllib.parse.quote(os.fsencode(name))

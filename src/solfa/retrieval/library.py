@@ -25,7 +25,6 @@ from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder
 from solfa.retrieval.contents import (
     COLUMNS,
-    LibraryContents,
     LibraryTrack,
     to_bytes,
     to_path,
@@ -35,6 +34,7 @@ from solfa.retrieval.contents import (
 from solfa.retrieval.file import LibraryError, is_of_a_value
 from solfa.retrieval.layout import TAG_READER, place_of, put_names, put_tags
 from solfa.retrieval.missing import Kept, Missing, is_in
+from solfa.retrieval.playlists import LibraryPlaylists
 
 
 @dataclass
@@ -63,7 +63,7 @@ class _Earlier:
     take_damaged: bool  # now
 
 
-class Library(LibraryContents):
+class Library(LibraryPlaylists):
     """Tracks and their vectors; see ``LibraryFile`` for how it is opened."""
 
     def __enter__(self) -> "Library":
@@ -116,8 +116,8 @@ class Library(LibraryContents):
         earlier = _Earlier(missing, self._renewed(before, tried), {} if again else known, take_damaged)
         added = self._take_all(outcomes, earlier, changes, progress)
         self._renew_tags(found, tags)
-        gone, changes.kept = missing.to_remove(len(self), prune=prune)
-        changes.n_removed = self._remove(gone)
+        changes.n_removed, changes.kept = self._let_go(missing, prune)
+        self.remember_sources(music)
         return _counted(changes, added, before)
 
     def _found(self, music: Sequence[Path], before: Iterable[Path], prune: bool) -> Found:
@@ -286,6 +286,27 @@ class Library(LibraryContents):
             with self._transaction():
                 query = "DELETE FROM refused WHERE path = ?"
                 self._database.executemany(query, [(to_bytes(path),) for path in gone])
+
+    def _let_go(self, missing: Missing, prune: bool) -> tuple[int, list[Kept]]:
+        """Remove what has gone; gives how many tracks there were, and those that stay."""
+        gone, kept = missing.to_remove(len(self), prune=prune)
+        return self._remove(gone), kept
+
+    def remove(self, tracks: Sequence[Track]) -> int:
+        """Remove tracks and give how many there were. Their files stay: an update may bring them back."""
+        return self._remove([track.path for track in tracks])
+
+    def take(self, other: "Library", track: LibraryTrack, path: Path) -> LibraryTrack:
+        """Put a track of another library of the same space in, with its vectors, as the file at a path."""
+        query = "SELECT n_bytes, modified_ns FROM tracks WHERE id = ?"
+        stamp = Stamp(*other._rows(query, (track.id,))[0])
+        with self._transaction():
+            for table in ("vectors", "segments"):
+                query = f"SELECT * FROM {table} WHERE content_hash = ?"
+                for row in other._rows(query, (track.content_hash,)):
+                    query = f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(row))})"
+                    self._database.execute(query, row)
+            return self._put(replace(track, path=path), stamp)
 
     def _remove(self, paths: Sequence[Path]) -> int:
         """Remove tracks, and vectors that nobody needs any more; gives how many tracks there were."""

@@ -23,7 +23,7 @@ from solfa.retrieval.library_model import LibraryModel
 from solfa.retrieval.live import LiveLibrary
 from solfa.retrieval.moments import best_segment, direction_of, named_vector
 from solfa.retrieval.names import Name, completed, find_named
-from solfa.retrieval.projection import project
+from solfa.retrieval.projection import place
 
 log = logging.getLogger(__name__)
 
@@ -232,22 +232,22 @@ class Searcher:
         """
         return self._model.mulan()
 
-    def map(self) -> list[Point]:
-        """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``project``.
+    def map(self, *, anew: bool = False) -> list[Point]:
+        """Number, x and y of each track in [-1, 1]: what sounds alike lies together. See ``place``.
 
-        Made when tracks have come since the last time, which takes seconds for some thousands, and kept in
-        the library.
+        Made the first time or ``anew``, which takes seconds for some thousands, and kept in the library.
+        Tracks that came since get places among the others.
         """
         with self._map_lock:
             with self._live.read() as library:
                 space, contents = library.space, library.contents()
-                ids = {id for id, _ in contents}
-                points = [point for point in library.map() if point[0] in ids]
-                if len(points) == len(ids):
-                    return points
+                ids = [id for id, _ in contents]
+                known = {id: (x, y) for id, x, y in ([] if anew else library.map())}
+                if known.keys() >= set(ids):
+                    return [(id, *known[id]) for id in ids]
                 vectors = library.vectors_of([hash_ for _, hash_ in contents])
-            places = project(vectors)  # others may search meanwhile
-            points = [(id, float(x), float(y)) for (id, _), (x, y) in zip(contents, places, strict=True)]
+            places = place(vectors, [known.get(id) for id in ids])  # others may search meanwhile
+            points = [(id, float(x), float(y)) for id, (x, y) in zip(ids, places, strict=True)]
             # By a connection of its own: another process that writes is waited for without holding anybody
             # up, and who may not write here has the map all the same.
             try:

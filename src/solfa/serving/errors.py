@@ -12,13 +12,16 @@ from solfa.embedding import SpaceError
 from solfa.models import ModelError
 from solfa.models.checks import NotFiniteError
 from solfa.retrieval import FilterError, LibraryError, QueryError, UnknownTrackError
+from solfa.retrieval.playlists import PlaylistError, UnknownPlaylistError
 from solfa.serving.schemas import readable
 from solfa.serving.state import Desk
 
 log = logging.getLogger(__name__)
 
 # The texts of the first are made of what was asked and of names, and are sent as they are.
-OF_THE_ASKER: dict[type[Exception], int] = {QueryError: 400, FilterError: 400, UnknownTrackError: 404}
+OF_THE_ASKER: dict[type[Exception], int] = {
+    QueryError: 400, FilterError: 400, UnknownTrackError: 404, PlaylistError: 409, UnknownPlaylistError: 404,
+}  # fmt: skip
 OF_THE_SERVER: dict[type[Exception], int] = {
     AudioError: 422, LibraryError: 503, SpaceError: 503, ModelError: 503, NotFiniteError: 503,
     ImportError: 503, MemoryError: 503,

@@ -1,8 +1,8 @@
 """Routes of the API that find tracks: the library, searches, files as queries, the map, playlists."""
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from tempfile import TemporaryDirectory
 from typing import Annotated, TypeVar
 
@@ -13,11 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from solfa.data.audio import AudioError, probe_audio
-from solfa.retrieval import Answer, Filters, QueryError, parse_query
-from solfa.retrieval.export import playlist
+from solfa.data.tags import values_of
+from solfa.retrieval import Answer, Filters, LibraryTrack, QueryError, parse_query
+from solfa.retrieval.export import WINDOWS, playlist
 from solfa.retrieval.expression import Words
 from solfa.serving.errors import KNOWN
-from solfa.serving.places import below
+from solfa.serving.places import below, shown_folder
 from solfa.serving.schemas import (
     MOST_LISTED,
     ErrorResponse,
@@ -129,10 +130,18 @@ def make_playlist(desk: DeskOf, wish: PlaylistRequest) -> PlainTextResponse:
     """A playlist (M3U) of some tracks.
 
     Their files are named by the ways below the folder of the library, where the playlist should be kept; or
-    by their places, where the server answers its own machine alone.
+    by their places, where the server answers its own machine alone. ``form`` asks for the former in any case,
+    and ``prefix`` is put before it: the folder of the music on another machine.
     """
     tracks, roots = desk.searcher.tracks_of(wish.ids), desk.searcher.roots()
-    text = playlist(tracks) if desk.config.tells_places else playlist(tracks, lambda path: below(path, roots))
+    if wish.prefix.strip():
+        kind = PureWindowsPath if WINDOWS.match(wish.prefix) else PurePosixPath
+        start = kind(wish.prefix.strip())
+        text = playlist(tracks, lambda path: start.joinpath(*below(path, roots).parts))
+    elif desk.config.tells_places and wish.form == "default":
+        text = playlist(tracks)
+    else:
+        text = playlist(tracks, lambda path: below(path, roots))
     headers = {"Content-Disposition": 'attachment; filename="playlist.m3u8"'}
     return PlainTextResponse(text, headers=headers, media_type="audio/x-mpegurl")
 
@@ -148,6 +157,8 @@ def _library(desk: Desk, ability: Ability) -> LibraryAnswer:
         takes_files=ability.takes_files,
         notice=ability.notice,
         upload_bytes=desk.config.upload_bytes,
+        is_editable=desk.config.is_editable,
+        tells_places=desk.config.tells_places,
         examples=_examples(desk, ability.knows_words),
     )
 
@@ -218,13 +229,17 @@ def _map(desk: Desk) -> MapAnswer:
     step = max(1, -(-len(points) // MOST_LISTED))
     shown = points[::step]
     tracks = {track.id: track for track in desk.searcher.known_of([id for id, _, _ in shown])}
+    roots = desk.searcher.roots()
     return MapAnswer(
-        points=[
-            MapPoint(
-                id=id, x=round(x, 4), y=round(y, 4),
-                title=readable(tracks[id].title), artist=readable(tracks[id].artist),
-            )
-            for id, x, y in shown if id in tracks
-        ],
+        points=[_point(tracks[id], x, y, roots) for id, x, y in shown if id in tracks],
         n_left_out=len(points) - len(shown),
+    )
+
+
+def _point(track: LibraryTrack, x: float, y: float, roots: Sequence[Path]) -> MapPoint:
+    genres = values_of(track.tags.get("genre", ""))
+    return MapPoint(
+        id=track.id, x=round(x, 4), y=round(y, 4), title=readable(track.title),
+        artist=readable(track.artist), genre=readable(genres[0]) if genres else "",
+        folder=readable(shown_folder(track.path, roots)),
     )  # fmt: skip

@@ -1,13 +1,14 @@
 """What the API answers, as it stands in its description."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from solfa.retrieval import Answer, LibraryTrack
+from solfa.retrieval.playlists import LONGEST_NAME
 from solfa.serving.places import shown_folder
 
 # What browsers may play as it is; whether one does, its own player says. All else is sent as WAV.
@@ -19,6 +20,7 @@ MEDIA_TYPES = {
 SHOWN_TAGS = 20
 LARGEST = 2**63 - 1  # number that SQLite can hold
 MOST_LISTED = 20_000  # tracks in a playlist, and on a map
+LONGEST_PREFIX = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class LibraryAnswer:
     takes_files: bool
     notice: str  # why words or files are not understood; empty if they are
     upload_bytes: int  # at most
+    is_editable: bool  # whether playlists and likes may be kept from here
+    tells_places: bool  # whether playlists say where files lie
     examples: Sequence[Example]
 
 
@@ -147,6 +151,8 @@ class MapPoint:
     y: float
     title: str
     artist: str
+    genre: str  # the first one; empty if it has none
+    folder: str  # that the file lies in, below the folder of the library
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +163,71 @@ class MapAnswer:
     n_left_out: int  # tracks that are too many for a page
 
 
+Ids = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Field(max_length=MOST_LISTED)]
+PlaylistName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlaylistRequest:
-    """Tracks of a playlist, in their order."""
+    """Tracks of a playlist, in their order, and how their files are named."""
 
-    ids: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Field(max_length=MOST_LISTED)]
+    ids: Ids
+    form: Literal["default", "relative"] = "default"
+    prefix: Annotated[str, Field(max_length=LONGEST_PREFIX)] = (
+        ""  # before relative names, for another machine
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistWish:
+    """A playlist to be kept."""
+
+    name: PlaylistName
+    ids: Ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistChange:
+    """What is to become of a playlist; what is left out stays."""
+
+    name: PlaylistName | None = None
+    ids: Ids | None = None  # in place of those that it has
+    added: Ids = field(default_factory=list)  # behind the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistLine:
+    """A playlist, without its tracks."""
+
+    id: int
+    name: str
+    n_tracks: int
+    is_of_likes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistsAnswer:
+    """All playlists."""
+
+    playlists: Sequence[PlaylistLine]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaylistAnswer:
+    """A playlist with its tracks."""
+
+    id: int
+    name: str
+    is_of_likes: bool
+    tracks: Sequence[TrackAnswer]
+    n_missing: int  # tracks that have left the library
+
+
+@dataclass(frozen=True, kw_only=True)
+class LikesAnswer:
+    """The numbers of the tracks that are liked, the newest like last."""
+
+    ids: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,7 @@ class ServingConfig:
     address: str = "127.0.0.1"
     names: tuple[str, ...] = ()  # by which the server may be called besides its address
     tells_places: bool = False  # whether playlists say where files lie; for those who ask from this machine
+    is_editable: bool = False  # whether who asks may keep playlists and likes in the library
     most_bytes: int = 1_000_000  # of a request that is no upload
     upload_bytes: int = 100_000_000
     upload_seconds: float = 120.0  # that sending a file may take
@@ -86,7 +87,7 @@ class Desk:
         # The limiters belong to the event loop that first uses them.
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
         self.words = CapacityLimiter(config.n_word_readers)
-        self.model, self.files, self.map = (CapacityLimiter(1) for _ in range(3))
+        self.model, self.files, self.map, self.keeping = (CapacityLimiter(1) for _ in range(4))
 
     async def run(self, limiter: CapacityLimiter | None, work: Callable[[], T]) -> T:
         """Do some work in one of a limiter's threads; in one of the framework's if there is none."""

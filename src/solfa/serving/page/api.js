@@ -42,13 +42,18 @@ async function get(path, values = {}, signal = undefined) {
   return (await ask(`${path}?${asked(values)}`, { signal })).json();
 }
 
+async function send(method, path, body = undefined) {
+  const headers = body ? { "Content-Type": "application/json" } : {};
+  return (await ask(path, { method, headers, body: body && JSON.stringify(body) })).json();
+}
+
 export const api = {
   library: () => get("library"),
-  tracks: (filter, offset, signal) => get("tracks", { filter, offset, n: 50 }, signal),
+  tracks: (filter, offset, signal, n = 50) => get("tracks", { filter, offset, n }, signal),
   search: (q, filter, signal) => get("search", { q, filter, n: 30 }, signal),
   names: (q) => get("names", { q }),
   track: (id, signal) => get(`tracks/${id}`, {}, signal),
-  similar: (id, segment, signal) => get(`tracks/${id}/similar`, { segment, n: 8 }, signal),
+  similar: (id, segment, signal, n = 8) => get(`tracks/${id}/similar`, { segment, n }, signal),
   tags: (id, tag, signal) => get(`tracks/${id}/tags`, { tag }, signal),
   similarity: (id, signal) => get(`tracks/${id}/similarity`, {}, signal),
   map: (signal) => get("map", {}, signal),
@@ -58,9 +63,16 @@ export const api = {
     const path = `query?${asked({ filter, n: 30 })}`;
     return (await ask(path, { method: "POST", body: file, headers, signal })).json();
   },
-  async playlist(ids) {
+  playlists: (signal) => get("playlists", {}, signal),
+  playlist: (id, signal) => get(`playlists/${id}`, {}, signal),
+  makePlaylist: (name, ids) => send("POST", "playlists", { name, ids }),
+  changePlaylist: (id, change) => send("PATCH", `playlists/${id}`, change),
+  removePlaylist: (id) => ask(`playlists/${id}`, { method: "DELETE" }),
+  likes: () => get("likes"),
+  like: (id, likes) => send(likes ? "PUT" : "DELETE", `likes/${id}`),
+  async file(ids, naming) {
     const headers = { "Content-Type": "application/json" };
-    return (await ask("playlist", { method: "POST", body: JSON.stringify({ ids }), headers })).blob();
+    return (await ask("playlist", { method: "POST", body: JSON.stringify({ ids, ...naming }), headers })).blob();
   },
 };
 

@@ -1,17 +1,25 @@
 // The page: where one is, what is asked, keys, files that are dropped, and a server that goes away.
 
 import { api, Gone, onGone } from "./api.js";
+import { buildPlayer } from "./bar.js";
 import { counted, h, icon, redrawAll } from "./dom.js";
+import { buildKeys, showKeys } from "./keys.js";
+import { learnKept, toggleLike } from "./kept.js";
 import { showMap } from "./map.js";
-import { buildPlayer, player } from "./player.js";
-import { heading, message, moveFocus, row, rows, waitingRows } from "./rows.js";
+import { followMedia } from "./media.js";
+import { remember } from "./memory.js";
+import { mixBar, readQuery } from "./mix.js";
+import { player } from "./player.js";
+import { showPlaylist, showPlaylists } from "./playlists.js";
+import { heading, listActions, message, moveFocus, rows, waitingRows } from "./rows.js";
 import { lost, showTrack } from "./track.js";
 
 const ASK_AGAIN_MS = 2000;
 const TYPED_MS = 150; // without a further letter, before names are asked for
 const FEWEST_LETTERS = 2;
+const AT_ONCE = 200; // tracks in one answer
+const MOST_QUEUED = 1000; // of a list that is played as a whole
 const RINGED = 10; // tracks of the last search on the map
-const FILTER = /(?:^|\s)([a-z_]+)=("[^"]*"|\S+)/gi;
 const MORE_LIKE = /^(?:more|tracks?) like\s+#?(\d+(?:@[\d:.]+)?)$/i;
 
 const at = (id) => document.getElementById(id);
@@ -26,31 +34,27 @@ function place() {
   return { path: path || "/", q: new URLSearchParams(parameters).get("q") ?? "" };
 }
 
-// What is typed: a query, and filters such as year=1990-1999 among its words.
-function readQuery(text) {
-  const filters = [...text.matchAll(FILTER)].map(([, name, value]) => `${name}=${value.replaceAll('"', "")}`);
-  const rest = text.replace(FILTER, " ").trim();
-  return { q: rest.replace(MORE_LIKE, "$1"), filters };
-}
-
 async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
   const { path, q } = place();
   const id = path.match(/^\/track\/(\d+)$/)?.[1];
-  document.documentElement.dataset.view = id ? "track" : path.slice(1) || "tracks";
-  for (const [link, its] of [["to-map", "/map"], ["to-tracks", "/"]]) {
+  const playlist = path.match(/^\/playlist\/(\d+)$/)?.[1];
+  document.documentElement.dataset.view = id ? "track" : path.split("/")[1] || "tracks";
+  for (const [link, its] of [["to-map", "/map"], ["to-tracks", "/"], ["to-playlists", "/playlists"]]) {
     if (path === its) at(link).setAttribute("aria-current", "page");
     else at(link).removeAttribute("aria-current");
   }
-  if (!id && path !== "/map") query.value = q;
+  if (!id && !playlist && path !== "/map") query.value = q;
   view.setAttribute("aria-busy", "true");
   try {
     if (path === "/map") {
       view.replaceChildren(heading("Map", null), h("div", { class: "sheet waiting" }));
       await showMap(view, found, signal);
-    } else if (id) await showTrack(view, id, library, signal);
+    } else if (path === "/playlists") await showPlaylists(view, signal);
+    else if (playlist) await showPlaylist(view, playlist, signal);
+    else if (id) await showTrack(view, id, library, signal);
     else if (path === "/file" && dropped) showFound(`Sounds like ${dropped.name}`, dropped);
     else if (q.trim()) await showSearch(q, signal);
     else await showTracks([], signal);
@@ -86,17 +90,22 @@ async function showSearch(text, signal) {
   const answer = await api.search(q, filters, signal);
   const number = q.match(/^#?(\d+)(@\S+)?$/);
   const like = number && (await api.track(number[1], signal)).title;
-  return showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, answer, filters);
+  showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, answer, filters);
+  const mix = mixBar(text);
+  if (mix) view.firstElementChild.after(mix);
+  return undefined;
 }
 
 function showFound(title, { matches, named = [], notices = [] }, filters = []) {
-  found = new Set([...named, ...matches.map(({ track }) => track)].slice(0, RINGED).map(({ id }) => id));
+  const tracks = [...new Map([...named, ...matches.map(({ track }) => track)].map((track) => [track.id, track])).values()];
+  found = new Set(tracks.slice(0, RINGED).map(({ id }) => id));
   const nothing = () => message("Nothing found", library.n_tracks ? why(filters) : empty(), h("a", { class: "quiet", href: "#/" }, "All tracks"));
   const parts = notices.map((text) => h("p", { class: "note" }, text));
   if (named.length) parts.push(h("h2", { class: "group" }, "By name"), rows(named.map((track) => ({ track })), "Tracks of that name"));
   if (named.length && matches.length) parts.push(h("h2", { class: "group" }, "By sound"));
   if (matches.length) parts.push(rows(matches, "Tracks found"));
-  view.replaceChildren(heading(title, named.length + matches.length, "track"), ...(parts.length ? parts : [nothing()]));
+  const actions = tracks.length ? listActions(() => tracks, title) : [];
+  view.replaceChildren(heading(title, named.length + matches.length, "track", ...actions), ...(parts.length ? parts : [nothing()]));
 }
 
 function why(filters) {
@@ -113,12 +122,21 @@ async function showTracks(filters, signal) {
   const more = h("button", { class: "quiet wide", type: "button" }, "Show more");
   more.addEventListener("click", async () => {
     const next = await api.tracks(filters, list.children.length, signal);
-    list.append(...next.tracks.map((track) => row({ track })));
+    list.add(next.tracks.map((track) => ({ track })));
     more.hidden = list.children.length >= n_tracks;
   });
   more.hidden = tracks.length >= n_tracks;
-  view.replaceChildren(heading(filters.length ? filters.join("  ") : "All tracks", n_tracks, "track"), list, more);
+  const actions = listActions((isShuffled) => allTracks(filters, n_tracks, isShuffled), filters.join(" "));
+  view.replaceChildren(heading(filters.length ? filters.join("  ") : "All tracks", n_tracks, "track", ...actions), list, more);
   return undefined;
+}
+
+// All that pass the filters, or of too many the first; some from everywhere if they are shuffled anyway.
+async function allTracks(filters, n_tracks, isShuffled) {
+  const step = isShuffled && n_tracks > MOST_QUEUED ? Math.floor(n_tracks / (MOST_QUEUED / AT_ONCE)) : AT_ONCE;
+  const offsets = Array.from({ length: Math.min(MOST_QUEUED / AT_ONCE, Math.ceil(n_tracks / step)) }, (_, n) => n * step);
+  const pages = await Promise.all(offsets.map((offset) => api.tracks(filters, offset, undefined, AT_ONCE)));
+  return pages.flatMap(({ tracks }) => tracks);
 }
 
 function empty() {
@@ -162,6 +180,7 @@ async function offerNames() {
 
 async function learn() {
   library = await api.library();
+  await learnKept(library);
   at("library").textContent = `${library.name} · ${counted(library.n_tracks, "track")}`;
   query.placeholder = library.knows_words ? "calm piano + choir - drums, more like 12, named: …" : "more like 12, 12@1:35, 12 + 30 - 7 …";
   hint.textContent = library.knows_words ? "" : `${library.notice} It finds what sounds like a track, a passage or a file.`;
@@ -200,11 +219,7 @@ function chooseTheme() {
   };
   button.addEventListener("click", () => {
     document.documentElement.dataset.theme = now() === "dark" ? "light" : "dark";
-    try {
-      localStorage.setItem("theme", now());
-    } catch {
-      // It is then for this visit only.
-    }
+    remember("theme", now());
     label();
   });
   dark.addEventListener("change", label);
@@ -213,6 +228,7 @@ function chooseTheme() {
 
 function back() {
   const { activeElement } = document;
+  if (next.toggle(false)) return;
   if (activeElement === query && query.value) query.value = "";
   else if (activeElement === query) query.blur();
   else if (place().path !== "/" || place().q) history.back();
@@ -221,16 +237,24 @@ function back() {
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   const { target, key } = event;
-  const isField = target.matches("input:not([type=checkbox]), textarea, select");
+  if (document.querySelector("dialog[open]")) return;
+  const isRange = target.matches("[type=range]"); // which has arrows of its own
+  const isField = !isRange && target.matches("input:not([type=checkbox]), textarea, select");
   const actions = {
-    ArrowDown: () => (!isField || (target === query && !at("names").children.length)) && moveFocus(1),
-    ArrowUp: () => !isField && moveFocus(-1),
+    ArrowDown: () => !isRange && (!isField || (target === query && !at("names").children.length)) && moveFocus(1),
+    ArrowUp: () => !isRange && !isField && moveFocus(-1),
     Escape: () => back() ?? true,
   };
   if (!isField) {
     actions["/"] = () => query.focus() ?? query.select() ?? true;
-    actions.ArrowLeft = () => player.step(-1) ?? true;
-    actions.ArrowRight = () => player.step(1) ?? true;
+    actions.ArrowLeft = () => !isRange && (player.step(-1) ?? true);
+    actions.ArrowRight = () => !isRange && (player.step(1) ?? true);
+    actions["?"] = showKeys;
+    actions.n = () => player.track && (player.next() ?? true);
+    actions.p = () => player.track && (player.previous() ?? true);
+    actions.m = () => player.track && (player.mute() ?? true);
+    actions.l = () => player.track && library.is_editable && (toggleLike(player.track) && true);
+    actions.q = () => player.track && (next.toggle() || true);
     if (!target.matches("button, a, summary, input")) actions[" "] = () => player.track && (player.toggle() ?? true);
   }
   if (Object.hasOwn(actions, key) && actions[key]()) event.preventDefault();
@@ -276,5 +300,7 @@ addEventListener("keydown", onKey);
 onGone(followServer);
 chooseTheme();
 takeFiles();
-buildPlayer(at("player"));
+const next = buildPlayer(at("player"));
+followMedia();
+buildKeys(at("keys"));
 learn().then(show, (error) => fail(error));

@@ -2,14 +2,19 @@
 
 import { api } from "./api.js";
 import { color, counted, drawn, h, icon } from "./dom.js";
-import { listen, player } from "./player.js";
+import { followPointers, isInside } from "./gestures.js";
+import { Groups, HUES } from "./groups.js";
+import { player } from "./player.js";
 import { heading, message } from "./rows.js";
+import { saveTracks } from "./save.js";
+import { listen } from "./wave.js";
 
 const REACH = 14; // pixels from a point that still count as on it
 const MARGIN = 0.08;
 const LISTED = 200;
 const MOST_ZOOM = 30;
 const NAMED = 400; // names that are tried
+const SLACK = 0.25; // of the sheet that the map never leaves
 
 export async function showMap(view, found, signal) {
   const { points, n_left_out } = await api.map(signal);
@@ -28,6 +33,8 @@ class MapView {
     this.hover = null;
     this.line = null;
     this.zoom = { scale: 1, x: 0, y: 0 };
+    this.draws = false; // a line around tracks, with every drag
+    this.waiting = null;
     const [xs, ys] = [points.map(({ x }) => x), points.map(({ y }) => y)];
     this.bounds = { left: least(xs), right: -least(xs.map((x) => -x)), bottom: least(ys), top: -least(ys.map((y) => -y)) };
     const label = `Map of ${counted(points.length, "track")}. The same tracks are in the list below.`;
@@ -37,10 +44,15 @@ class MapView {
     this.list = h("ol", { class: "list", "aria-label": "Tracks on the map" });
     const more = nLeftOut ? ` ${counted(nLeftOut, "track")} more would not fit.` : "";
     const rings = found.size ? " Rings: the first tracks of the last search." : "";
-    const tools = h("div", { class: "tools" }, this.tool("plus", "Zoom in", 1.5), this.tool("minus", "Zoom out", 1 / 1.5));
+    const words = "Draw a line around tracks";
+    this.drawTool = h("button", { class: "quiet square", type: "button", "aria-label": words, title: `${words} (or hold Shift)`, "aria-pressed": "false", onclick: () => this.toggleDrawing() }, icon("lasso"));
+    const all = h("button", { class: "quiet square", type: "button", "aria-label": "Show all of it", title: "Show all of it", onclick: () => this.move(1, 0, 0) }, icon("all"));
+    const tools = h("div", { class: "tools" }, this.tool("plus", "Zoom in", 1.5), this.tool("minus", "Zoom out", 1 / 1.5), all, this.drawTool);
+    this.groups = new Groups(points, () => this.later(), (chosen) => this.chooseAll(chosen));
     view.replaceChildren(
       heading("Map", points.length, "track"),
-      h("p", { class: "note" }, `What sounds alike lies together. Click to play; draw a line around tracks to choose them.${rings}${more}`),
+      h("p", { class: "note" }, `What sounds alike lies together. Click to play, drag to move; hold Shift and draw a line around tracks to choose them.${rings}${more}`),
+      h("div", { class: "colours" }, this.groups.select, this.groups.legend),
       h("div", { class: "sheet" }, this.canvas, tools, this.tip),
       this.bar,
       h("details", { class: "alternative" }, h("summary", {}, "All tracks of the map as a list"), this.list),
@@ -72,38 +84,45 @@ class MapView {
     this.playing = player.track?.id;
     const radius = this.points.length > 2000 ? 2.5 : this.points.length > 300 ? 4 : 5.5;
     const places = this.points.map((point) => this.place(point, width, height));
+    const [accent, dot, hues] = [color("--accent"), color("--dot"), HUES.map(color)];
     this.points.forEach((point, n) => {
-      const isMarked = this.chosen.has(point.id) || this.playing === point.id;
-      const grow = point === this.hover || this.playing === point.id ? 2.5 : 0;
+      const [x, y] = places[n];
+      if (x < -20 || y < -20 || x > width + 20 || y > height + 20) return;
+      const isPlaying = this.playing === point.id;
+      const isChosen = this.chosen.has(point.id);
+      const grow = point === this.hover || isPlaying ? 2.5 : 0;
       context.beginPath();
-      context.arc(...places[n], radius + grow, 0, 2 * Math.PI);
-      context.fillStyle = color(isMarked ? "--accent" : "--dot");
-      context.globalAlpha = isMarked || point === this.hover ? 1 : 0.8;
+      context.arc(x, y, radius + grow, 0, 2 * Math.PI);
+      context.fillStyle = hues[this.groups.hue(point)] ?? (isChosen || isPlaying ? accent : dot);
+      context.globalAlpha = isChosen || isPlaying || point === this.hover ? 1 : 0.8;
       context.fill();
-      if (this.playing === point.id || this.found.has(point.id)) {
+      if (isPlaying || isChosen || this.found.has(point.id)) {
         context.beginPath();
-        context.arc(...places[n], radius + (this.playing === point.id ? 7 : 3), 0, 2 * Math.PI);
-        context.strokeStyle = color("--accent");
-        context.lineWidth = 1.5;
+        context.arc(x, y, radius + (isPlaying ? 7 : 3), 0, 2 * Math.PI);
+        context.strokeStyle = accent;
+        context.lineWidth = isChosen ? 2.5 : 1.5;
         context.stroke();
       }
     });
     context.globalAlpha = 1;
-    this.drawNames(context, places, width, radius);
+    if (!this.line) this.drawNames(context, places, width, radius);
     if (this.line) this.drawLine(context);
   }
 
   // As many names as there is room for, to the right of their points or to the left.
-  drawNames(context, places, width, radius) {
+  drawNames(context, everywhere, width, radius) {
     context.font = `500 12px ${getComputedStyle(this.canvas).fontFamily}`;
     context.fillStyle = color("--muted");
     context.textBaseline = "middle";
+    const { height } = this.canvas.getBoundingClientRect();
+    const inSight = this.points.map((point, n) => [point, everywhere[n]]).filter(([, [x, y]]) => x > 0 && y > 0 && x < width && y < height);
+    const places = inSight.map(([, place]) => place);
     const taken = places.map(([x, y]) => [x - radius - 2, y - radius - 2, x + radius + 2, y + radius + 2]);
     const isFree = (box, own) =>
       box[0] > 4 && box[2] < width - 56 && taken.every((other, n) => n === own || box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
-    for (let n = 0; n < Math.min(this.points.length, NAMED); n += 1) {
+    for (let n = 0; n < Math.min(places.length, NAMED); n += 1) {
       const [x, y] = places[n];
-      const { title } = this.points[n];
+      const { title } = inSight[n][0];
       const name = title.length > 26 ? `${title.slice(0, 25)}…` : title;
       const long = context.measureText(name).width;
       const left = [x + radius + 6, x - radius - 6 - long].find((start) => isFree([start, y - 8, start + long, y + 8], n));
@@ -125,42 +144,50 @@ class MapView {
   }
 
   follow() {
-    const { canvas } = this;
-    const at = (event) => {
-      const { left, top } = canvas.getBoundingClientRect();
-      return [event.clientX - left, event.clientY - top];
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.line = [at(event)];
+    followPointers(this.canvas, {
+      isDrawing: (event) => event.shiftKey || this.draws,
+      tap: (place) => this.play(place),
+      pan: (x, y) => this.move(this.zoom.scale, this.zoom.x + x, this.zoom.y + y),
+      zoom: ([x, y], factor) => this.zoomAt(x, y, factor),
+      draw: (line) => {
+        this.line = line;
+        this.later();
+      },
+      drawn: (line) => this.choose(line),
+      hover: (place) => this.point(place),
     });
-    canvas.addEventListener("pointermove", (event) => {
-      if (this.line) {
-        this.line.push(at(event));
-        this.redraw();
-      } else this.point(at(event));
-    });
-    canvas.addEventListener("pointerup", (event) => {
-      const line = this.line ?? [];
-      this.line = null;
-      if (lengthOf(line) > REACH) this.choose(line);
-      else this.play(at(event));
+  }
+
+  // Drawn with the next picture of the screen, however many wishes came before.
+  later() {
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = null;
       this.redraw();
     });
-    canvas.addEventListener("pointercancel", () => (this.line = null));
-    canvas.addEventListener("pointerleave", () => this.point(null));
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      this.zoomAt(...at(event), event.deltaY < 0 ? 1.2 : 1 / 1.2);
-    }, { passive: false });
   }
 
   zoomAt(x, y, factor) {
     const { zoom } = this;
     const scale = Math.max(1, Math.min(MOST_ZOOM, zoom.scale * factor));
     const change = scale / zoom.scale;
-    this.zoom = scale === 1 ? { scale, x: 0, y: 0 } : { scale, x: x - (x - zoom.x) * change, y: y - (y - zoom.y) * change };
-    this.redraw();
+    if (scale === 1 && factor < 1) this.move(1, 0, 0);
+    else this.move(scale, x - (x - zoom.x) * change, y - (y - zoom.y) * change);
+  }
+
+  // Some of the map stays in sight, and all of it where it is not enlarged and was moved by nobody.
+  move(scale, x, y) {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const within = (value, size) => Math.max(size * (SLACK - scale), Math.min(value, size * (1 - SLACK)));
+    this.zoom = { scale, x: within(x, width), y: within(y, height) };
+    this.canvas.dataset.zoomed = scale > 1;
+    this.point(null);
+    this.later();
+  }
+
+  toggleDrawing() {
+    this.draws = !this.draws;
+    this.drawTool.setAttribute("aria-pressed", this.draws);
+    this.canvas.dataset.draws = this.draws;
   }
 
   nearest([x, y]) {
@@ -201,8 +228,13 @@ class MapView {
 
   choose(line) {
     const { width, height } = this.canvas.getBoundingClientRect();
-    for (const point of this.points) if (isInside(this.place(point, width, height), line)) this.chosen.add(point.id);
+    this.chooseAll(this.points.filter((point) => isInside(this.place(point, width, height), line)));
+  }
+
+  chooseAll(points) {
+    for (const { id } of points) this.chosen.add(id);
     this.showChosen();
+    this.later();
   }
 
   fillList(n) {
@@ -227,38 +259,12 @@ class MapView {
     for (const box of this.list.querySelectorAll("input")) box.checked = this.chosen.has(Number(box.value));
     const n = this.chosen.size;
     const words = h("p", { role: "status" }, n ? `${counted(n, "track")} chosen` : "No tracks chosen yet");
-    const save = h("button", { class: "primary", type: "button", disabled: !n, onclick: () => this.save(words) }, icon("save"), "Save playlist");
+    const save = h("button", { class: "primary", type: "button", disabled: !n, onclick: () => saveTracks(this.points.filter(({ id }) => this.chosen.has(id))) }, icon("list"), "Save");
     const clear = h("button", { class: "quiet", type: "button", disabled: !n, onclick: () => { this.chosen.clear(); this.showChosen(); this.redraw(); } }, "Clear");
     this.bar.replaceChildren(words, clear, save);
-  }
-
-  async save(words) {
-    try {
-      const address = URL.createObjectURL(await api.playlist([...this.chosen]));
-      const link = h("a", { href: address, download: "playlist.m3u8" });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(address), 1000);
-    } catch (error) {
-      words.textContent = error.message;
-    }
   }
 }
 
 function least(values) {
   return values.reduce((one, other) => Math.min(one, other), Infinity);
-}
-
-function lengthOf(line) {
-  return line.reduce((sum, [x, y], n) => (n ? sum + Math.hypot(x - line[n - 1][0], y - line[n - 1][1]) : 0), 0);
-}
-
-// Whether a ray from the place crosses the line an odd number of times.
-function isInside([x, y], line) {
-  let inside = false;
-  for (let n = 0, before = line.length - 1; n < line.length; before = n, n += 1) {
-    const [x1, y1] = line[n];
-    const [x2, y2] = line[before];
-    if (y1 > y !== y2 > y && x < ((x2 - x1) * (y - y1)) / (y2 - y1) + x1) inside = !inside;
-  }
-  return inside;
 }

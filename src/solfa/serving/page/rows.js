@@ -1,23 +1,36 @@
 // Rows of tracks, with what matched in each.
 
 import { byline, clock, counted, h, icon } from "./dom.js";
-import { listen, playButton, player, wave } from "./player.js";
+import { heart, kept, onLikes, toggleLike } from "./kept.js";
+import { menuButton } from "./menu.js";
+import { addToQuery } from "./mix.js";
+import { player } from "./player.js";
+import { saveTracks } from "./save.js";
+import { listen, playButton, wave } from "./wave.js";
 
-// Matches, or tracks as matches of themselves.
-export function rows(matches, label) {
-  return h("ol", { class: "rows", "aria-label": label }, matches.map(row));
+// Matches, or tracks as matches of themselves. Who plays one of them hears those below it afterwards.
+// `edits` gives further choices about a track of the list and its place.
+export function rows(matches, label, kind = "rows", edits = () => []) {
+  const list = h("ol", { class: kind, "aria-label": label });
+  list.tracks = [];
+  list.add = (more) => {
+    list.tracks.push(...more.map(({ track }) => track));
+    list.append(...more.map((match) => row(match, () => list.tracks, edits)));
+  };
+  list.add(matches);
+  return list;
 }
 
-export function row(match) {
+function row(match, among, edits) {
   const { track } = match;
   const hasMatch = match.score !== undefined;
   const start = () => (hasMatch ? match.start : 0);
   const from = hasMatch ? ` from ${clock(match.start)}` : "";
-  const picture = wave(track, hasMatch ? match : null);
+  const picture = wave(track, hasMatch ? match : null, among);
   const element = h(
     "li",
     { class: "row", "data-id": track.id },
-    playButton(track, start, `Play ${track.title}${from}`),
+    playButton(track, start, `Play ${track.title}${from}`, among),
     h(
       "div",
       { class: "words" },
@@ -34,9 +47,11 @@ export function row(match) {
       hasMatch ? score(match.score) : h("span", { class: "number" }, `no. ${track.id}`),
     ),
     h(
-      "a",
-      { class: "more", href: `#/search?q=${track.id}`, "aria-label": `More like ${track.title}`, title: `More like this (${track.id})` },
-      icon("like"),
+      "div",
+      { class: "acts" },
+      heart(() => track),
+      h("a", { class: "act more", href: `#/search?q=${track.id}`, "aria-label": `More like ${track.title}`, title: `More like this (${track.id})` }, icon("like")),
+      menuButton(`More about ${track.title}`, () => [...choices(track), ...edits(track, [...element.parentNode.children].indexOf(element))]),
     ),
   );
   listen(element, () => {
@@ -46,7 +61,31 @@ export function row(match) {
     else delete element.dataset.current;
   });
   if (player.isAt(track)) element.dataset.current = "1";
+  onLikes(element, () => element.toggleAttribute("data-liked", kept.likes.has(track.id)));
   return element;
+}
+
+// What can be done with a track.
+function choices(track) {
+  return [
+    ["next", "Play next", () => player.add(track, true)],
+    ["queue", "Play later", () => player.add(track, false)],
+    ...(kept.isEditable ? [["heart", kept.likes.has(track.id) ? "Like no longer" : "Like", () => toggleLike(track)]] : []),
+    ["list", "Save in a playlist", () => saveTracks([track], track.title)],
+    ["plus", "More of it in the query", () => addToQuery(track, "+")],
+    ["minus", "Less of it in the query", () => addToQuery(track, "-")],
+    ["like", "More like this", () => (location.hash = `#/search?q=${track.id}`)],
+  ];
+}
+
+// Buttons over a list: all of it, in order or not. `tracks` gives them, and may take its time.
+export function listActions(tracks, name) {
+  const start = (isShuffled) => async () => player.playAll(await tracks(isShuffled), isShuffled);
+  return [
+    h("button", { class: "quiet", type: "button", onclick: start(false) }, icon("play"), "Play all"),
+    h("button", { class: "quiet", type: "button", onclick: start(true) }, icon("shuffle"), "Shuffle"),
+    h("button", { class: "quiet", type: "button", onclick: async () => saveTracks(await tracks(false), name) }, icon("list"), "Save"),
+  ];
 }
 
 function score(value) {
@@ -64,8 +103,9 @@ export function message(title, text, ...actions) {
   return h("div", { class: "message" }, h("h2", {}, title), h("p", {}, text), h("div", { class: "actions" }, actions));
 }
 
-export function heading(text, n, word) {
-  return h("div", { class: "heading" }, h("h1", {}, text), h("p", { role: "status", class: "status" }, n === null ? "" : counted(n, word)));
+export function heading(text, n, word, ...actions) {
+  const status = h("p", { role: "status", class: "status" }, n === null ? "" : counted(n, word));
+  return h("div", { class: "heading" }, h("h1", {}, text), status, actions.length ? h("div", { class: "actions" }, actions) : null);
 }
 
 // The row after or before the one in focus; the first if there is none.

@@ -2,8 +2,9 @@
 
 import { api } from "./api.js";
 import { byline, clock, color, drawn, h, icon } from "./dom.js";
-import { listen, playButton, player, wave } from "./player.js";
-import { message, row } from "./rows.js";
+import { player } from "./player.js";
+import { message, rows } from "./rows.js";
+import { listen, playButton, wave } from "./wave.js";
 
 const SHOWN_BARS = 12;
 const WORDLESS = "Tags are words, and the model of this library knows none. Index the music with a music-text model to see them.";
@@ -73,7 +74,7 @@ async function fillSimilar(part, id, signal) {
   const { matches } = await api.similar(id, undefined, signal);
   part.append(
     matches.length
-      ? h("ol", { class: "rows compact", "aria-label": "Tracks that sound like it" }, matches.map(row))
+      ? rows(matches, "Tracks that sound like it", "rows compact")
       : h("p", { class: "note" }, "There is no other track in the library."),
   );
 }
