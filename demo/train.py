@@ -100,8 +100,8 @@ def show_neighbours() -> None:
             is_same = names[0].rstrip("12") == track.path.stem.rstrip("12")
             found += is_same
             table.add_row(
-                track.path.stem, f"[green]{names[0]}[/]" if is_same else names[0], f"{first.score:.2f}",
-                names[1], f"{second.score:.2f}",
+                track.path.stem, f"[green]{names[0]}[/]" if is_same else names[0], f"{first.cosine:.2f}",
+                names[1], f"{second.cosine:.2f}",
             )  # fmt: skip
     console.print(table)
     console.print(f"Ten clips have a sister from the same track; {found} of them found her first (green).")

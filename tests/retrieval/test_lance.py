@@ -27,7 +27,7 @@ def test_it_answers_as_the_exact_index_and_follows_the_library(
         for filters in (None, Filters.parse(["year=1-"]), Filters.parse(["year=1"])):
             found, expected = (s.similar(1, filters=filters) for s in (near, exact))
             assert [match.track.id for match in found] == [match.track.id for match in expected]
-            assert [match.score for match in found] == pytest.approx([m.score for m in expected], abs=1e-5)
+            assert [match.cosine for match in found] == pytest.approx([m.cosine for m in expected], abs=1e-5)
         with Library(own_tagged_library) as library:
             library._remove([library.track(2).path])
         assert [m.track.id for m in near.similar(1)] == [m.track.id for m in exact.similar(1)]

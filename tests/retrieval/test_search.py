@@ -23,6 +23,8 @@ from solfa.retrieval import (
     Searcher,
     UnknownTrackError,
 )
+from solfa.retrieval.index import units
+from solfa.retrieval.worth import REFERENCE_TEXTS
 from synth import melody, noise
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -189,10 +191,15 @@ def test_words_find_the_tracks_whose_vectors_fit_them(tagged_library: Path, mula
         tracks = searcher.tracks()
     with Library(tagged_library) as library:
         vectors = library.vectors(tracks)
-    text = mulan.embed_text(["calm piano"])[0].numpy()
-    scores = vectors @ text / np.linalg.norm(vectors, axis=1)
-    assert [match.track.id for match in found] == [tracks[n].id for n in np.argsort(-scores)]
-    assert found[0].score == pytest.approx(scores.max(), abs=1e-5)
+    vectors = units(vectors)
+    cosines = vectors @ mulan.embed_text(["calm piano"])[0].numpy()
+    others = vectors @ mulan.embed_text(list(REFERENCE_TEXTS)).numpy().T
+    spread = others.std(1)
+    stands_out = (cosines - others.mean(1)) / np.maximum(spread, 0.5 * np.median(spread))
+    order = np.argsort(-stands_out)
+    assert [match.track.id for match in found] == [tracks[n].id for n in order]
+    np.testing.assert_allclose([match.cosine for match in found], cosines[order], atol=1e-5)
+    np.testing.assert_allclose([match.stands_out for match in found], stands_out[order], atol=1e-3)
 
 
 @pytest.mark.parametrize("given", ["model", "its audio side", "nothing"])
@@ -219,14 +226,14 @@ def test_a_sum_of_terms_points_between_them(tagged_library: Path, mulan: MuLan) 
     wanted = a + 2 * words - 0.5 * b
     scores = every @ wanted / np.linalg.norm(every, axis=1) / np.linalg.norm(wanted)
     expected = [names[n] for n in np.argsort(-scores) if names[n] != first.path.name]  # named with a plus
-    with Searcher(tagged_library) as searcher:
+    with Searcher(tagged_library, index=ExactIndex()) as searcher:
         found = searcher.search(f'#{first.id} + 2 * "noise" - 0.5 * {second.path}')
     assert [match.track.path.name for match in found] == expected
 
 
 def test_the_answer_names_the_segment_that_fits_best(tagged_library: Path, mulan: MuLan) -> None:
     text = mulan.embed_text(["a slow waltz"])[0].numpy()
-    with Searcher(tagged_library) as searcher:
+    with Searcher(tagged_library, index=ExactIndex()) as searcher:
         match = next(m for m in searcher.search("a slow waltz") if m.track.path.name == "satie.wav")
         segments = searcher.segments(match.track.id)
     assert mulan.config.clips.seconds == 2.0
@@ -321,7 +328,7 @@ def test_an_upload_finds_what_is_like_it_and_not_its_copies(
         found, known = searcher.similar_to_upload(copy), searcher.similar(tune.id)
         assert [match.track for match in found] == [match.track for match in known]
         # Not to the last digit: the upload is embedded here and now, and not beside other files.
-        assert [match.score for match in found] == pytest.approx([match.score for match in known], abs=1e-4)
+        assert [match.cosine for match in found] == pytest.approx([m.cosine for m in known], abs=1e-4)
         other = write_wav(tmp_path / "other.wav", noise(2.0, seed=5))
         assert searcher.similar_to_upload(other, n=1)[0].track.path.name == "noise.wav"
 

@@ -27,7 +27,9 @@ def test_the_library_says_what_it_holds_and_understands(client: TestClient) -> N
 def test_words_find_tracks_with_the_segment_that_fits(client: TestClient) -> None:
     matches = client.get("/api/search", params={"q": "calm piano", "n": 3}).json()["matches"]
     assert len(matches) == 3
-    assert matches[0]["score"] >= matches[1]["score"] >= matches[2]["score"]
+    assert matches[0]["stands_out"] >= matches[1]["stands_out"] >= matches[2]["stands_out"]
+    assert {match["fit"] for match in matches} <= {"strong", "fair", "weak"}
+    assert "score" not in matches[0] and "cosine" not in matches[0]
     assert all(0 <= match["start"] < match["end"] <= match["track"]["seconds"] + 0.1 for match in matches)
 
 

@@ -78,10 +78,11 @@ def search(
 
     A query is words, which takes a library made by a music-text model, or terms with + and - between spaces:
     words, the number of a track (12), its segment at a time (12@1:35), an audio file; each with a weight if
-    wanted (0.5 * 12). Words need quotes only where they could be something else: "1999". Printed are the
-    score, the number of the track, the time of the segment that fits best, and the file. The score is the
-    cosine similarity of the vectors, at most 1. Tracks that the query names are left out. Filters apply
-    first: --n counts what passes them.
+    wanted (0.5 * 12). Words need quotes only where they could be something else: "1999". Printed are how
+    well a track fits, its number, the time of the segment that fits best, and the file. A track is strong,
+    fair or weak by how far it stands out for this query among other queries; where none is fair, that is
+    said, and five are shown. Tracks that the query names are left out. Filters apply first: --n counts what
+    passes them.
 
     Words are looked for in titles, artists, albums and folders, too: what is found there stands first.
     'named: ...' asks for names alone, 'sounds like: ...' for the sound alone.
@@ -119,9 +120,9 @@ def similar(
 ) -> None:
     """Find the tracks of a library that sound most like a file.
 
-    The score is the cosine similarity of the vectors, at most 1; the time is that of the segment that is most
-    like the file. The file itself and copies of it are left out. A file that is not in the library is
-    embedded first, by the model that made the library.
+    A track is strong, fair or weak by how far it stands out among what other tracks find; the time is that
+    of the segment that is most like the file. The file itself and copies of it are left out. A file that is
+    not in the library is embedded first, by the model that made the library.
     """
     chosen = Filters.parse(filters or [])
     _check_playlist(m3u)
@@ -188,13 +189,13 @@ def _show(answer: Answer, as_json: bool) -> None:
         typer.echo("by sound")
     for match in answer.matches:
         time, track = f"{_clock(match.start)}-{_clock(match.end)}", match.track
-        typer.echo(f"{match.score:6.3f}  {track.id:>4}  {time:>11}  {shown(track.path)}{_title(track)}")
+        typer.echo(f"{match.fit or '':6}  {track.id:>4}  {time:>11}  {shown(track.path)}{_title(track)}")
     for notice in answer.notices:
-        typer.echo(notice)
+        typer.echo(notice, err=True)
 
 
 def _values(match: Match) -> dict[str, Any]:
-    place = {"score": match.score, "start": match.start, "end": match.end}
+    place = {"fit": match.fit, "stands_out": match.stands_out, "start": match.start, "end": match.end}
     return _track_values(match.track) | place
 
 

@@ -52,6 +52,19 @@ class MultilingualSentences(TextModel):
         """As long as one likes."""
         return int(np.iinfo(np.int64).max)
 
+    @property
+    def n_entries(self) -> int:
+        """As many words as one likes."""
+        return self.most_tokens
+
+    def n_pieces(self, word: str) -> int:
+        """A word is one."""
+        return 1
+
+    def n_tokens(self, text: str) -> int:
+        """A text is one."""
+        return 1
+
     def forward(
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token dim"], Bool[Tensor, "text token"]]:

@@ -66,6 +66,21 @@ class TextModel(nn.Module):
         n_positions: int = self.settings.max_position_embeddings - unused
         return min(n_positions, int(self.tokenizer.model_max_length))
 
+    @property
+    def n_entries(self) -> int:
+        """Of the vocabulary."""
+        return len(self.tokenizer)
+
+    def n_pieces(self, word: str) -> int:
+        """Pieces of the vocabulary that a word is read in; one if it is an entry."""
+        with TOKENIZING:
+            return len(self.tokenizer.tokenize(word))
+
+    def n_tokens(self, text: str) -> int:
+        """Of a whole text, those at its ends included."""
+        with TOKENIZING:
+            return len(self.tokenizer.tokenize(text)) + self.tokenizer.num_special_tokens_to_add()
+
     def forward(
         self, texts: Sequence[str]
     ) -> tuple[Float[Tensor, "text token dim"], Bool[Tensor, "text token"]]:

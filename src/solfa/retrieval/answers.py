@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solfa.retrieval.contents import LibraryTrack
+from solfa.retrieval.worth import Fit, fit_of
 
 MOST_NAMED = 5  # tracks above the answers by sound
+FEWEST_SHOWN = 5  # of an answer in which nothing fits well
+NOTHING_FITS = "Nothing here fits well. These come nearest."
 
 
 @dataclass(frozen=True)
@@ -13,9 +16,16 @@ class Match:
     """A track that was found, and where in it the query fits best."""
 
     track: LibraryTrack
-    score: float  # cosine similarity of the whole track, in [-1, 1]
+    cosine: float  # of the whole track and the query, in [-1, 1]; not to be shown
     start: float  # of the best segment, in seconds
     end: float
+    stands_out: float | None = None  # standard deviations, see ``worth``; None if nothing can be said
+    has_known_words: bool = True  # false for words that are far from all that the model learned
+
+    @property
+    def fit(self) -> Fit | None:
+        """A word for it; None if nothing can be said."""
+        return None if self.stands_out is None else fit_of(self.stands_out, self.has_known_words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +35,10 @@ class Answer:
     named: Sequence[LibraryTrack] = ()  # whose names have its words, best first
     matches: Sequence[Match] = ()  # whose sound fits, best first
     notices: Sequence[str] = ()  # what is to be known besides
+
+
+def honest(named: Sequence[LibraryTrack], matches: Sequence[Match], notices: Sequence[str]) -> Answer:
+    """An answer that says so, and has fewer rows, where nothing by sound fits well."""
+    if not matches or any(match.fit != "weak" for match in matches):
+        return Answer(named=named, matches=matches, notices=notices)
+    return Answer(named=named, matches=matches[:FEWEST_SHOWN], notices=[*notices, NOTHING_FITS])

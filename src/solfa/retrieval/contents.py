@@ -113,6 +113,13 @@ class LibraryContents(LibraryFile):
         """The numbers of the tracks that contain something."""
         return [id for (id,) in self._among("SELECT id FROM tracks WHERE content_hash IN", content_hashes)]
 
+    def hashes_of(self, ids: Sequence[int]) -> list[str]:
+        """What the tracks of some numbers contain, in their order. Raises LibraryError if one is missing."""
+        found = dict(self._among("SELECT id, content_hash FROM tracks WHERE id IN", ids))
+        if missing := [id for id in ids if id not in found]:
+            raise UnknownTrackError(f"There is no track {missing[0]} in {self.path.name}.")
+        return [found[id] for id in ids]
+
     def ids_named(self, expression: str, n: int, filters: Filters | None = None) -> list[int]:
         """At most ``n`` tracks whose names an expression of FTS5 matches, best first."""
         condition, values = self._condition(filters)

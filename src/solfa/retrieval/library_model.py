@@ -11,8 +11,11 @@ from jaxtyping import Float
 from solfa.checkpoint import CheckpointError
 from solfa.embedding import Space, describe_space, embed
 from solfa.models import AudioEncoder, ClipEncoder, ModelError, MuLan, load
+from solfa.models.registry import LANGUAGE
 from solfa.retrieval.expression import WordlessError, Words
 from solfa.retrieval.file import LibraryError
+from solfa.retrieval.reading import reading_notices
+from solfa.retrieval.worth import KNOWN_WORDS, REFERENCE_TEXTS
 
 
 class LibraryModel:
@@ -28,6 +31,8 @@ class LibraryModel:
         self.path, self._space, self._given = path, space, given
         self._model: AudioEncoder | MuLan | None = None
         self._checked = ""  # the space that the model was found to be of
+        self._references: tuple[MuLan, Float[np.ndarray, "text dim"]] | None = None
+        self._sentences: tuple[MuLan, Float[np.ndarray, "text dim"]] | None = None
         self._lock = threading.Lock()
 
     def mulan(self) -> MuLan | None:
@@ -51,6 +56,37 @@ class LibraryModel:
             )
         with torch.no_grad():
             return mulan.embed_text([words.text for words in texts]).cpu().numpy()
+
+    def reference_texts(self) -> Float[np.ndarray, "text dim"]:
+        """Vectors of what others look for; made once. Raises WordlessError if the model knows no words."""
+        mulan, known = self.mulan(), self._references
+        if mulan is None or known is None or known[0] is not mulan:
+            vectors = self.words([Words(text) for text in REFERENCE_TEXTS])
+            if mulan is None:  # it has been refused already
+                return vectors
+            known = self._references = (mulan, vectors)
+        return known[1]
+
+    def knows(self, texts: Sequence[Words]) -> bool:
+        """Whether each text is near to some reference text, as the language model reads both.
+
+        Of language models for which no bound is known nothing is said, and it is true.
+        """
+        mulan = self.mulan() if texts else None
+        if mulan is None or mulan.text.config.language != LANGUAGE:
+            return True
+        if self._sentences is None or self._sentences[0] is not mulan:
+            with torch.no_grad():
+                known = mulan.text.language.sentences(REFERENCE_TEXTS).cpu().numpy()
+            self._sentences = (mulan, known)
+        with torch.no_grad():
+            vectors = mulan.text.language.sentences([words.text for words in texts]).cpu().numpy()
+        return bool(((vectors @ self._sentences[1].T).max(1) >= KNOWN_WORDS).all())
+
+    def notices(self, texts: Sequence[str]) -> list[str]:
+        """What is to be known of how the model reads some texts."""
+        mulan = self.mulan() if texts else None
+        return reading_notices(mulan.text.language, texts) if mulan else []
 
     def file(self, path: Path) -> Float[np.ndarray, " dim"]:
         """The vector of a file. Raises AudioError, FileNotFoundError if it cannot be read."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from solfa.embedding import Space, hash_content
 from solfa.models import AudioEncoder, MuLan
-from solfa.retrieval.answers import MOST_NAMED, Answer, Match
+from solfa.retrieval.answers import MOST_NAMED, Answer, Match, honest
 from solfa.retrieval.contents import LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, Term, TrackNumber, WordlessError, Words, parse_query
 from solfa.retrieval.file import LibraryError
@@ -21,9 +21,11 @@ from solfa.retrieval.index import ExactIndex, Index
 from solfa.retrieval.library import Library
 from solfa.retrieval.library_model import LibraryModel
 from solfa.retrieval.live import LiveLibrary
-from solfa.retrieval.moments import best_segment, direction_of, named_vector
+from solfa.retrieval.moments import direction_of, named_vector
 from solfa.retrieval.names import Name, completed, find_named
 from solfa.retrieval.projection import place
+from solfa.retrieval.ranking import Sought, rank
+from solfa.retrieval.worth import FEWEST_REFERENCES, N_REFERENCES, references
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Searcher:
         self._live = LiveLibrary(self.path)
         self._followed: tuple[int, ...] = (1,)  # what the index last followed: space and state of the library
         self._n_tracks = 0
+        self._sampled: Float[np.ndarray, "track dim"] | None = None  # tracks that others are compared with
         self._model = LibraryModel(self.path, lambda: self.space, encoder)
         self._map_lock = threading.Lock()
 
@@ -87,15 +90,14 @@ class Searcher:
     def count(self, filters: Filters | None = None) -> int:
         """Number of tracks that pass the filters."""
         with self._live.read() as library:
-            return len(library.ids(self._allowed(library, filters)) if filters else library)
+            return len(library.ids(self._allowed(library, filters) or Filters()) if filters else library)
 
     def tracks(
         self, offset: int = 0, n: int | None = None, filters: Filters | None = None
     ) -> list[LibraryTrack]:
         """Tracks by path: ``n`` of those that pass the filters, after ``offset`` others."""
         with self._live.read() as library:
-            allowed = self._allowed(library, filters) if filters else None
-            return library.tracks(allowed, n=n, offset=offset)
+            return library.tracks(self._allowed(library, filters), n=n, offset=offset)
 
     def track(self, id: int) -> LibraryTrack:
         """The track of a number. Raises LibraryError if there is none."""
@@ -141,11 +143,13 @@ class Searcher:
         if not asked.terms:
             return Answer(named=named)
         try:
-            return Answer(named=named, matches=self._find(asked.terms, n, filters))
+            matches = self._find(asked.terms, n, filters)
         except WordlessError as error:
             if not named:
                 raise
             return Answer(named=named, notices=[str(error)])
+        texts = [term.meaning.text for term in asked.terms if isinstance(term.meaning, Words)]
+        return honest(named, matches, self._model.notices(texts))
 
     def names(self, text: str, n: int = 8) -> list[Name]:
         """Titles, artists, albums and folders that go on as a text begins, to be offered while typing."""
@@ -156,7 +160,7 @@ class Searcher:
         if not text:
             return []
         with self._live.read() as library:
-            return find_named(library, text, n, self._allowed(library, filters) if filters else None)
+            return find_named(library, text, n, self._allowed(library, filters))
 
     def similar(
         self, track_id: int, segment: int | None = None, n: int = 10, filters: Filters | None = None
@@ -192,7 +196,8 @@ class Searcher:
                 if self._live.n_spaces == n_spaces:
                     self._refresh(library)
                     direction = direction_of([(1.0, vector - self._index.centre)])
-                    return self._nearest(library, direction, [content_hash], n, filters)
+                    sought = self._compared(library, direction, [(1.0, False)], True, [content_hash])
+                    return rank(library, self._index, sought, n, self._allowed(library, filters))
         raise self._unsteady()
 
     def vectors(self, ids: Sequence[int]) -> Float[np.ndarray, "track dim"]:
@@ -267,35 +272,14 @@ class Searcher:
             with self._live.read() as library:
                 if self._live.n_spaces == n_spaces:
                     self._refresh(library)
-                    direction, named = self._direction(library, terms, heard)
-                    return self._nearest(library, direction, named, n, filters)
+                    sought = self._sought(library, terms, heard)
+                    return rank(library, self._index, sought, n, self._allowed(library, filters))
         raise self._unsteady()
 
-    def _nearest(
-        self,
-        library: Library,
-        direction: Float[np.ndarray, " dim"],
-        named: Sequence[str],
-        n: int,
-        filters: Filters | None,
-    ) -> list[Match]:
-        """The tracks nearest to a direction, but for those of some contents."""
-        if n < 1:
-            raise QueryError(f"{n} tracks are none. Ask for at least 1.")
-        among = library.ids(self._allowed(library, filters)) if filters else None
-        found = self._index.nearest(direction, n, among=among, without=library.ids_of(named))
-        tracks = library.tracks_of([id for id, _ in found])
-        matches = []
-        for track, (_, score) in zip(tracks, found, strict=True):
-            best = best_segment(library, track, direction, self._index.centre)
-            matches.append(Match(track, score, best.start, best.end))
-        return matches
-
-    def _direction(
-        self, library: Library, terms: Sequence[Term], heard: Heard
-    ) -> tuple[Float[np.ndarray, " dim"], list[str]]:
-        """Where the sum of the terms points, and the content hashes of tracks that it asks for."""
+    def _sought(self, library: Library, terms: Sequence[Term], heard: Heard) -> Sought:
+        """Where the sum of the terms points, and the contents of tracks that it asks for."""
         parts: list[tuple[float, Float[np.ndarray, " dim"]]] = []
+        forms: list[tuple[float, bool]] = []
         named = []
         for term in terms:
             if isinstance(term.meaning, TrackNumber):
@@ -305,9 +289,32 @@ class Searcher:
             content_hash, vector = known
             # The mean of music is not the mean of words.
             parts.append((term.weight, vector if content_hash is None else vector - self._index.centre))
+            forms.append((term.weight, content_hash is None))
             if content_hash is not None and term.weight > 0:
                 named.append(content_hash)
-        return direction_of(parts), named
+        wanted = [term.meaning for term in terms if term.weight > 0 and isinstance(term.meaning, Words)]
+        has_known_words = self._model.knows(wanted)
+        return self._compared(library, direction_of(parts), forms, has_known_words, named)
+
+    def _compared(
+        self,
+        library: Library,
+        direction: Float[np.ndarray, " dim"],
+        forms: Sequence[tuple[float, bool]],
+        has_known_words: bool,
+        named: Sequence[str],
+    ) -> Sought:
+        """A query with others of the same form, and what is taken from tracks before they are compared."""
+        has_words = any(is_words for _, is_words in forms)
+        texts = self._model.reference_texts() if has_words else np.zeros((0, self.space.dim), np.float32)
+        if self._sampled is None:
+            ids = _spread(library.ids(Filters()), N_REFERENCES)
+            self._sampled = library.vectors_of(library.hashes_of(ids))
+        others = references(forms, texts, self._sampled - self._index.centre)
+        is_of_words = all(is_words for _, is_words in forms)
+        has_spread = is_of_words and len(self._sampled) >= FEWEST_REFERENCES
+        centre = self._sampled.mean(0) if has_spread else self._index.centre
+        return Sought(direction, others, centre, is_of_words, has_known_words, named)
 
     def _heard(self, terms: Sequence[Term]) -> Heard:
         """What the words and files among the terms mean. Nobody waits for it who needs no model."""
@@ -347,15 +354,15 @@ class Searcher:
             if now[0] != self._followed[0]:
                 self._index.forget()
             self._index.follow(library)
-            self._followed, self._n_tracks = now, len(library)
+            self._followed, self._n_tracks, self._sampled = now, len(library), None
         if not self._n_tracks:
             raise LibraryError(
                 f"{self.path} holds no tracks yet. Fill it: solfa index MUSIC --library {self.path}"
             )
 
-    def _allowed(self, library: Library, filters: Filters) -> Filters:
+    def _allowed(self, library: Library, filters: Filters | None) -> Filters | None:
         """Filters as they may be applied: strangers name folders below those that hold the library."""
-        if self.reads_files or not filters.folder:
+        if filters is None or self.reads_files or not filters.folder:
             return filters
         if filters.names_place:
             raise FilterError(

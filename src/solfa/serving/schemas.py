@@ -77,7 +77,8 @@ class MatchAnswer:
     """A track that was found, and the stretch of it that fits best."""
 
     track: TrackAnswer
-    score: float  # cosine similarity of the whole track, in [-1, 1]
+    fit: str  # strong, fair or weak; empty if nothing can be said
+    stands_out: float  # standard deviations among other queries; 0 if nothing can be said
     start: float  # seconds
     end: float
 
@@ -119,18 +120,19 @@ class TagBar:
     """Fit of a tag to a track."""
 
     tag: str
-    cosine: float
-    rank: float  # share of the library's tracks that it fits less well, in [0, 1]
+    family: str  # mood, genre, instrument, voice or tempo; yours for tags that were named
+    confidence: float  # its share beside its family and any music, in [0, 1]
+    is_sure: bool  # one of the five at most that are shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class TagsAnswer:
-    """Fit of tags to a track and to its segments, best rank first."""
+    """Fit of tags to a track and to its segments, the sure ones first."""
 
     bars: Sequence[TagBar]
     starts: Sequence[float]  # of the segments, in seconds
     ends: Sequence[float]
-    over_time: Sequence[Sequence[float]]  # a row for each bar: ranks of the segments among the tracks
+    over_time: Sequence[Sequence[float]]  # a row for each bar: confidence for each segment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +257,11 @@ def found_answer(answer: Answer, roots: Sequence[Path]) -> FoundAnswer:
         notices=answer.notices,
         matches=[
             MatchAnswer(
-                track=track_answer(match.track, roots), score=match.score, start=match.start, end=match.end
+                track=track_answer(match.track, roots),
+                fit=match.fit or "",
+                stands_out=round(match.stands_out or 0.0, 3),
+                start=match.start,
+                end=match.end,
             )
             for match in answer.matches
         ],

@@ -8,6 +8,8 @@ import { player } from "./player.js";
 import { saveTracks } from "./save.js";
 import { listen, playButton, wave } from "./wave.js";
 
+const FULL = 4; // standard deviations that fill the bar
+
 // Matches, or tracks as matches of themselves. Who plays one of them hears those below it afterwards.
 // `edits` gives further choices about a track of the list and its place.
 export function rows(matches, label, kind = "rows", edits = () => []) {
@@ -23,7 +25,7 @@ export function rows(matches, label, kind = "rows", edits = () => []) {
 
 function row(match, among, edits) {
   const { track } = match;
-  const hasMatch = match.score !== undefined;
+  const hasMatch = match.fit !== undefined;
   const start = () => (hasMatch ? match.start : 0);
   const from = hasMatch ? ` from ${clock(match.start)}` : "";
   const picture = wave(track, hasMatch ? match : null, among);
@@ -44,7 +46,7 @@ function row(match, among, edits) {
       hasMatch
         ? h("span", { class: "at" }, h("span", { class: "unseen" }, "Best from "), `${clock(match.start)}–${clock(match.end)}`)
         : h("span", { class: "at" }, clock(track.seconds)),
-      hasMatch ? score(match.score) : h("span", { class: "number" }, `no. ${track.id}`),
+      hasMatch ? worth(match) : h("span", { class: "number" }, `no. ${track.id}`),
     ),
     h(
       "div",
@@ -88,10 +90,11 @@ export function listActions(tracks, name) {
   ];
 }
 
-function score(value) {
+// How far a track stands out for the query, as a bar and a word.
+function worth({ fit, stands_out }) {
   const bar = h("span", { class: "meter", "aria-hidden": "true" }, h("span"));
-  bar.firstChild.style.width = `${Math.max(0, Math.min(1, value)) * 100}%`;
-  return h("span", { class: "score", title: "Cosine similarity, at most 1" }, bar, h("span", { class: "unseen" }, "Score "), value.toFixed(2));
+  bar.firstChild.style.width = `${Math.max(0, Math.min(1, stands_out / FULL)) * 100}%`;
+  return h("span", { class: `score ${fit}`, title: "How far it stands out among other queries" }, fit ? bar : null, h("span", { class: "unseen" }, "Fit "), fit);
 }
 
 export function waitingRows(n) {
