@@ -1,4 +1,4 @@
-"""Tags by words: ranks among the library, over time, and any words that one likes."""
+"""Tags by words: with confidence, over time, and any words that one likes."""
 
 import pytest
 
@@ -8,22 +8,23 @@ pytest.importorskip("httpx", reason="these tests need httpx")
 from fastapi.testclient import TestClient
 
 from solfa.retrieval import QueryError, Searcher
-from solfa.retrieval.zero_shot import COMMON_TAGS
+from solfa.retrieval.families import FAMILIES
 from solfa.serving.tags import KEPT, MOST_TAGS, LibraryTags
 
 
-def test_bars_are_ranks_among_the_library_best_first(client: TestClient, ids: dict[str, int]) -> None:
-    answers = [client.get(f"/api/tracks/{id}/tags").json() for id in ids.values()]
-    for answer in answers:
-        ranks = [bar["rank"] for bar in answer["bars"]]
-        assert len(ranks) == len(COMMON_TAGS) and ranks == sorted(ranks, reverse=True)
-    of_piano = sorted(bar["rank"] for answer in answers for bar in answer["bars"] if bar["tag"] == "piano")
-    assert of_piano == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+def test_bars_have_confidence_the_sure_ones_first(client: TestClient, ids: dict[str, int]) -> None:
+    for id in ids.values():
+        bars = client.get(f"/api/tracks/{id}/tags").json()["bars"]
+        assert {bar["family"] for bar in bars} == set(FAMILIES)
+        sure = [bar["is_sure"] for bar in bars]
+        assert sure == sorted(sure, reverse=True) and sum(sure) <= 5
+        for family in FAMILIES:
+            assert 0 < sum(bar["confidence"] for bar in bars if bar["family"] == family) < 1.01
 
 
 def test_tags_over_time_have_a_value_for_each_segment(client: TestClient, ids: dict[str, int]) -> None:
     answer = client.get(f"/api/tracks/{ids['tune.wav']}/tags", params={"tag": ["rain", "choir"]}).json()
-    assert {bar["tag"] for bar in answer["bars"]} == {"rain", "choir"}
+    assert {(bar["tag"], bar["family"]) for bar in answer["bars"]} == {("rain", "yours"), ("choir", "yours")}
     assert all(len(levels) == len(answer["starts"]) > 2 for levels in answer["over_time"])
     assert all(0 <= level <= 1 for levels in answer["over_time"] for level in levels)
 

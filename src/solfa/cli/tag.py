@@ -33,12 +33,14 @@ from solfa.cli.reports import (
 )
 from solfa.data.folders import PassedOver, find_music
 from solfa.data.prepare import Refused
+from solfa.data.tags import read_tags
 from solfa.embedding.tagging import Tagged, tag_files
 from solfa.files import whole_file
 from solfa.json_files import write_json_lines
 from solfa.models import AudioEncoder, MuLan, Tagger
 from solfa.models.registry import MUSIC_TEXT
-from solfa.retrieval.zero_shot import COMMON_TAGS, PROMPTS, ZeroShotTagger
+from solfa.retrieval.families import FamilyTagger
+from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
 
 COLUMNS = ("path", "start", "end", "label", "value")
 
@@ -66,7 +68,7 @@ def tag(
     ] = None,
     tags: Annotated[
         str | None,
-        typer.Option(help="Any words, between commas; for a music-text model.", show_default="common ones"),
+        typer.Option(help="Any words, between commas; for a music-text model.", show_default="of families"),
     ] = None,
     prompt: Annotated[
         list[str] | None,
@@ -81,7 +83,9 @@ def tag(
 
     A track is cut into clips as long as those that the model learned from, and what it says of them is
     averaged. Classes sum to 1; tags stand alone; of numbers the values are shown. A music-text model knows no
-    labels and tags with any words of --tags: their values are cosines, good for comparing tracks.
+    labels. It compares common tags with others of their family (mood, genre, instrument, voice, tempo) and
+    with music of any kind, and gives five at most with its confidence, or none where it is not sure; the
+    genre that the file states stands beside them. Words of --tags have cosines, good for comparing tracks.
 
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
@@ -117,8 +121,9 @@ def _tagger(
 ) -> Tagger | ZeroShotTagger:
     """What answers: labels that were learned, or tags that are only named."""
     if isinstance(model, MuLan):
-        named = COMMON_TAGS if tags is None else tags.split(",")
-        return ZeroShotTagger(model, named, prompts or PROMPTS)
+        if tags is None:
+            return FamilyTagger(model, prompts=prompts or PROMPTS)
+        return ZeroShotTagger(model, tags.split(","), prompts or PROMPTS)
     if not isinstance(model, Tagger):
         raise typer.BadParameter(
             f"{name} has learned no labels. Make a model that has: solfa train finetune."
@@ -148,7 +153,9 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """A line for the track, or one for each span."""
     if not is_over_time:
-        return [{"path": str(tagged.path), "labels": _best(tagged.answers, tagger, top)}]
+        row = {"path": str(tagged.path), "labels": _best(tagged.answers, tagger, top)}
+        genre = read_tags(tagged.path).get("genre") if isinstance(tagger, FamilyTagger) else None
+        return [row | ({"genre_of_file": genre} if genre else {})]
     return [
         {
             "path": str(tagged.path), "start": round(span.start, 3), "end": round(span.end, 3),
@@ -159,7 +166,9 @@ def _rows(
 
 
 def _best(answers: torch.Tensor, tagger: Tagger | ZeroShotTagger, top: int) -> dict[str, float]:
-    """The highest answers by name; numbers stay as they are, in the order of their names."""
+    """The highest answers by name, of families the sure ones; numbers stay in the order of names."""
+    if isinstance(tagger, FamilyTagger):
+        return {tag: round(value, 4) for tag, value in list(tagger.sure(answers).items())[:top]}
     named = dict(zip(tagger.labels, (round(value, 4) for value in answers.tolist()), strict=True))
     if isinstance(tagger, Tagger) and tagger.config.labels.kind == "numbers":
         return named
@@ -203,7 +212,8 @@ def _show(rows: Sequence[dict[str, Any]], is_over_time: bool) -> None:
         table.add_column(name)
     for row in rows:
         time = [f"{row['start']:g}-{row['end']:g}"] if is_over_time else []
-        table.add_row(shown(Path(row["path"])), *time, _words(row["labels"]))
+        genre = f"  (the file says: {row['genre_of_file']})" if "genre_of_file" in row else ""
+        table.add_row(shown(Path(row["path"])), *time, (_words(row["labels"]) or "not sure of any") + genre)
     console = Console(highlight=False, markup=False)
     console.print(table, soft_wrap=not console.is_terminal)
 

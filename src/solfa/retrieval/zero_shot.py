@@ -19,11 +19,6 @@ from solfa.metrics import TagAreas, TextRetrieval, tag_areas, text_retrieval
 from solfa.models import MuLan
 from solfa.tasks import Item, Task, TaskError
 
-COMMON_TAGS = (  # that people look for, where they name none
-    *("piano", "guitar", "strings", "orchestra", "synthesizer", "drums", "bass", "choir", "flute", "brass"),
-    *("calm", "happy", "sad", "dark", "energetic", "dramatic", "dreamy", "tense"),
-    *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune"),
-)
 # Ways to say a tag; its vector is the mean over them. Captions of the training have the first two.
 PROMPTS = ("{}", "{} music", "a recording of {}", "this track is {}", "the sound of {}")
 
@@ -54,10 +49,16 @@ class ZeroShotTagger:
             vectors = mulan.embed_text(texts).unflatten(0, (len(self.labels), len(prompts)))
         self.vectors: Float[Tensor, "tag dim"] = F.normalize(vectors.mean(1), dim=-1)
 
-    @torch.no_grad()
     def scores(self, audio: Float[Tensor, "track dim"]) -> Float[Tensor, "track tag"]:
         """Cosines in [-1, 1] of vectors of the shared space with every tag."""
-        return (F.normalize(audio.to(self.vectors.device), dim=-1) @ self.vectors.T).cpu()
+        return self.scores_of(audio, self.vectors)
+
+    @torch.no_grad()
+    def scores_of(
+        self, audio: Float[Tensor, "track dim"], texts: Float[Tensor, "text dim"]
+    ) -> Float[Tensor, "track text"]:
+        """Cosines of vectors of the shared space with unit vectors of texts."""
+        return (F.normalize(audio.to(texts.device), dim=-1) @ texts.T).cpu()
 
     @property
     def grid(self) -> FrameGrid:

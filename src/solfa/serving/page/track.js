@@ -98,18 +98,24 @@ async function fillTags(bars, time, track, signal) {
   await show();
 }
 
-function barList({ bars }) {
-  const rows = bars.slice(0, SHOWN_BARS).map(({ tag, rank }) => {
+// The tags that are sure, with their confidence; of tags of one's own all.
+function shownTags({ bars }) {
+  return bars.map((bar, n) => ({ ...bar, n })).filter(({ is_sure, family }) => is_sure || family === "yours").slice(0, SHOWN_BARS);
+}
+
+function barList(answer) {
+  const rows = shownTags(answer).map(({ tag, confidence }) => {
     const bar = h("span", { class: "bar", "aria-hidden": "true" }, h("span"));
-    bar.firstChild.style.width = `${rank * 100}%`;
-    return h("li", {}, h("span", { class: "tag" }, tag), bar, h("span", { class: "value" }, `${Math.round(rank * 100)} %`));
+    bar.firstChild.style.width = `${confidence * 100}%`;
+    return h("li", {}, h("span", { class: "tag" }, tag), bar, h("span", { class: "value" }, `${Math.round(confidence * 100)} %`));
   });
-  return h("div", {}, h("ol", { class: "bars", "aria-label": "Tags" }, rows), h("p", { class: "note" }, "Share of the library that each tag fits less well."));
+  if (!rows.length) return h("p", { class: "note" }, "The model is not sure of any tag.");
+  return h("div", {}, h("ol", { class: "bars", "aria-label": "Tags" }, rows), h("p", { class: "note" }, "How sure the model is, beside other tags of the kind and any music."));
 }
 
 function strips(answer, track) {
-  const { bars, starts, ends, over_time } = answer;
-  const rows = bars.slice(0, SHOWN_BARS).map(({ tag }, n) => {
+  const { starts, ends, over_time } = answer;
+  const rows = shownTags(answer).map(({ tag, n }) => {
     const levels = over_time[n];
     const best = levels.indexOf(Math.max(...levels));
     const canvas = h("canvas", { class: "strip", "aria-hidden": "true" });
@@ -126,6 +132,7 @@ function strips(answer, track) {
     const button = h("button", { type: "button", class: "tag", title: label, "aria-label": `${label}, play`, onclick: () => player.play(track, starts[best]) }, tag);
     return h("li", {}, button, canvas);
   });
+  if (!rows.length) return h("p", { class: "note" }, "The model is not sure of any tag.");
   return h("ol", { class: "strips", "aria-label": "Tags over time" }, rows);
 }
 
