@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from solfa.cli.help import examples
+from solfa.cli.journeys import clusters, duplicates
 from solfa.cli.options import JsonOption
 from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.playlists import app as playlists
@@ -20,7 +21,7 @@ SECONDS_PER_HOUR = 3_600
 
 def add_commands(app: typer.Typer) -> None:
     """Add what tells of a library, and what people keep in it, to the commands of a library."""
-    for command in (info, roots, refused, remove, merge):
+    for command in (info, roots, refused, remove, merge, clusters, duplicates):
         app.command()(command)
     app.add_typer(playlists, name="playlists")
 

@@ -55,6 +55,7 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
         "Find the tracks of a library that fit words, tracks, files or a sum of them.",
     ),
     "similar": ("solfa.cli.search:similar", "Find the tracks of a library that sound most like a file."),
+    "path": ("solfa.cli.journeys:path", "Find a path of tracks from one to another."),
     "serve": (
         "solfa.cli.serve:serve",
         "Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.",
