@@ -57,7 +57,7 @@ def fingerprint_of(waveform: Float[np.ndarray, " sample"]) -> Bool[np.ndarray, "
     return np.diff(slopes, axis=0) > 0
 
 
-def align(first: Bool[np.ndarray, "frame bit"], second: Bool[np.ndarray, "frame bit"]) -> Alignment | None:
+def align(first: Bool[np.ndarray, "one bit"], second: Bool[np.ndarray, "other bit"]) -> Alignment | None:
     """Where two fingerprints agree best; None if they are too short to say.
 
     Places at which they share less than ``FEWEST_FRAMES``, or than half of the shorter one, do not count.

@@ -28,7 +28,7 @@ class Sought:
 
     direction: Float[np.ndarray, " dim"]  # of length one
     others: Float[np.ndarray, "reference dim"] | None  # queries of the same form; None if nothing can be said
-    centre: Float[np.ndarray, " dim"]  # taken from tracks before they are compared with the others
+    centre: Float[np.ndarray, " centre"]  # taken from tracks before they are compared with the others
     is_of_words: bool = False  # and of nothing else
     has_known_words: bool = True  # false for words that are far from all that the model learned
     named: Sequence[str] = ()  # contents of tracks that it asks for, which are no answer

@@ -2,8 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
-
-from solfa.models.text import TextModel
+from typing import Protocol, runtime_checkable
 
 OF_ONE_LANGUAGE = (10_000, 60_000)  # entries of a vocabulary; those of many languages have more
 # Of German, French, Spanish and Italian; no query in English has them.
@@ -60,7 +59,26 @@ LETTERS_OF_A_PIECE = 3.4  # fewer on average: the word is spelt, not known
 SHORTEST = 5  # letters of a word that is judged by its pieces
 
 
-def reading_notices(language: TextModel, texts: Sequence[str]) -> list[str]:
+@runtime_checkable
+class Language(Protocol):
+    """What is asked of a language model; see ``TextModel``."""
+
+    @property
+    def n_entries(self) -> int:
+        """Of its vocabulary."""
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a text that it can read."""
+
+    def n_pieces(self, word: str) -> int:
+        """That a word is read in."""
+
+    def n_tokens(self, text: str) -> int:
+        """Of a text."""
+
+
+def reading_notices(language: Language, texts: Sequence[str]) -> list[str]:
     """Lines for who asks, in plain words; none if the language model reads all of it."""
     notices = []
     words = list(dict.fromkeys(word for text in texts for word in _words_of(text)))
@@ -79,7 +97,7 @@ def reading_notices(language: TextModel, texts: Sequence[str]) -> list[str]:
     return notices
 
 
-def is_strange(language: TextModel, word: str) -> bool:
+def is_strange(language: Language, word: str) -> bool:
     """Whether a model of English does not know a word: of another script or language, or spelt in pieces.
 
     Of a model of many languages, or of a handful of entries, nothing is said.
