@@ -84,7 +84,7 @@ def test_an_answer_in_which_nothing_fits_says_so_and_is_short() -> None:
         assert honest([], fine, []).notices == [] and honest([], fine, []).matches == fine
     unknown = [replace(match, has_known_words=False) for match in matches(STRONG, FAIR)]
     assert honest([], unknown, []).notices == [NOTHING_FITS]
-    assert [match.fit for match in matches(STRONG, FAIR, 0, None)] == ["strong", "fair", "weak", None]
+    assert [match.fit for match in matches(STRONG, FAIR, 0.0, None)] == ["strong", "fair", "weak", None]
 
 
 @dataclass

@@ -49,13 +49,13 @@ def find_duplicates(
         vectors: theirs, less the centre of the library.
         progress: told how many pairs have been listened to, and the name of a track.
     """
-    known: dict[int, Bool[np.ndarray, "frame bit"] | None] = {}
+    fingerprints = _Fingerprints()
     found = []
     for n, (row, other) in enumerate(candidates(vectors), start=1):
         first, second = sorted((tracks[row], tracks[other]), key=lambda track: (-track.seconds, track.id))
         if first.content_hash == second.content_hash:
             found.append(Duplicate(first, second, "copy", 1.0, 0.0))
-        elif pair := _compared(first, second, known):
+        elif pair := _compared(first, second, fingerprints):
             found.append(pair)
         if progress:
             progress(n, first.path.name)
@@ -77,10 +77,25 @@ def candidates(vectors: Float[np.ndarray, "track dim"]) -> list[tuple[int, int]]
     return sorted(pairs)
 
 
-def _compared(
-    first: LibraryTrack, second: LibraryTrack, known: dict[int, Bool[np.ndarray, "frame bit"] | None]
-) -> Duplicate | None:
-    bits = [_fingerprint(track, known) for track in (first, second)]
+class _Fingerprints:
+    """Fingerprints of tracks, each made once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Bool[np.ndarray, "_ bit"] | None] = {}
+
+    def of(self, track: LibraryTrack) -> Bool[np.ndarray, "frame bit"] | None:
+        """That of a track; None, with a warning, if its file cannot be read."""
+        if track.id not in self._known:
+            try:
+                self._known[track.id] = fingerprint(track.path)
+            except (AudioError, FileNotFoundError) as error:
+                log.warning("Passed over %s: %s", track.path, error)
+                self._known[track.id] = None
+        return self._known[track.id]
+
+
+def _compared(first: LibraryTrack, second: LibraryTrack, fingerprints: _Fingerprints) -> Duplicate | None:
+    bits = fingerprints.of(first), fingerprints.of(second)
     if bits[0] is None or bits[1] is None:
         return None
     alignment = align(bits[0], bits[1])
@@ -88,18 +103,6 @@ def _compared(
         return None
     kind: Kind = "same" if alignment.shared >= WHOLE * first.seconds else "cut"
     return Duplicate(first, second, kind, alignment.agreement, alignment.offset)
-
-
-def _fingerprint(
-    track: LibraryTrack, known: dict[int, Bool[np.ndarray, "frame bit"] | None]
-) -> Bool[np.ndarray, "frame bit"] | None:
-    if track.id not in known:
-        try:
-            known[track.id] = fingerprint(track.path)
-        except (AudioError, FileNotFoundError) as error:
-            log.warning("Passed over %s: %s", track.path, error)
-            known[track.id] = None
-    return known[track.id]
 
 
 def groups(pairs: Sequence[Duplicate]) -> Iterator[list[LibraryTrack]]:
