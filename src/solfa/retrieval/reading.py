@@ -13,7 +13,6 @@ OTHER_WORDS = frozenset(
             "mit",
             "für",
             "ohne",
-            "oder",
             "ein",
             "eine",
             "musik",
