@@ -16,13 +16,12 @@ OTHER_WORDS = frozenset(
             "ein",
             "eine",
             "musik",
-            "lied",
             "traurige",
             "ruhige",
             "fröhliche",
         ),
-        *("et", "avec", "sans", "pour", "les", "une", "musique", "triste", "joyeuse", "calme", "chanson"),
-        *("con", "sin", "para", "los", "las", "una", "música", "canción", "alegre", "tranquila"),
+        *("et", "avec", "sans", "les", "une", "musique", "triste", "joyeuse", "calme", "chanson"),
+        *("para", "una", "música", "canción", "alegre", "tranquila"),
         *("musica", "canzone", "allegra", "senza"),
     )
 )
