@@ -56,7 +56,7 @@ def wrong(path: Path, refused: Sequence[Refused], n_taken: int) -> str:
 
 def whole_way(path: Path, encoder: AudioEncoder, out: Path) -> tuple[str, str]:
     """Prepare, embed and index one file: "taken" or "refused", and what is wrong if anything is."""
-    prepared = prepare_files([path])
+    prepared = prepare_files([path], min_seconds=0.0)  # the others have no such limit
     faults = [wrong(path, prepared.refused, len(prepared.tracks))]
     space = describe_space(encoder, "tiny", layer=1, pool="mean", windows=default_windows(encoder))
     with EmbeddingStore(out / "store", space) as store:

@@ -1,7 +1,9 @@
 """Trainer: continuity, what it logs, and what it refuses."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,21 @@ def test_six_steps_equal_three_saved_and_three_more(
     a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "broken")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_run_after_its_step_which_is_saved(
+    number: signal.Signals, small_run: RunConfig, tmp_path: Path
+) -> None:
+    def on_step(step: int, figures: dict[str, Any]) -> None:
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    where = Placement(run=tmp_path, device=torch.device("cpu"), clips_per_device=4, n_workers=0)
+    with pytest.raises(Interrupted, match=r"after step 1.*--resume"):
+        Trainer(small_run, where, on_step).train()
+    assert checkpoint.steps(tmp_path) == [1]
+    assert signal.getsignal(number) is before
 
 
 def test_worker_processes_change_nothing(small_run: RunConfig, tmp_path: Path) -> None:
