@@ -32,7 +32,8 @@ from solfa.data.scenes import SCENES, scenes_in
 from solfa.embedding.hearing import Listener
 from solfa.frames import seconds_to_samples
 from solfa.metrics import TextRetrieval, area_under_roc, text_retrieval
-from solfa.models import TextModel, language_folder
+from solfa.models import ModelError, TextModel, language_folder
+from solfa.models.musicnn import MusiCNN
 from solfa.models.published.musicnn import load_musicnn
 from solfa.retrieval.zero_shot import PROMPTS
 
@@ -98,9 +99,14 @@ def main() -> None:
     language = TextModel(language_folder(LANGUAGE), has_weights=True)
     scorers = {
         "the model": by_model(given.model, tracks, given.seconds),
-        "musicnn's tags": by_sentences(language, musicnn_sentences(tracks, given.seconds)),
         "file names": by_sentences(language, [words_of_name(track) for track in tracks]),
     }
+    try:
+        musicnn = load_musicnn(MTT)
+    except ModelError as error:
+        print(f"Without musicnn's tags: {error}\n")
+    else:
+        scorers["musicnn's tags"] = by_sentences(language, tag_sentences(musicnn, tracks, given.seconds))
     names = [name_of(track) for track in tracks]
     figures = {who: judge(scores, names, truth) for who, scores in scorers.items()}
     show(figures, len(tracks))
@@ -200,9 +206,9 @@ def by_sentences(language: TextModel, sentences: Sequence[str]) -> Scores:
     return scores
 
 
-def musicnn_sentences(tracks: Sequence[Track], seconds: float | None) -> list[str]:
+def tag_sentences(musicnn: MusiCNN, tracks: Sequence[Track], seconds: float | None) -> list[str]:
     """The five likeliest tags of each track."""
-    listener = Listener({MTT: load_musicnn(MTT)})
+    listener = Listener({MTT: musicnn})
     found = []
     for waveform in waveforms(tracks, listener.sample_rate, seconds):
         heard = listener.hear(waveform)

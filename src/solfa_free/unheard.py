@@ -18,10 +18,11 @@ from solfa_free.free_music import is_held_out
 
 MEL_FRAMES, N_BANDS = 25, 16  # mel frames that are joined, of 100 a second; bands that 128 are joined to
 N_LEVELS, PASSAGE_SECONDS = 40, 10.0  # of a passage that is sought in other tracks
+N_SIGNS = N_LEVELS * (N_BANDS - 1)
 PASSAGES = 4  # of a track that are sought
-SAME = 0.7  # correlation of two passages from which they are one recording
+SAME = 0.6  # correlation of two passages from which they are one recording
 DYNAMIC_DB = 50.0  # below the loudest band and moment
-LEAST_DB = 1.0  # a band whose level changes less than this, as a deviation, tells nothing
+LEAST_SOUND = 0.5  # of a passage's signs that are not of what is below
 BETWEEN_COMPOSERS = re.compile(r"[,;/&()]|\band\b|\baka\b|\bfeat\b\.?|https?://|www\.", re.IGNORECASE)
 Places = Float[np.ndarray, "place value"]
 NOT_NAMES = ("", "unknown", "<unknown>", "various", "various artists", "com")
@@ -82,8 +83,8 @@ def find_copies(
 ) -> dict[Path, Path]:
     """Tracks of which a passage of ten seconds sounds as one of ``against``, and which one that is.
 
-    Sound is the course of the levels of 16 bands: an equaliser, the loudness and the encoding change little
-    of it. Another performance of a piece, or the same at another speed, is not found.
+    Sound is how the levels of 16 bands move against each other: an equaliser, the loudness and the encoding
+    change little of it. Another performance of a piece, or the same at another speed, is not found.
 
     Args:
         tracks: of each, four passages are sought, evenly spread.
@@ -102,7 +103,7 @@ def find_copies(
                 sought.append(passage)
                 owners += [track] * len(passage)
         progress(number, track.path.name)
-    wanted = np.concatenate([np.zeros((0, N_LEVELS * N_BANDS), np.float32), *sought])
+    wanted = np.concatenate([np.zeros((0, N_SIGNS), np.float32), *sought])
     for number, other in enumerate(against, start=len(tracks) + 1):
         minutes = np.arange(0.0, other.seconds, 60.0)
         frames = [(heard or own).mel(other, float(m), float(min(m + 60.0, other.seconds))) for m in minutes]
@@ -120,15 +121,19 @@ def levels(mel: Float[np.ndarray, "mel_frame mel"]) -> Float[np.ndarray, "level 
 
 
 def passages(of: Float[np.ndarray, "level band"]) -> Places:
-    """All stretches of ten seconds, as vectors of length one; those in which nothing changes are left out."""
-    if len(of) < N_LEVELS:
-        return np.zeros((0, N_LEVELS * N_BANDS), np.float32)
-    loud = np.maximum(of, of.max() - DYNAMIC_DB)  # what is below may be noise of an encoding
-    places = np.lib.stride_tricks.sliding_window_view(loud, N_LEVELS, axis=0)  # (place band level)
-    places = places - places.mean(-1, keepdims=True)
-    # A band that hardly changes would otherwise be noise, as loud as all others.
-    places = places / np.maximum(places.std(-1, keepdims=True), LEAST_DB)
-    places = places.reshape(len(places), -1)
+    """All stretches of ten seconds, as signs in vectors of length one; those of little sound are left out.
+
+    A sign says whether the step from a band to the next one grows from a moment to the next: fades and
+    single loud strokes, which all bands have in common, weigh no more than anything else.
+
+    Source:
+        Haitsma and Kalker, A highly robust audio fingerprinting system, ISMIR 2002.
+    """
+    loud = np.maximum(of, of.max(initial=-np.inf) - DYNAMIC_DB)  # what is below may be noise of an encoding
+    signs = np.sign(np.diff(np.diff(loud, axis=1), axis=0)).astype(np.float32)
+    if len(signs) < N_LEVELS:
+        return np.zeros((0, N_SIGNS), np.float32)
+    places = np.lib.stride_tricks.sliding_window_view(signs, N_LEVELS, axis=0).reshape(-1, N_SIGNS)
     lengths = np.linalg.norm(places, axis=1)
-    is_told = lengths > np.sqrt(places.shape[1]) / 2
-    return (places[is_told] / lengths[is_told, None]).astype(np.float32)
+    is_told = lengths > np.sqrt(N_SIGNS * LEAST_SOUND)
+    return places[is_told] / lengths[is_told, None]
