@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True)
 SECONDS_BETWEEN_LINES = 60.0
+SECONDS_OF_SPEED = 600.0  # over which the time left is reckoned; one track can take minutes
 
 
 @contextmanager
@@ -57,17 +58,33 @@ def _words(figures: dict[str, Any]) -> dict[str, str]:
 def _bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"), console=console,
+        TextColumn("{task.fields[note]}"), console=console, speed_estimate_period=SECONDS_OF_SPEED,
     )  # fmt: skip
 
 
 def _lines(what: str, total: int | None) -> Callable[[int, str], None]:
     last = time.monotonic() - SECONDS_BETWEEN_LINES
+    # How many were done, and when, as something was told first: what went before is no work.
+    first: tuple[int, float] | None = None
 
     def tell(done: int, note: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES or done == total:
-            last = time.monotonic()
-            console.print(f"{what}: {done} of {total if total is not None else '?'}  {note}", highlight=False)
+        nonlocal last, first
+        now = time.monotonic()
+        n_before, begun = first = first or (done, now)
+        if now - last < SECONDS_BETWEEN_LINES and done != total:
+            return
+        last, words = now, [f"{what}: {done} of {total if total is not None else '?'}", note]
+        if total and n_before < done < total:
+            words.insert(1, time_left((now - begun) / (done - n_before) * (total - done)))
+        console.print("  ".join(words), highlight=False)
 
     return tell
+
+
+def time_left(seconds: float) -> str:
+    """About how long something will take, in words: no more is known."""
+    if seconds < 90:
+        return "about a minute left" if seconds > 30 else "less than half a minute left"
+    if seconds < 5_400:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3_600:.{1 if seconds < 36_000 else 0}f} h left"
