@@ -7,9 +7,15 @@
 For each layer: the cosine to float32 over all values, the lowest cosine of a frame, the largest difference
 relative to the layer's largest value, and how many values are not finite. Without audio files, white noise,
 tones and a loud chord are heard. --random takes a full-size encoder with random weights instead of a model.
+
+With --turns both precisions encode the first clip in turns, and the medians of their processor times (on
+CUDA, of the clock) and of the ratios of neighbours are printed. On a processor bfloat16 is looked at only
+where that multiplies it by itself: elsewhere it is emulated, hundreds of times slower.
 """
 
 import argparse
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +25,10 @@ from torch import Tensor
 
 from solfa.data.audio import read_audio
 from solfa.models import AudioEncoder, MERTConfig, MuQConfig, build_encoder, load_encoder
-from solfa.precision import Precision, computing_in
+from solfa.precision import Precision, computing_in, multiplies_bfloat16
 
 CONFIGS = {"muq": MuQConfig(), "mert": MERTConfig()}
-HALVES: tuple[Precision, ...] = ("bfloat16", "float16")
+HALVES: dict[str, tuple[Precision, ...]] = {"cuda": ("bfloat16", "float16"), "cpu": ("bfloat16",)}
 TONES_HZ = (55.0, 440.0, 3520.0)
 
 
@@ -86,6 +92,24 @@ def table(exact: Sequence[Tensor], halves: dict[Precision, Sequence[Tensor]]) ->
         yield f"{number:5d} " + "   ".join(cells)
 
 
+def times(encoder: AudioEncoder, clip: Tensor, half: Precision, n_turns: int) -> str:
+    """Seconds in float32 and in half precision, one after the other in turns."""
+    clock = time.perf_counter if clip.is_cuda else time.process_time
+    took: dict[Precision, list[float]] = {"float32": [], half: []}
+    for turn in range(n_turns + 1):
+        for precision, seconds in took.items():
+            start = clock()
+            hidden_states(encoder, clip, precision)
+            if clip.is_cuda:
+                torch.cuda.synchronize()
+            if turn:  # the first makes ready
+                seconds.append(clock() - start)
+    ratios = [exact / rounded for exact, rounded in zip(*took.values(), strict=True)]
+    exact, rounded = map(statistics.median, took.values())
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    return f"float32 {exact:.3f} s, {half} {rounded:.3f} s: {statistics.median(ratios):.2f} times ({spread})"
+
+
 @torch.no_grad()
 def main() -> None:
     """Measure and print."""
@@ -95,6 +119,7 @@ def main() -> None:
     model.add_argument("--random", choices=CONFIGS, help="full size, random weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--turns", type=int, default=0, help="of timing; none if 0")
     parser.add_argument("audio", nargs="*", type=Path)
     arguments = parser.parse_args()
 
@@ -111,12 +136,17 @@ def main() -> None:
     )
     waveform = clips.to(arguments.device)
     exact = hidden_states(encoder, waveform, "float32")
-    halves = {name: hidden_states(encoder, waveform, name) for name in HALVES}
+    if waveform.device.type == "cpu" and not multiplies_bfloat16():
+        raise SystemExit("This processor does not multiply bfloat16 by itself, or gains nothing by it.")
+    names = HALVES[waveform.device.type]
+    halves = {name: hidden_states(encoder, waveform, name) for name in names}
     heard = "files" if arguments.audio else "synthetic clips"
     name = arguments.model or f"full-size {arguments.random} with random weights"
     print(f"{name} on {arguments.device}, {len(waveform)} {heard} of {arguments.seconds:g} s")
     print(f"float32: {sum(int((~torch.isfinite(layer)).sum()) for layer in exact)} values are not finite")
     print("\n".join(table(exact, halves)))
+    for half in names if arguments.turns else ():
+        print(times(encoder, waveform[:1], half, arguments.turns))
 
 
 if __name__ == "__main__":

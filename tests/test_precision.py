@@ -1,13 +1,22 @@
 """What is to be float32 to the last bit neither rounds to half precision nor to TF32, and leaves no trace."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from solfa.precision import full_float32, half_precision
+import solfa.precision
+from solfa.errors import ArgumentError
+from solfa.precision import (
+    check_precision,
+    chosen_precision,
+    full_float32,
+    half_precision,
+    multiplies_bfloat16,
+)
 
 CPU = torch.device("cpu")
 BACKENDS: Any = torch.backends
@@ -94,3 +103,60 @@ def test_a_convolution_on_cuda_is_that_of_the_processor() -> None:
     with full_float32(torch.device("cuda")):
         found = torch.nn.functional.conv1d(x.cuda(), w.cuda()).cpu()
     assert (found - expected).abs().max() / expected.abs().max() < 1e-5  # TF32: about 1e-3
+
+
+@pytest.fixture
+def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, float], None]]:
+    """Makes the processor say some flags, and a trial find that bfloat16 is so many times as fast."""
+    multiplies_bfloat16.cache_clear()
+
+    def be(flags: str, gain: float) -> None:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: bf16\n{flags}\n\nprocessor\t: 1\n")
+        monkeypatch.setattr(solfa.precision, "CPU_INFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(solfa.precision, "_gain_of_bfloat16", lambda: gain)
+
+    yield be
+    multiplies_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "gain", "expected"),
+    [
+        ("flags\t\t: fpu amx_bf16 amx_tile", 6.0, "bfloat16"),
+        ("flags\t\t: fpu avx512_bf16", 2.0, "bfloat16"),
+        ("Features\t: fp asimd bf16 i8mm", 2.0, "bfloat16"),
+        ("flags\t\t: fpu avx512f", 6.0, "float32"),  # it does not say so: an emulation is not even tried
+        ("flags\t\t: fpu amx_bf16", 0.01, "float32"),  # it says so, and a library does not use it
+        ("", 6.0, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_says_and_shows_it(
+    processor: Callable[[str, float], None], flags: str, gain: float, expected: str
+) -> None:
+    processor(flags, gain)
+    assert chosen_precision("auto", CPU) == expected
+    assert chosen_precision("float32", CPU) == "float32"
+
+
+def test_bfloat16_is_refused_where_it_is_emulated(processor: Callable[[str, float], None]) -> None:
+    processor("flags\t\t: fpu amx_bf16", 2.0)
+    check_precision("bfloat16", CPU)
+    with pytest.raises(ArgumentError, match=r"float16 is for CUDA devices.*Use float32 or auto"):
+        check_precision("float16", CPU)
+    multiplies_bfloat16.cache_clear()
+    processor("flags\t\t: fpu", 2.0)
+    with pytest.raises(ArgumentError, match=r"bfloat16 is for CUDA devices.*Use float32 or auto"):
+        check_precision("bfloat16", CPU)
+
+
+def test_a_system_that_does_not_say_what_its_processor_can_gets_float32(
+    processor: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    processor("flags\t\t: fpu amx_bf16", 2.0)
+    monkeypatch.setattr(solfa.precision, "CPU_INFO", tmp_path / "none")
+    assert chosen_precision("auto", CPU) == "float32"
+
+
+def test_the_trial_compares_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solfa.precision, "TRIAL_SIZE", (4, 16, 16))  # quick where it is emulated, too
+    assert 0 < solfa.precision._gain_of_bfloat16() < 1_000

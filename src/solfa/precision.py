@@ -1,6 +1,8 @@
 """Precision: in what numbers is multiplied. Weights, norms, sums and hidden states are always float32.
 
-What is ``precision`` in a configuration or an option is that of products, by autocast, on CUDA.
+What is ``precision`` in a configuration or an option is that of products, by autocast: on CUDA, and for
+encoding also bfloat16 on processors that multiply it by themselves. Others emulate it, hundreds of times
+slower than float32; so ``multiplies_bfloat16`` asks the processor, and then tries.
 
 TF32, which CUDA devices use instead of float32 unless they are forbidden to, keeps 10 bits of a number's 23.
 Our policy:
@@ -13,17 +15,22 @@ Our policy:
   (before PyTorch 2.9 ``torch.backends.cudnn.allow_tf32 = False``).
 """
 
+import math
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from solfa.config import Precision, PrecisionWish
 from solfa.errors import ArgumentError
 
-Precision = Literal["float32", "bfloat16", "float16"]
 DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -31,13 +38,77 @@ DTYPES: dict[Precision, torch.dtype] = {
 }
 
 
+# What Linux calls it among the flags of a processor: AMX and AVX-512 of x86, and Arm's.
+BFLOAT16_FLAGS = frozenset(("amx_bf16", "avx512_bf16", "bf16"))
+FLAGS_LINE = re.compile(r"^(?:flags|Features)\s*:(.*)$", re.MULTILINE)
+CPU_INFO = Path("/proc/cpuinfo")
+LEAST_GAIN = 1.5  # times as fast as float32, for a product alone: what surrounds it gains nothing
+TRIAL_SECONDS = 0.05
+TRIAL_SIZE = (128, 768, 768)  # rows, inputs and outputs of the product that is tried
+
+
 def check_precision(precision: Precision, device: torch.device) -> None:
     """Refuse half precision where it gains nothing."""
-    if precision != "float32" and device.type != "cuda":
-        raise ArgumentError(
-            f"{precision} is for CUDA devices; on this device ({device.type}) it would round the vectors and "
-            "gain nothing. Use float32, or name a CUDA device."
-        )
+    if precision == "float32" or device.type == "cuda":
+        return
+    if precision == "bfloat16" and device.type == "cpu" and multiplies_bfloat16():
+        return
+    raise ArgumentError(
+        f"{precision} is for CUDA devices, and bfloat16 also for processors that multiply it by themselves; "
+        f"on this device ({device.type}) it would round the vectors and gain nothing. Use float32 or auto, "
+        "or name a CUDA device."
+    )
+
+
+def chosen_precision(wish: PrecisionWish, device: torch.device) -> Precision:
+    """What is wished; for "auto" bfloat16 on a device that gains by it, else float32."""
+    if wish != "auto":
+        return wish
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if device.type == "cpu" and multiplies_bfloat16() else "float32"
+
+
+@cache
+def multiplies_bfloat16() -> bool:
+    """Whether the processor says that it multiplies bfloat16 by itself, and a trial of 50 ms shows it.
+
+    False where it cannot be asked, which is everywhere but on Linux.
+    """
+    return _says_bfloat16() and _gain_of_bfloat16() >= LEAST_GAIN
+
+
+def _says_bfloat16() -> bool:
+    try:
+        found = FLAGS_LINE.search(CPU_INFO.read_text())
+    except OSError:
+        return False
+    return found is not None and not BFLOAT16_FLAGS.isdisjoint(found[1].split())
+
+
+@torch.inference_mode()
+def _gain_of_bfloat16() -> float:
+    """How many times as fast a product in bfloat16 is as one in float32.
+
+    They take turns by this thread's processor time, and the fastest of each counts: other programs may be in
+    the way. One round is all that an emulation gets.
+    """
+    n_rows, n_in, n_out = TRIAL_SIZE
+    fastest = dict.fromkeys((torch.float32, torch.bfloat16), math.inf)
+    pairs = {
+        dtype: (torch.ones(n_rows, n_in, dtype=dtype), torch.ones(n_in, n_out, dtype=dtype))
+        for dtype in fastest
+    }
+    begun = time.thread_time()
+    for is_warm in (False, *[True] * 100):  # what is made ready at the first product does not count
+        for dtype, (rows, weights) in pairs.items():
+            start = time.thread_time()
+            rows @ weights
+            if is_warm:
+                fastest[dtype] = min(fastest[dtype], time.thread_time() - start)
+        if is_warm and time.thread_time() - begun > TRIAL_SECONDS:
+            break
+    return fastest[torch.float32] / fastest[torch.bfloat16]
 
 
 def computing_in(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -46,7 +117,7 @@ def computing_in(precision: Precision, device: torch.device) -> AbstractContextM
 
 
 def half_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
-    """Of products in training, on CUDA only: where a CPU emulates it, it is hundreds of times slower."""
+    """Of products in training, on CUDA only."""
     return None if precision == "float32" or device.type != "cuda" else DTYPES[precision]
 
 

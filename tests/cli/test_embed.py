@@ -60,7 +60,7 @@ def test_a_task_without_a_known_layer_is_refused(tiny_run: Path, music: Path, tm
     [
         (("--task", "key", "--layer", 1), "Leave one of them out"),
         (("--task", "tempo"), "'key'"),
-        (("--precision", "bfloat16", "--device", "cpu"), "Use float32"),
+        (("--precision", "float16", "--device", "cpu"), "Use float32"),
     ],
 )
 def test_options_that_cannot_be_are_usage_errors(

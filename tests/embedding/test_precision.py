@@ -34,10 +34,15 @@ def space_of(encoder: AudioEncoder, precision: Precision) -> Space:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_on_a_processor_is_refused_with_the_cure(
-    tiny_encoder: AudioEncoder, tmp_path: Path, write_wav: WriteWav, precision: Precision
+    tiny_encoder: AudioEncoder,
+    tmp_path: Path,
+    write_wav: WriteWav,
+    precision: Precision,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("solfa.precision.multiplies_bfloat16", lambda: False)
     path = write_wav(tmp_path / "a.wav", melody(1.0))
-    cure = rf"{precision} is for CUDA devices; on this device \(cpu\).*Use float32"
+    cure = rf"{precision} is for CUDA devices.*on this device \(cpu\).*Use float32"
     with pytest.raises(ValueError, match=cure):
         solfa.embed(path, tiny_encoder, precision=precision)
     with pytest.raises(ValueError, match=cure):
@@ -101,3 +106,16 @@ def test_vectors_in_half_precision_point_where_those_in_float32_do(
     exact = solfa.embed(path, tiny_run, device="cuda")
     rounded = solfa.embed(path, tiny_run, device="cuda", precision=precision)
     assert torch.cosine_similarity(exact, rounded).min() > 0.999
+
+
+def test_auto_makes_vectors_in_bfloat16_where_the_processor_gains_and_exact_ones_elsewhere(
+    tiny_encoder: AudioEncoder, tmp_path: Path, write_wav: WriteWav, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_wav(tmp_path / "a.wav", melody(1.0))
+    exact = solfa.embed(path, tiny_encoder)
+    monkeypatch.setattr("solfa.precision.multiplies_bfloat16", lambda: False)
+    assert torch.equal(solfa.embed(path, tiny_encoder, precision="auto"), exact)
+    monkeypatch.setattr("solfa.precision.multiplies_bfloat16", lambda: True)
+    rounded = solfa.embed(path, tiny_encoder, precision="auto")
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.1)

@@ -35,6 +35,7 @@ from solfa.cli.reports import (
     show_passed_over,
     show_refused,
 )
+from solfa.config import PrecisionWish
 from solfa.data.folders import Found, find_music
 from solfa.embedding import (
     Batching,
@@ -51,6 +52,7 @@ from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
 from solfa.models.layer_guide import GuidedTask, guided_layer
 from solfa.models.registry import ENCODER
+from solfa.precision import chosen_precision
 
 
 @examples(
@@ -100,7 +102,7 @@ def embed(
     found = find_music(paths)
     encoder = load_encoder(model, device, threads)
     number = _layer_for(task, encoder, model, as_json) if task else layer
-    space = space_of(encoder, model, number, pool, precision)
+    space = space_of(encoder, model, number, pool, chosen_precision(precision, encoder.device))
     layers = [encoder.layer_number(number) for number in frame_layer or [space.layer]] if frames else []
     batching = Batching(windows_at_once=batch, n_workers=workers)
     with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
@@ -134,14 +136,14 @@ def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str, as_json: boo
 
 
 def _refuse_useless(
-    precision: Precision, device: str, task: GuidedTask | None, layer: int | None, *, needs_frames: bool
+    precision: PrecisionWish, device: str, task: GuidedTask | None, layer: int | None, *, needs_frames: bool
 ) -> None:
     if task and layer is not None:
         raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
     if needs_frames:
         raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
     try:
-        check_precision(precision, chosen_device(device))
+        check_precision(chosen_precision(precision, place := chosen_device(device)), place)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

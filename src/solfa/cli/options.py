@@ -7,9 +7,9 @@ import torch
 import typer
 
 from solfa import distributed
+from solfa.config import PrecisionWish
 from solfa.embedding.space import Pool
 from solfa.models import GuidedTask
-from solfa.precision import Precision
 
 
 def finite(value: float | None) -> float | None:
@@ -32,7 +32,8 @@ TaskOption = Annotated[
     GuidedTask | None, typer.Option(help="In place of --layer: the one that published probes of MODEL took.")
 ]
 PrecisionOption = Annotated[
-    Precision, typer.Option(help="Of products; the others are for CUDA: faster, and rounded.")
+    PrecisionWish,
+    typer.Option(help="Of products. The halves are faster, and round; auto: bfloat16 where it gains."),
 ]
 PoolOption = Annotated[Pool, typer.Option(help="How the frames of a track become one vector.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")]

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
+from solfa.config import Precision, PrecisionWish
 from solfa.embedding.space import Pool, check_pool
 from solfa.embedding.windows import WindowConfig
 from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, ClipEncoder, MuLan, load_encoder
 from solfa.models.input import checked_device
 from solfa.models.layer_guide import check_task
-from solfa.precision import Precision, check_precision
+from solfa.precision import check_precision
 
 if TYPE_CHECKING:
     Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
     Model = str | PathLike[str] | AudioEncoder | MuLan  # what solfa.load takes, or what it gave
     PoolName = Pool
-    PrecisionName = Precision
+    PrecisionName = PrecisionWish
     TaskName = str
     Count = int
     Cut = WindowConfig
@@ -53,7 +54,7 @@ def check_options(
 
 def check_reading(precision: Any, windows: Any, windows_at_once: Any) -> None:
     """Refuse options of how files are read and computed that no model can follow."""
-    if precision not in (known := get_args(Precision)):
+    if precision not in (known := get_args(PrecisionWish)):
         names = f"{', '.join(known[:-1])} and {known[-1]}"
         raise ArgumentError(f"There is no precision {precision!r:.80}. Known are {names}.")
     if windows is not None and not isinstance(windows, WindowConfig):
@@ -98,7 +99,7 @@ def encoder_of(model: Model, device: Device) -> AudioEncoder:
     )
 
 
-def check_is_ready(encoder: AudioEncoder, precision: PrecisionName) -> None:
+def check_is_ready(encoder: AudioEncoder, precision: Precision) -> None:
     """Refuse an encoder that would answer at random, or whose device has no use for a precision."""
     if encoder.training:
         raise ArgumentError(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.config import PrecisionWish
 from solfa.data.audio import AudioError
 from solfa.data.folders import find_music
 from solfa.data.manifest import absolute
@@ -39,7 +40,7 @@ from solfa.models import AudioEncoder, ClipEncoder
 from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
 from solfa.models.registry import ENCODER
-from solfa.precision import Precision
+from solfa.precision import chosen_precision
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def embed(
         layer: its number as in ``HiddenStates``, negative from the end; ``model.default_layer`` if None.
         pool: "mean", or "mean+std" for mean and standard deviation, joined.
         task: in place of ``layer``: that of published probes for the task; see ``solfa.models.layer_guide``.
-        precision: "float32", or on CUDA also "bfloat16" and "float16", which are faster and round.
+        precision: "float32"; on CUDA also "bfloat16" and "float16", and "bfloat16" on processors that
+            multiply it by themselves: they are faster, and round. "auto" is "bfloat16" where that gains.
         device: where a model given by name is loaded to.
         windows: how tracks are cut: by default 30 s, 5 s of it context on each side; of a music-text model
             its own clips.
@@ -217,9 +219,10 @@ def _encode_files(
     layers: Sequence[int],
     windows: WindowConfig | None,
     windows_at_once: int | None,
-    precision: Precision,
+    wish: PrecisionWish,
 ) -> Iterator[tuple[int, Encoded]]:
     """The parts of each file under its place in ``paths``; the first error is raised."""
+    precision = chosen_precision(wish, encoder.device)
     check_is_ready(encoder, precision)
     n_windows = windows_at_once or default_windows_at_once(encoder)
     cut = windows or default_windows(encoder)
