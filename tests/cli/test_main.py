@@ -105,10 +105,11 @@ def test_a_foreseen_error_is_a_message_and_a_fault_shows_where_it_is(
 
 # These never leave the function that asked.
 CAUGHT_INSIDE = {"_FramesError", "LengthUnknownError", "CutShortError"}
+STANDS_ALONE = SOURCE / "onnx.py"  # copied into programs that have no solfa, and so none of its errors
 
 
 def test_every_error_of_the_package_is_foreseen() -> None:
-    for path in sorted(SOURCE.rglob("*.py")):
+    for path in sorted(set(SOURCE.rglob("*.py")) - {STANDS_ALONE}):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
