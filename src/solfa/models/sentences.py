@@ -1,4 +1,4 @@
-"""packaged_language: language models that installed packages carry; sentences in sixteen languages."""
+"""packaged_language: language models that installed packages carry; sentences in fifteen languages."""
 
 import importlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ MULTILINGUAL_DIM = 512
 
 
 class MultilingualSentences(TextModel):
-    """Sentences of sixteen languages as unit vectors: one state for each text, and no tokens.
+    """Sentences of fifteen languages as unit vectors: one state for each text, and no tokens.
 
     Arabic, Chinese, Dutch, English, French, German, Italian, Japanese, Korean, Polish, Portuguese, Russian,
     Spanish, Thai and Turkish. It runs on the CPU by NumPy, needs no transformers library, and never learns.
