@@ -39,10 +39,10 @@ def path(
     as_json: JsonOption = False,
     m3u: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a playlist besides.")] = None,
 ) -> None:
-    """Find a path from one track to another: each track between sounds a little more like the last.
+    """Find a path of tracks from one to another.
 
-    Of all paths of that length it is the one of the smallest and most even steps, by the vectors of whole
-    tracks less the library's mean.
+    Each sounds a little more like the last. Of all paths of that length it is the one of the smallest and
+    most even steps, by the vectors of whole tracks less the library's mean.
     """
     with Library(place_of(library)) as opened:
         tracks, vectors = _tracks_and_vectors(opened)
