@@ -23,7 +23,7 @@ demo-train: $(STAMP)
 
 test: $(STAMP)
 	$(SIDE) $(BIN)/python -m pytest $(WORKERS) $(FAST)
-	SOLFA_MADE_FOLDERS=100 $(SIDE) $(BIN)/python -m pytest $(WORKERS) -m "slow and not gpu and not network"
+	SOLFA_MADE_FOLDERS=100 SOLFA_FUZZED_MUSIC=100 $(SIDE) $(BIN)/python -m pytest $(WORKERS) -m "slow and not gpu and not network"
 	$(MAKE) portable
 
 # As on another processor: without AVX2 and AVX-512 in PyTorch's own kernels, and with one thread.

@@ -85,3 +85,12 @@ def test_what_the_disk_has_no_room_for_is_refused_before_it_is_written(
     with pytest.raises(WriteError, match=r"0\.0 MB left.*Free some space"):
         folder["a"] = np.zeros((40, 1, 3), np.float32)
     assert not folder.keys()
+
+
+def test_a_file_whose_beginning_is_blank_is_refused(folder: ArrayFolder) -> None:
+    folder["a"] = np.zeros((2, 2, 3), np.float32)
+    [path] = folder.folder.glob("*.npy")
+    content = path.read_bytes()
+    path.write_bytes(content[:10] + b"{(\n" + b" " * 64 + content[77:])
+    with pytest.raises(ArrayError):
+        arrays.mapped(path, (None, 3), "float32")

@@ -9,6 +9,7 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
+from tokenize import TokenError
 from typing import BinaryIO
 
 import numpy as np
@@ -19,6 +20,7 @@ from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, WriteError, write_array
 
 SUFFIX = ".npy"
+DAMAGED = (ValueError, EOFError, TokenError)  # what NumPy says of files whose beginning makes no sense
 
 
 class ArrayError(SolfaError, ValueError):
@@ -39,7 +41,7 @@ def mapped(path: Path, row_shape: tuple[int | None, ...], dtype: str | None) -> 
     """
     try:
         array = np.load(path, mmap_mode="r")
-    except (ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise ArrayError(str(error)) from None
     fits = all(wanted in (None, n) for wanted, n in zip(row_shape, array.shape[1:], strict=False))
     is_other = dtype is not None and array.dtype != dtype

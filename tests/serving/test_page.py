@@ -92,7 +92,7 @@ def check_is_heard_from(page: Any, first: int, last: int, since: float) -> None:
 def ask(page: Any, query: str) -> None:
     page.get_by_label("Search the library").fill(query)
     page.keyboard.press("Enter")
-    page.locator(".row .score").first.wait_for()
+    page.locator(".row .title").first.wait_for()
 
 
 def test_a_name_is_offered_while_typing_and_found_above_the_sounds(open_page: Open) -> None:
@@ -282,7 +282,7 @@ def test_everything_can_be_done_with_keys(open_page: Open) -> None:
     playwright.expect(page.get_by_label("Search the library")).to_be_focused()
     page.keyboard.type("5 + 1")
     page.keyboard.press("Enter")
-    page.locator(".row .score").first.wait_for()
+    page.locator(".row .title").first.wait_for()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     playwright.expect(page.locator(".row .play").nth(1)).to_be_focused()
@@ -515,7 +515,7 @@ def test_a_sum_is_weighed_by_chips_and_added_to_from_rows(open_page: Open) -> No
     playwright.expect(query).to_have_value('5 + 0.5 * "piano" seconds=1-')
     page.get_by_role("button", name="Less of 5").click()
     playwright.expect(query).to_have_value('- 5 + 0.5 * "piano" seconds=1-')
-    page.locator(".row .score").first.wait_for()
+    page.locator(".row .title").first.wait_for()
     page.get_by_role("button", name="More about chord").click()
     page.get_by_role("menuitem", name="More of it").click()
     playwright.expect(terms.locator(".name")).to_have_text(["tune", "piano", "chord"])

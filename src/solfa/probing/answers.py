@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from solfa.arrays import DAMAGED
 from solfa.errors import SolfaError
 from solfa.files import write_bytes
 from solfa.probing.chance import chance
@@ -185,5 +186,5 @@ def load_answers(path: Path) -> KeptAnswers:
             layers=header["layers"], parts=of["parts"], logits=of["logits"], labels=labels,
             kind=header["kind"],
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGED, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise AnswersError(f"{path} is damaged ({error}). Remove it, and probe again.") from None

@@ -20,7 +20,6 @@ const FEWEST_LETTERS = 2;
 const AT_ONCE = 200; // tracks in one answer
 const MOST_QUEUED = 1000; // of a list that is played as a whole
 const RINGED = 10; // tracks of the last search on the map
-const MORE_LIKE = /^(?:more|tracks?) like\s+#?(\d+(?:@[\d:.]+)?)$/i;
 
 const at = (id) => document.getElementById(id);
 const [view, query, hint] = [at("view"), at("query"), at("hint")];

@@ -6,6 +6,7 @@ import { h, icon } from "./dom.js";
 const FILTER = /(?:^|\s)([a-z_]+)=("[^"]*"|\S+)/gi;
 const TRACK = /^#?(\d+)(@[\d:.]+)?$/;
 const PART = /\s*(?:([+-])(?=\s)\s*)?(?:(\d+(?:\.\d+)?|\.\d+)\s*\*\s*)?("[^"]*"|(?:(?!\s[+-]\s)[^"])+)/y;
+const MORE_LIKE = /^(?:more|tracks?) like\s+#?(\d+(?:@[\d:.]+)?)$/i;
 const ONLY = /^\s*(?:named|sounds\s+like)\s*:\s*/i; // what is asked for names or for the sound alone is no sum here
 const WEIGHTS = { min: 0.1, max: 2, step: 0.1 };
 const names = new Map(); // of tracks, by their numbers
@@ -13,7 +14,7 @@ const names = new Map(); // of tracks, by their numbers
 // What is typed: a query, and filters such as year=1990-1999 among its words.
 export function readQuery(text) {
   const filters = [...text.matchAll(FILTER)].map(([, name, value]) => `${name}=${value.replaceAll('"', "")}`);
-  return { q: text.replace(FILTER, " ").trim(), filters };
+  return { q: text.replace(FILTER, " ").trim().replace(MORE_LIKE, "$1"), filters };
 }
 
 // The terms of a query: sign, weight, and a track or words; none if it is none of this page.
