@@ -9,21 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import zoo
-from solfa.cli.main import app
+from command_line import solfa
 from solfa.data.audio import AudioError
 from solfa.retrieval import Filters, Library, Searcher
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 @pytest.fixture

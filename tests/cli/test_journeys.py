@@ -5,20 +5,13 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
+from command_line import solfa
 from golden_data import GOLDEN
-from solfa.cli.main import app
 from solfa.retrieval import LibraryError, QueryError
 from synth import chord, melody, noise
 
 RATE = 24_000
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
+from command_line import solfa
 from solfa.cli import place, watch
 from solfa.cli.main import COMMANDS, Commands, app
 from solfa.retrieval import Library
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 def values(*arguments: object) -> Any:

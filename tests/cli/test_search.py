@@ -6,18 +6,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
+from command_line import solfa
 from golden_data import GOLDEN
-from solfa.cli.main import app
 from solfa.retrieval import FilterError, QueryError
 from synth import chord, melody, noise
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 import zoo
-from solfa.cli.main import app
+from command_line import solfa
 from solfa.data.base import Damage
 from solfa.data.clips import ClipsConfig, RandomClips
 from solfa.data.manifest import ManifestError, read_manifest
@@ -21,12 +20,6 @@ from solfa.retrieval import Library, Searcher
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 def values(*arguments: object, exit_code: int = 0) -> Any:

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from typer.testing import CliRunner, Result
 
+from command_line import solfa
 from golden_data import GOLDEN
 from solfa.cli import doctor
-from solfa.cli.main import app
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError, read_frames, read_store
 from solfa.models import AudioEncoder, load
@@ -30,12 +29,6 @@ def music(tmp_path: Path, write_wav: WriteWav) -> Path:
         write_wav(tmp_path / "music" / f"chord {root}.wav", chord(root, "min", 2.0))
     write_wav(tmp_path / "music" / "tune.wav", melody(3.0, seed=3))
     return tmp_path / "music"
-
-
-def solfa(*arguments: object, exit_code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert result.exit_code == exit_code, result.output
-    return result
 
 
 @pytest.mark.parametrize("command", ["embed", "index", "search", "similar", "models", "doctor"])
