@@ -15,19 +15,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
         *("mysterious", "playful"),
     ),
     "genre": (
-        *(
-            "rock",
-            "metal",
-            "electronic",
-            "classical",
-            "jazz",
-            "folk",
-            "ambient",
-            "chiptune",
-            "pop",
-            "hip hop",
-        ),
-        *("techno", "film music"),
+        *("rock", "metal", "electronic", "classical", "jazz", "folk", "ambient", "chiptune", "pop"),
+        *("hip hop", "techno", "film music"),
     ),
     "instrument": (
         *("piano", "guitar", "electric guitar", "violin", "strings", "orchestra", "synthesizer", "drums"),
