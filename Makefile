@@ -26,9 +26,10 @@ test: $(STAMP)
 	SOLFA_MADE_FOLDERS=100 SOLFA_FUZZED_MUSIC=100 $(SIDE) $(BIN)/python -m pytest $(WORKERS) -m "slow and not gpu and not network"
 	$(MAKE) portable
 
-# As on another processor: without AVX2 and AVX-512 in PyTorch's own kernels, and with one thread.
+# As on another processor: without AVX2 and AVX-512 in PyTorch's own kernels, without AVX-512 and AMX in oneDNN's,
+# and with one thread.
 portable: $(STAMP)
-	ATEN_CPU_CAPABILITY=default $(SIDE) $(BIN)/python -m pytest $(WORKERS) $(FAST) $(NUMERIC)
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=default $(SIDE) $(BIN)/python -m pytest $(WORKERS) $(FAST) $(NUMERIC)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -114,6 +114,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: bf16\n{flags}\n\nprocessor\t: 1\n")
         monkeypatch.setattr(solfa.precision, "CPU_INFO", tmp_path / "cpuinfo")
         monkeypatch.setattr(solfa.precision, "_gain_of_bfloat16", lambda: gain)
+        monkeypatch.setattr(solfa.precision, "attends_in_bfloat16", lambda: True)
 
     yield be
     multiplies_bfloat16.cache_clear()
@@ -154,6 +155,19 @@ def test_a_system_that_does_not_say_what_its_processor_can_gets_float32(
 ) -> None:
     processor("flags\t\t: fpu amx_bf16", 2.0)
     monkeypatch.setattr(solfa.precision, "CPU_INFO", tmp_path / "none")
+    assert chosen_precision("auto", CPU) == "float32"
+
+
+def test_no_bfloat16_where_attention_has_none(
+    processor: Callable[[str, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_attention(*_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("pack_vnni2 is only supported when avx512 is supported")
+
+    attends = solfa.precision.attends_in_bfloat16.__wrapped__  # without what it found before
+    processor("flags\t\t: fpu amx_bf16", 2.0)
+    monkeypatch.setattr(solfa.precision, "attends_in_bfloat16", attends)
+    monkeypatch.setattr(solfa.precision.functional, "scaled_dot_product_attention", no_attention)
     assert chosen_precision("auto", CPU) == "float32"
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from solfa.config import Precision, PrecisionWish
 from solfa.errors import ArgumentError
@@ -45,6 +46,7 @@ CPU_INFO = Path("/proc/cpuinfo")
 LEAST_GAIN = 1.5  # times as fast as float32, for a product alone: what surrounds it gains nothing
 TRIAL_SECONDS = 0.05
 TRIAL_SIZE = (128, 768, 768)  # rows, inputs and outputs of the product that is tried
+ATTENTION_SIZE = (1, 1, 512, 64)  # clips, heads, frames, values: enough frames for values to be packed
 
 
 def check_precision(precision: Precision, device: torch.device) -> None:
@@ -75,7 +77,7 @@ def multiplies_bfloat16() -> bool:
 
     False where it cannot be asked, which is everywhere but on Linux.
     """
-    return _says_bfloat16() and _gain_of_bfloat16() >= LEAST_GAIN
+    return _says_bfloat16() and attends_in_bfloat16() and _gain_of_bfloat16() >= LEAST_GAIN
 
 
 def _says_bfloat16() -> bool:
@@ -84,6 +86,22 @@ def _says_bfloat16() -> bool:
     except OSError:
         return False
     return found is not None and not BFLOAT16_FLAGS.isdisjoint(found[1].split())
+
+
+@cache
+@torch.inference_mode()
+def attends_in_bfloat16() -> bool:
+    """Whether PyTorch computes attention in bfloat16 here at all.
+
+    It does not where ``ATEN_CPU_CAPABILITY`` takes AVX-512 from a processor with AMX: values are then packed
+    for AMX by a kernel that was left out.
+    """
+    values = torch.ones(ATTENTION_SIZE, dtype=torch.bfloat16)
+    try:
+        functional.scaled_dot_product_attention(values, values, values)
+    except RuntimeError:
+        return False
+    return True
 
 
 @torch.inference_mode()
