@@ -4,11 +4,14 @@
         --spectra spectra [--arm two_step --arm one_step ...] [--seed 1] [--minutes 30]
     python benchmarks/mission.py probe --work runs/mission --data data [--seeds 3]
 
-`train` trains one arm after the other, each for so many minutes of processor time on one thread: a few steps
-of a run that is thrown away say how many steps that is, and these stand in the arm's `config.json`. Called
-again it goes on where it was interrupted. Quantizers are fitted once, in the same folder, for every arm.
+`train` trains one arm after the other, each for so many minutes of processor time on one thread: a few
+steps of a run that is thrown away say how many steps that is, and these stand in the arm's `config.json`.
+Called again it goes on where it was interrupted. Quantizers are fitted once, in the same folder, for every
+arm. So are a codec and its codes for `mert`, and codes of states of `two_step` for `second_iteration`,
+which wants that arm of the same seed to be done; neither is counted.
 `probe` measures all arms that are done, the untrained encoder and `statistics` at every task of the free
-benchmark, with one readout, and compares each with the untrained one: paired, with intervals.
+benchmark, with one readout, and compares each with the untrained one: paired, with intervals. What it wrote
+before, on whatever machine, is not measured again: keep the folder `probes`.
 """
 
 import argparse
@@ -51,6 +54,7 @@ class Arm:
     recipe: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     quantizers: tuple[str, ...] = QUANTIZERS  # of its predictions, in their order
+    stored: str = ""  # codes that are made of tracks beforehand, and learned from
 
 
 ARMS = {
@@ -63,6 +67,30 @@ ARMS = {
     ),
     "two_step_cqt": Arm("solfa_small", LEAN),
     "two_step_all": Arm("solfa_small"),
+    "mert": Arm(
+        "solfa_small_mel",
+        {
+            "objective.predictions": [
+                {"target": {"kind": "stored_codes"}},
+                {"target": {"kind": "log_cqt_frames"}},
+            ]
+        },
+        (),
+        "codec",
+    ),
+    "second_iteration": Arm(
+        "solfa_small_mel",
+        {TARGET.format(0): {"kind": "stored_codes", "n_codebooks": 4, "codebook_size": 512}},
+        (),
+        "states",
+    ),
+}
+CODEC = {"objective.codec.strides": [8, 6, 5, 4], "n_steps": 400}  # 25 frames a second, as the encoder's
+STATES_LAYER = 5  # of 7, that teaches a second iteration
+STATES_RVQ = {
+    "objective.target.quantizer.dim": 256,
+    "objective.target.quantizer.n_codebooks": 4,
+    "objective.target.quantizer.codebook_size": 512,
 }
 N_TIMED, N_SKIPPED = 8, 2  # steps that say what a step costs; the first ones build what later ones use
 
@@ -78,11 +106,39 @@ def settings(arm: Arm, arguments: argparse.Namespace) -> RunConfig:
         "optim.warmup_steps": 100,
         "checkpoint_every": 50,
     }
+    if arm.stored:
+        changes["data.codes"] = str(codes_of(arm.stored, arguments))
     fitted = {
         TARGET.format(place) + ".fitted": str(arguments.work / name)
         for place, name in enumerate(arm.quantizers)
     }
     return override(recipe(arm.recipe), dict(arm.changes) | changes | fitted)
+
+
+def codes_of(stored: str, arguments: argparse.Namespace) -> Path:
+    """Where an arm's stored codes lie."""
+    return Path(arguments.work) / f"{stored}_codes_{arguments.seed}"
+
+
+def store_codes(stored: str, arguments: argparse.Namespace) -> None:
+    """Fit what makes an arm's codes, and make them of all tracks; what is there is not made again."""
+    work, lists = Path(arguments.work), (arguments.train, arguments.valid)
+    codes, more = codes_of(stored, arguments), []
+    if stored == "codec":
+        target, settings_of = work / "codec", recipe("rvq_vae")
+        changes: dict[str, Any] = CODEC
+    else:
+        target, settings_of = work / f"states_rvq_{arguments.seed}", recipe("hidden_rvq")
+        states, layer = work / f"states_{arguments.seed}", str(STATES_LAYER)
+        encoder = work / f"two_step_{arguments.seed}"
+        solfa("embed", *map(str, lists), "--model", str(encoder), "--layer", layer, "--frames",
+              "--frame-layer", layer, "--threads", "1", "--out", str(states))  # fmt: skip
+        changes, more = {**STATES_RVQ, "data.frames": str(states)}, ["--frames", str(states)]
+    config = override(settings_of, {**changes, "data.manifest": str(arguments.train)})
+    Trainer(config, placed(target)).train(resume=(target / "config.json").exists())
+    for manifest in lists:
+        solfa("data", "label", str(manifest), "--target", str(target), *more, "--threads", "1",
+              "--out", str(codes))  # fmt: skip
 
 
 def placed(run: Path) -> Placement:
@@ -112,6 +168,8 @@ def train(arguments: argparse.Namespace) -> None:
         if begun:
             config = load_config(RunConfig, run / "config.json")
         else:
+            if ARMS[name].stored:
+                store_codes(ARMS[name].stored, arguments)
             config = settings(ARMS[name], arguments)
             seconds = seconds_of_a_step(config)
             config = replace(config, n_steps=max(1, round(60 * arguments.minutes / seconds)))
@@ -124,7 +182,7 @@ def train(arguments: argparse.Namespace) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     """Measure and compare, by solfa's own commands."""
     runs = sorted(path.parent for path in arguments.work.glob("*/log.jsonl"))
-    runs = [run for run in runs if run.name not in QUANTIZERS]
+    runs = [run for run in runs if run.name.rpartition("_")[0] in ARMS]
     if not runs:
         raise SystemExit(f"No arm has been trained in {arguments.work}. Begin with: mission.py train")
     untrained = f"untrained:{runs[-1]}"

@@ -19,7 +19,13 @@ from solfa.targets.cqt import (
     LinearMagnitudeConfig,
     LogMagnitudeConfig,
 )
-from solfa.targets.cqt_rvq import CQTRVQ, CQTLevelFramesConfig, CQTRVQConfig
+from solfa.targets.cqt_rvq import (
+    CQTRVQ,
+    CQTLevelFramesConfig,
+    CQTRVQConfig,
+    LogCQTFrames,
+    LogCQTFramesConfig,
+)
 from solfa.targets.ema_quantizer import EMAResidualQuantizer, EMAResidualQuantizerConfig
 from solfa.targets.encodec import EncodecCodes, EncodecCodesConfig
 from solfa.targets.fitted import as_fitted
@@ -57,6 +63,7 @@ TargetConfig = (
     | KMeansCodesConfig
     | CQTFramesConfig
     | CQTRVQConfig
+    | LogCQTFramesConfig
     | StoredCodesConfig
     | TeacherCodesConfig
 )
@@ -81,6 +88,8 @@ def build_target(config: TargetConfig) -> Target:
             return CQTFrames(config)
         case CQTRVQConfig():
             return CQTRVQ(config)
+        case LogCQTFramesConfig():
+            return LogCQTFrames(config)
         case StoredCodesConfig():
             return StoredCodes(config)
         case TeacherCodesConfig():
@@ -109,6 +118,8 @@ __all__ = [
     "KMeansCodes",
     "KMeansCodesConfig",
     "LinearMagnitudeConfig",
+    "LogCQTFrames",
+    "LogCQTFramesConfig",
     "LogMagnitudeConfig",
     "LogMelFramesConfig",
     "MelFrames",

@@ -1,8 +1,9 @@
-"""CQTRVQ: codes of constant-Q frames whose level is taken away: which notes sound, however loud."""
+"""CQTRVQ, LogCQTFrames: constant-Q frames whose level is taken away, as codes and as they are."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -10,7 +11,7 @@ from solfa.config import Config, Positive
 from solfa.data.clips import Clips
 from solfa.features import LogConstantQ, LogConstantQConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import CodesShape
+from solfa.targets.base import CodesShape, Target, Values, ValuesShape
 from solfa.targets.level import Level, without_level
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import ResidualVectorQuantizerConfig
@@ -58,6 +59,19 @@ class CQTRVQConfig(Config):
         return CodesShape(self.quantizer.n_codebooks, self.quantizer.codebook_size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LogCQTFramesConfig(Config):
+    """Those frames themselves, to be regressed: a teacher of notes that stored spectra can give, too."""
+
+    kind: Literal["log_cqt_frames"] = "log_cqt_frames"
+    frames: CQTLevelFramesConfig = field(default_factory=CQTLevelFramesConfig)
+
+    @property
+    def shape(self) -> ValuesShape:
+        """Codes or values of a frame."""
+        return ValuesShape(self.frames.dim)
+
+
 class CQTLevelFrames(nn.Module):
     """Waveform, or decibels that were stored -> log-CQT frames for a quantizer."""
 
@@ -98,3 +112,28 @@ class CQTRVQ(QuantizedFrames):
     def frames_to_quantize(self, clips: Clips) -> Float[Tensor, "clip frame dim"]:
         """Log-CQT frames."""
         return self.frames.of(clips)
+
+
+class LogCQTFrames(Target):
+    """Log-CQT frames to regress: decibels, in units of ``scale_db``, about the level of the clip.
+
+    Source:
+        Constant-Q as a musical teacher: MERT, arXiv:2306.00107. Departs from it: decibels in place of
+        magnitudes, 36 bins an octave, centred frames, and no level.
+    """
+
+    def __init__(self, config: LogCQTFramesConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.grid = config.frames.grid
+        self.frames = CQTLevelFrames(config.frames)
+
+    @property
+    def context_samples(self) -> int:
+        """Half of the longest kernel."""
+        return self.config.frames.context_samples
+
+    @torch.no_grad()
+    def forward(self, clips: Clips) -> Values:
+        """Log-CQT frames of the clean clips."""
+        return Values(self.frames.of(clips))
