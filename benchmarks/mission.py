@@ -9,9 +9,9 @@ steps of a run that is thrown away say how many steps that is, and these stand i
 Called again it goes on where it was interrupted. Quantizers are fitted once, in the same folder, for every
 arm. So are a codec and its codes for `mert`, and codes of states of `two_step` for `second_iteration`,
 which wants that arm of the same seed to be done; neither is counted.
-`probe` measures all arms that are done, the untrained encoder and `statistics` at every task of the free
-benchmark, with one readout, and compares each with the untrained one: paired, with intervals. What it wrote
-before, on whatever machine, is not measured again: keep the folder `probes`.
+`probe` measures all arms that are done, untrained encoders (of mel, and of both halves) and `statistics`
+at every task of the free benchmark, with one readout, and compares each with the untrained ones: paired, with
+intervals. What it wrote before, on whatever machine, is not measured again: keep the folder `probes`.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from solfa.config import load_config, override
+from solfa.probing import load_results
 from solfa.recipes import recipe
 from solfa.training import Placement, RunConfig, Trainer
 
@@ -92,6 +93,7 @@ STATES_RVQ = {
     "objective.target.quantizer.n_codebooks": 4,
     "objective.target.quantizer.codebook_size": 512,
 }
+UNTRAINED = ("two_step_1", "two_step_cqt_1")  # runs whose encoders are measured untrained, too
 N_TIMED, N_SKIPPED = 8, 2  # steps that say what a step costs; the first ones build what later ones use
 
 
@@ -185,13 +187,18 @@ def probe(arguments: argparse.Namespace) -> None:
     runs = [run for run in runs if run.name.rpartition("_")[0] in ARMS]
     if not runs:
         raise SystemExit(f"No arm has been trained in {arguments.work}. Begin with: mission.py train")
-    untrained = f"untrained:{runs[-1]}"
-    models = [untrained, "statistics", *map(str, runs)]
     out = arguments.work / "probes"
+    done = {result.model for result in load_results(out)}
+    untrained = [f"untrained:{arguments.work / name}" for name in UNTRAINED]
+    there = [name for name in untrained if Path(name.removeprefix("untrained:")) in runs]
+    models = [model for model in (*there, "statistics", *map(str, runs)) if model not in done]
     named = [word for model in models for word in ("--model", model)]
     shared = ["--data", str(arguments.data), "--threads", "1", "--seeds", str(arguments.seeds)]
-    solfa("probe", "free", *named, *shared, "--out", str(out))
-    solfa("compare", str(out), "--against", untrained, "--out", str(arguments.work / "against_untrained"))
+    if models:
+        solfa("probe", "free", *named, *shared, "--out", str(out))
+    for name in sorted({*there, *done} & {*untrained}):
+        where = arguments.work / f"against_untrained_{name.rpartition('/')[2]}"
+        solfa("compare", str(out), "--against", name, "--out", str(where))
 
 
 def solfa(*words: str) -> None:
