@@ -24,13 +24,13 @@ class Served(NamedTuple):
         return (self.folder / where).read_text()
 
 
-def start(library: Path, folder: Path) -> Served:
+def start(library: Path, folder: Path, *options: str) -> Served:
     """Start a server. What it says goes into files: a pipe that nobody empties would stop it."""
     kept = folder / "kept"
     kept.mkdir()
     with (folder / "out").open("w") as out, (folder / "errors").open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "solfa", "serve", str(library), "--port", "0", "--threads", "1"],
+            [sys.executable, "-m", "solfa", "serve", str(library), "--port", "0", "--threads", "1", *options],
             stdout=out, stderr=errors, text=True,
             env={**os.environ, "TMPDIR": str(kept), "PYTHONUNBUFFERED": "1"},
         )  # fmt: skip

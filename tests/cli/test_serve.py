@@ -68,8 +68,33 @@ def test_places_are_told_to_this_machine_alone(
     monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
     result = CliRunner().invoke(app, ["serve", str(path), *options])
     assert result.exit_code == 0, result.output
-    assert served[0].state.desk.config.tells_places is tells
+    assert served[0].state.desk.config.is_private is tells
     assert "/gone/model" in result.output  # who keeps the server may know
+
+
+def test_a_password_comes_from_a_file_and_is_not_too_short(
+    tmp_path: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi")
+    path, file, served = tmp_path / "library.sqlite", tmp_path / "password", []
+    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
+    Library(path, space).close()
+    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
+    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
+    for text, words in (
+        (None, "cannot be read"),
+        (b"\xff\n", "cannot be read"),
+        (b"", "0"),
+        (b"short\n", "5"),
+    ):
+        file.unlink(missing_ok=True)
+        if text is not None:
+            file.write_bytes(text)
+        result = CliRunner().invoke(app, ["serve", str(path), "--password-file", str(file)])
+        assert result.exit_code == 2 and words in result.output
+    file.write_text("a longer one \nanother line\n")
+    assert CliRunner().invoke(app, ["serve", str(path), "--password-file", str(file)]).exit_code == 0
+    assert served[0].state.desk.config.password == "a longer one"
 
 
 def test_nothing_is_loaded_for_a_library_that_is_not_there(

@@ -137,7 +137,7 @@ def test_a_playlist_for_this_machine_alone_names_places(
     library: Path, music: Path, ids: dict[str, int]
 ) -> None:
     with Searcher(library, reads_files=False) as searcher:
-        client = TestClient(build_app(searcher, ServingConfig(tells_places=True)), base_url=OWN)
+        client = TestClient(build_app(searcher, ServingConfig(is_private=True)), base_url=OWN)
         text = client.post("/api/playlist", json={"ids": [ids["chord.wav"]]}).text
     assert text.splitlines()[2] == str(music / "chord.wav")
 

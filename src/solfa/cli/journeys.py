@@ -1,14 +1,11 @@
 """solfa path, solfa library clusters and duplicates: ways through a library, its groups, its doubles."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 import typer
-from jaxtyping import Float
 
 from solfa.cli.help import examples
 from solfa.cli.options import JsonOption
@@ -16,14 +13,11 @@ from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.progress import progress
 from solfa.cli.reports import show_json, shown
 from solfa.retrieval import Library, LibraryTrack, QueryError, Searcher
-from solfa.retrieval.clusters import find_clusters, name_clusters
 from solfa.retrieval.duplicates import Duplicate, candidates, find_duplicates, groups
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.expression import TrackNumber, parse_terms
-from solfa.retrieval.families import FAMILIES
-from solfa.retrieval.path import find_path
+from solfa.retrieval.journeys import NamedCluster, clusters_of, path_between, tracks_and_vectors
 
-WORDS = [word for family in ("mood", "genre", "instrument") for word in FAMILIES[family]]  # names of clusters
 KINDS = {"copy": "the same file as", "same": "the same recording as", "cut": "a part of"}
 
 
@@ -45,10 +39,8 @@ def path(
     most even steps, by the vectors of whole tracks less the library's mean.
     """
     with Library(place_of(library)) as opened:
-        tracks, vectors = _tracks_and_vectors(opened)
-        rows = {track.id: row for row, track in enumerate(tracks)}
-        first, last = (rows[_named(opened, text).id] for text in (start, end))
-    found = [tracks[row] for row in find_path(vectors, first, last, n)]
+        first, last = (_named(opened, text).id for text in (start, end))
+        found = [stop.track for stop in path_between(opened, first, last, n)]
     if m3u:
         write_playlist(found, m3u)
     if as_json:
@@ -79,28 +71,22 @@ def clusters(
     the artist or folder with the most tracks where it knows none.
     """
     place = place_of(library, named)
-    with Library(place) as opened:
-        tracks, vectors = _tracks_and_vectors(opened)
-    found = find_clusters(vectors, n)
     with Searcher(place) as searcher:
         mulan = searcher.mulan()
-    if mulan is None:
-        names = _names_from_tags([[tracks[row] for row in cluster.rows] for cluster in found])
-    else:
-        with torch.no_grad():
-            names = name_clusters(found, WORDS, mulan.embed_text(WORDS).cpu().numpy())
-    parts = {name: [tracks[row] for row in cluster.rows] for name, cluster in zip(names, found, strict=True)}
+    with Library(place) as opened:
+        found = clusters_of(opened, mulan, n)
     if m3u:
-        _write_playlists(parts, m3u)
+        _write_playlists(found, m3u)
     if as_json:
         values = [
-            {"name": name, "tracks": [_values(track) for track in part]} for name, part in parts.items()
+            {"name": cluster.name, "tracks": [_values(track) for track in cluster.tracks]}
+            for cluster in found
         ]
         show_json({"clusters": values})
         return
-    for name, part in parts.items():
-        typer.echo(f"{len(part):>5}  {name}")
-        for track in part[:3]:
+    for cluster in found:
+        typer.echo(f"{len(cluster.tracks):>5}  {cluster.name}")
+        for track in cluster.tracks[:3]:
             typer.echo(f"       {_line(track)}")
 
 
@@ -113,7 +99,7 @@ def duplicates(
     Tracks that sound alike are read from their files and compared by fingerprints. Nothing is removed.
     """
     with Library(place_of(library, named)) as opened:
-        tracks, vectors = _tracks_and_vectors(opened)
+        tracks, vectors = tracks_and_vectors(opened)
     with progress("comparing", len(candidates(vectors))) as tell:
         pairs = find_duplicates(tracks, vectors, tell)
     if as_json:
@@ -129,13 +115,6 @@ def duplicates(
     typer.echo(f"{sum(sizes)} tracks are {recordings}" if pairs else "No duplicates.")
 
 
-def _tracks_and_vectors(library: Library) -> tuple[list[LibraryTrack], Float[np.ndarray, "track dim"]]:
-    """All tracks, and their vectors less the mean of them."""
-    tracks = library.tracks()
-    vectors = library.vectors(tracks)
-    return tracks, vectors - vectors.mean(0) if len(tracks) > 1 else vectors
-
-
 def _named(library: Library, text: str) -> LibraryTrack:
     """The track that a text names: by its number or its file."""
     meaning = parse_terms(text)[0].meaning
@@ -149,20 +128,11 @@ def _named(library: Library, text: str) -> LibraryTrack:
     return track
 
 
-def _names_from_tags(parts: Sequence[Sequence[LibraryTrack]]) -> list[str]:
-    names: list[str] = []
-    for number, part in enumerate(parts, start=1):
-        of_each = [track.artist or track.path.parent.name for track in part]
-        name = max(dict.fromkeys(of_each), key=of_each.count)
-        names.append(name if name not in names else f"{name} {number}")
-    return names
-
-
-def _write_playlists(parts: Mapping[str, Sequence[LibraryTrack]], folder: Path) -> None:
+def _write_playlists(clusters: Sequence[NamedCluster], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, (name, part) in enumerate(parts.items(), start=1):
-        readable = re.sub(r"[^\w ,-]", "_", name)
-        write_playlist(part, folder / f"{number:02d} {readable}.m3u8")
+    for number, cluster in enumerate(clusters, start=1):
+        readable = re.sub(r"[^\w ,-]", "_", cluster.name)
+        write_playlist(cluster.tracks, folder / f"{number:02d} {readable}.m3u8")
 
 
 def _line(track: LibraryTrack) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from socket import socket
 from typing import Annotated
 
@@ -21,6 +22,14 @@ NAME = re.compile(r"\w[\w.-]*")
 EditableOption = Annotated[
     bool, typer.Option("--editable", help="Let everybody who reaches the page change playlists and likes.")
 ]
+NamesOption = Annotated[
+    list[str] | None, typer.Option(help="A name that the page is called by besides; may be repeated.")
+]
+PasswordOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A file with the password that the page and players ask for."),
+]
+SHORTEST_PASSWORD = 8
 EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[serve]'"
 
 
@@ -38,10 +47,9 @@ def serve(
         str,
         typer.Option(help="Address to listen on; 0.0.0.0 lets everybody in the network search and listen."),
     ] = "127.0.0.1",
-    name: Annotated[
-        list[str] | None, typer.Option(help="A name that the page is called by besides; may be repeated.")
-    ] = None,
+    name: NamesOption = None,
     editable: EditableOption = False,
+    password_file: PasswordOption = None,
     centred: Annotated[
         bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
     ] = False,
@@ -67,8 +75,9 @@ def serve(
     _check_names(host, name or [])
     is_private = host in LOOPBACK and not name
     config = ServingConfig(
-        address=host, names=tuple(name or ()), tells_places=is_private, is_editable=is_private or editable
-    )
+        address=host, names=tuple(name or ()), is_private=is_private, is_editable=is_private or editable,
+        password=_password(password_file) if password_file else "",
+    )  # fmt: skip
     place, index = place_of(library, named), partial(ExactIndex, centred)
     with open_searcher(place, index, model, device, threads, reads_files=False) as searcher:
         listener = listen(host, port)
@@ -83,6 +92,21 @@ def serve(
 def _address(host: str, listener: socket) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listener.getsockname()[1]}/"
+
+
+def _password(file: Path) -> str:
+    """The first line of a file."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--password-file {file} cannot be read as text: {error}.") from None
+    password = lines[0].strip() if lines else ""
+    if len(password) < SHORTEST_PASSWORD:
+        raise typer.BadParameter(
+            f"The first line of {file} is the password, of at least {SHORTEST_PASSWORD} letters; it has "
+            f"{len(password)}."
+        )
+    return password
 
 
 def _check_names(host: str, names: Sequence[str]) -> None:

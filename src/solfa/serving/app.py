@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from solfa.errors import ArgumentError
 from solfa.retrieval import Searcher
-from solfa.serving import routes_keep, routes_search, routes_tracks
+from solfa.serving import routes_keep, routes_search, routes_tracks, subsonic
 from solfa.serving.errors import add_handlers
 from solfa.serving.guard import Guard
 from solfa.serving.state import Desk, ServingConfig
@@ -47,6 +47,7 @@ def build_app(searcher: Searcher, config: ServingConfig | None = None) -> FastAP
     app.include_router(routes_search.router)
     app.include_router(routes_tracks.router)
     app.include_router(routes_keep.router)
+    app.include_router(subsonic.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/api/docs", _docs, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE))
@@ -54,6 +55,7 @@ def build_app(searcher: Searcher, config: ServingConfig | None = None) -> FastAP
     app.add_middleware(
         Guard, address=config.address, names=config.names, most_bytes=config.most_bytes,
         upload_bytes=config.upload_bytes, upload_path=routes_search.UPLOAD_PATH,
+        password=config.password,
     )  # fmt: skip
     return app
 

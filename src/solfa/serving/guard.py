@@ -4,6 +4,8 @@ A page of another site can make a browser send requests here, and by DNS rebindi
 own. So a request must name this server as its host, and must not come from elsewhere.
 """
 
+import base64
+import hmac
 import ipaddress
 import json
 import logging
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 READING = ("GET", "HEAD")
+PLAYERS = "/rest/"  # where players ask, who send the password in their own ways
+NO_PASSWORD = "The page asks for its password, under any name."
 UNFORESEEN = "Something failed in the server. Who keeps it finds the reason in the output of solfa serve."
 HEADERS = {
     "Content-Security-Policy": (
@@ -50,6 +54,7 @@ class Guard:
         most_bytes: of a body.
         upload_bytes: of the body of an upload.
         upload_path: where uploads go.
+        password: that whoever asks must know; players are asked where they are answered. None if it is empty.
     """
 
     def __init__(
@@ -61,12 +66,14 @@ class Guard:
         most_bytes: int,
         upload_bytes: int,
         upload_path: str,
+        password: str = "",
     ) -> None:
         self.app = app
         own = {name.lower().rstrip(".") for name in (*LOOPBACK, address, *names)}
         self.names = own - {"", *EVERYWHERE}
         self.is_everywhere = address in EVERYWHERE
         self.most_bytes, self.upload_bytes, self.upload_path = most_bytes, upload_bytes, upload_path
+        self.password = password.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it unread."""
@@ -75,7 +82,12 @@ class Guard:
             return
         headers = Headers(scope=scope)
         limit = self.upload_bytes if scope["path"] == self.upload_path else self.most_bytes
-        refusal = self._host(headers) or _origin(scope, headers) or _size(headers, limit)
+        refusal = (
+            self._host(headers)
+            or _origin(scope, headers)
+            or self._unknown(scope, headers)
+            or _size(headers, limit)
+        )
         if refusal:
             await _refuse(refusal[0], refusal[1], send)
             return
@@ -104,6 +116,15 @@ class Guard:
             "--name and the name that you use."
         )
 
+    def _unknown(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Why a request without the password is refused."""
+        if not self.password or scope["path"].startswith(PLAYERS):
+            return None
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        known = _password_of(given) if kind.lower() == "basic" else b""
+        is_right = hmac.compare_digest(known, self.password)
+        return None if is_right else (HTTPStatus.UNAUTHORIZED, NO_PASSWORD)
+
     def _is_own(self, name: str) -> bool:
         # Nobody else's page can be reached by a number, so a number is never the trick of a name.
         return name in self.names or (self.is_everywhere and _is_number(name))
@@ -125,12 +146,20 @@ def _is_number(name: str) -> bool:
     return True
 
 
+def _password_of(given: str) -> bytes:
+    """The password of a header of RFC 7617; empty if it has none."""
+    try:
+        return base64.b64decode(given, validate=True).partition(b":")[2]
+    except ValueError:
+        return b""
+
+
 def _origin(scope: Scope, headers: Headers) -> tuple[int, str] | None:
     """Why a request of another site is refused; links that lead to the page are none."""
     site = headers.get("sec-fetch-site", "same-origin")
     is_foreign = site not in ("same-origin", "none")
     if scope["method"] in READING:
-        is_foreign = is_foreign and scope["path"].startswith("/api/")
+        is_foreign = is_foreign and scope["path"].startswith(("/api/", PLAYERS))
     elif "origin" in headers:
         is_foreign = is_foreign or headers["origin"] != f"{scope['scheme']}://{headers.get('host')}"
     if is_foreign:
@@ -186,6 +215,8 @@ async def _refuse(status: int, reason: str, send: Send) -> None:
         "Connection": "close",
         "Cache-Control": "no-store",
     }
+    if status == HTTPStatus.UNAUTHORIZED:
+        named["WWW-Authenticate"] = 'Basic realm="solfa", charset="UTF-8"'
     headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": int(status), "headers": headers})

@@ -138,7 +138,7 @@ def make_playlist(desk: DeskOf, wish: PlaylistRequest) -> PlainTextResponse:
         kind = PureWindowsPath if WINDOWS.match(wish.prefix) else PurePosixPath
         start = kind(wish.prefix.strip())
         text = playlist(tracks, lambda path: start.joinpath(*below(path, roots).parts))
-    elif desk.config.tells_places and wish.form == "default":
+    elif desk.config.is_private and wish.form == "default":
         text = playlist(tracks)
     else:
         text = playlist(tracks, lambda path: below(path, roots))
@@ -158,7 +158,7 @@ def _library(desk: Desk, ability: Ability) -> LibraryAnswer:
         notice=ability.notice,
         upload_bytes=desk.config.upload_bytes,
         is_editable=desk.config.is_editable,
-        tells_places=desk.config.tells_places,
+        tells_places=desk.config.is_private,
         examples=_examples(desk, ability.knows_words),
     )
 

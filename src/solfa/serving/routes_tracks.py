@@ -23,7 +23,7 @@ from solfa.serving.schemas import (
     WaveformAnswer,
     media_type,
 )
-from solfa.serving.state import DeskOf, FiltersOf, Number, TagTexts, TrackId
+from solfa.serving.state import Desk, DeskOf, FiltersOf, Number, TagTexts, TrackId
 from solfa.serving.streaming import FileSound, RangeError, Sound, WavSound, read_range, stream
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,15 @@ def similarity(desk: DeskOf, id: TrackId) -> SimilarityAnswer:
 @router.get("/audio", response_class=StreamingResponse)
 async def audio(request: Request, desk: DeskOf, id: TrackId, form: Form = "file") -> Response:
     """The sound of the track, or a range of its bytes."""
+    return await sound_answer(request, desk, id, form)
+
+
+async def sound_answer(request: Request, desk: Desk, id: int, form: str) -> Response:
+    """The sound of a track as a file or as WAV, or the range of it that a request asks for.
+
+    Raises:
+        HTTPException: the file is gone, or cannot be read or decoded.
+    """
     track = await desk.run(desk.readers, lambda: _there(desk.searcher.track(id)))
     limiter = desk.decoders if form == "wav" else desk.readers
     sound, status = await desk.run(limiter, lambda: _of_file(track, lambda: _sound(track, form)))

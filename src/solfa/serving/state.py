@@ -50,7 +50,8 @@ class ServingConfig:
 
     address: str = "127.0.0.1"
     names: tuple[str, ...] = ()  # by which the server may be called besides its address
-    tells_places: bool = False  # whether playlists say where files lie; for those who ask from this machine
+    password: str = ""  # that everybody needs; nobody if it is empty
+    is_private: bool = False  # whether this machine alone reaches it; then playlists say where files lie
     is_editable: bool = False  # whether who asks may keep playlists and likes in the library
     most_bytes: int = 1_000_000  # of a request that is no upload
     upload_bytes: int = 100_000_000

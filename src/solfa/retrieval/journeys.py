@@ -1,0 +1,101 @@
+"""Journeys through a library: the path from one track to another, and its clusters with their names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from solfa.models import MuLan
+from solfa.retrieval.clusters import find_clusters, name_clusters
+from solfa.retrieval.contents import LibraryContents, LibraryTrack
+from solfa.retrieval.families import FAMILIES
+from solfa.retrieval.file import UnknownTrackError
+from solfa.retrieval.index import units
+from solfa.retrieval.path import find_path
+
+WORDS = [word for family in ("mood", "genre", "instrument") for word in FAMILIES[family]]  # names of clusters
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A track on a path."""
+
+    track: LibraryTrack
+    cosine: float  # to the first track, of vectors less the library's mean
+
+
+@dataclass(frozen=True)
+class NamedCluster:
+    """Tracks that sound alike, the most typical first."""
+
+    name: str
+    tracks: Sequence[LibraryTrack]
+
+
+def path_between(library: LibraryContents, start: int, end: int, n_between: int) -> list[Stop]:
+    """The path from one track to another over ``n_between`` others at most, ends included.
+
+    Args:
+        library: as it is now.
+        start: number of the first track.
+        end: number of the last track.
+        n_between: see ``find_path``.
+
+    Raises:
+        UnknownTrackError: one of the two is not there.
+    """
+    tracks, vectors = tracks_and_vectors(library)
+    rows = {track.id: row for row, track in enumerate(tracks)}
+    for id in (start, end):
+        if id not in rows:
+            raise UnknownTrackError(
+                f"There is no track {id} in {library.path.name}. solfa search prints the numbers of tracks."
+            )
+    found = find_path(vectors, rows[start], rows[end], n_between)
+    directions = units(vectors[found])
+    cosines = directions @ directions[0]
+    return [Stop(tracks[row], float(cosine)) for row, cosine in zip(found, cosines, strict=True)]
+
+
+def clusters_of(library: LibraryContents, mulan: MuLan | None, n: int | None = None) -> list[NamedCluster]:
+    """Groups of tracks that sound alike, the largest first.
+
+    A name is of the words that fit the group more than the others; of the artist or folder with the most
+    tracks if there is no model that knows words.
+
+    Args:
+        library: as it is now.
+        mulan: its model, if that knows words.
+        n: clusters; by the size of the library if None.
+    """
+    tracks, vectors = tracks_and_vectors(library)
+    found = find_clusters(vectors, n)
+    parts = [[tracks[row] for row in cluster.rows] for cluster in found]
+    if mulan is None:
+        names = _names_from_tags(parts)
+    elif found:
+        with torch.no_grad():
+            names = name_clusters(found, WORDS, mulan.embed_text(WORDS).cpu().numpy())
+    else:
+        names = []
+    return [NamedCluster(name, part) for name, part in zip(names, parts, strict=True)]
+
+
+def tracks_and_vectors(
+    library: LibraryContents,
+) -> tuple[list[LibraryTrack], Float[np.ndarray, "track dim"]]:
+    """All tracks, and their vectors less the mean of them."""
+    tracks = library.tracks()
+    vectors = library.vectors(tracks)
+    return tracks, vectors - vectors.mean(0) if len(tracks) > 1 else vectors
+
+
+def _names_from_tags(parts: Sequence[Sequence[LibraryTrack]]) -> list[str]:
+    names: list[str] = []
+    for number, part in enumerate(parts, start=1):
+        of_each = [track.artist or track.path.parent.name for track in part]
+        name = max(dict.fromkeys(of_each), key=of_each.count)
+        names.append(name if name not in names else f"{name} {number}")
+    return names
