@@ -11,3 +11,8 @@ def on_files(files: Files, config: Any) -> Files:
     changelog = Path(config.config_file_path).parent / "CHANGELOG.md"
     files.append(File.generated(config, "changelog.md", content=changelog.read_text()))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Links to it, which in the repository lead out of docs."""
+    return markdown.replace("](../CHANGELOG.md)", "](changelog.md)")
