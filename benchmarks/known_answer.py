@@ -27,7 +27,8 @@ import solfa
 from solfa.features import LogMel
 from solfa.models import known_answer
 from solfa.models.checks import NotFiniteError
-from solfa.models.known_answer import LIMIT, OLD_LIMIT, answer_of, asked, distance
+from solfa.models.folders import LIMIT
+from solfa.models.known_answer import OLD_LIMIT, answer_of, asked, distance
 from solfa.models.layers.conformer import Conformer
 from solfa.models.layers.normalization import BatchNorm
 

@@ -16,16 +16,16 @@ which ``sha256sum -c`` checks too; folders that were written before there were s
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
 
 from solfa.config import Config, ConfigError, numbers
 from solfa.errors import ArgumentError, SolfaError
 from solfa.files import PARTIAL, SUMS, flush, read_sums, sha256, sum_line, whole_file, write_text
+
+if TYPE_CHECKING:  # who only asks where the files of a run are does without PyTorch, which takes a second
+    import torch
 
 CONFIG, WEIGHTS, TRAINING, LOG = "config.json", "model.safetensors", "training.pt", "log.jsonl"
 BEST, SHARDS = "best.safetensors", "shards"
@@ -52,7 +52,7 @@ def step_folder(run: Path, step: int) -> Path:
 def save(
     run: Path,
     step: int,
-    weights: Mapping[str, Tensor],
+    weights: Mapping[str, "torch.Tensor"],
     training: Mapping[str, Any],
     shards: Path | None = None,
 ) -> Path:
@@ -91,7 +91,7 @@ def save(
     return target
 
 
-def save_best(run: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+def save_best(run: Path, step: int, weights: Mapping[str, "torch.Tensor"]) -> None:
     """Write weights by which the run is known from now on, in the place of others.
 
     Raises:
@@ -109,12 +109,16 @@ def save_best(run: Path, step: int, weights: Mapping[str, Tensor]) -> None:
         raise CheckpointError(_not_written(step, run, error)) from error
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(
+    path: Path, tensors: Mapping[str, "torch.Tensor"], metadata: dict[str, str] | None = None
+) -> None:
     """Write a safetensors file; not whole by itself.
 
     Raises:
         OSError: the disk is full or does not take the file.
     """
+    from safetensors.torch import save_file
+
     path.touch()
     rights = path.stat().st_mode  # those of any new file here; safetensors would leave it to its owner only
     try:
@@ -125,6 +129,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 
 
 def _save_state(path: Path, state: dict[str, Any]) -> None:
+    import torch
+
     try:
         with path.open("wb") as file:
             torch.save(state, file)
@@ -182,12 +188,14 @@ def _hide(folder: Path) -> None:
     folder.rename(hidden)
 
 
-def load_training(folder: Path, device: torch.device) -> dict[str, Any]:
+def load_training(folder: Path, device: "torch.device") -> dict[str, Any]:
     """The training state of a checkpoint folder.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
+    import torch
+
     path = folder / TRAINING
     if not path.is_file():
         raise CheckpointError(f"There is no {TRAINING} in {folder}. {_cure(path)}")
@@ -202,7 +210,7 @@ def load_training(folder: Path, device: torch.device) -> dict[str, Any]:
     return state
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, "torch.Tensor"]:
     """The tensors of a safetensors file by name.
 
     Each has memory of its own, which a model may keep: none is a window into a file that may change.
@@ -226,8 +234,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+def not_finite(tensors: Mapping[str, "torch.Tensor"]) -> list[str]:
     """Names of the tensors that hold NaN or infinity."""
+    import torch
+
     return [
         name
         for name, tensor in tensors.items()
@@ -271,7 +281,7 @@ def _is_whole(folder: Path) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / TRAINING).is_file()
 
 
-def check_sizes(config: Config, weights: Mapping[str, Tensor] | Mapping[str, Shape]) -> None:
+def check_sizes(config: Config, weights: "Mapping[str, torch.Tensor] | Mapping[str, Shape]") -> None:
     """Refuse sizes that weights do not bear out, before anything of that size is made.
 
     Args:
@@ -281,7 +291,7 @@ def check_sizes(config: Config, weights: Mapping[str, Tensor] | Mapping[str, Sha
     Raises:
         ConfigError: the configuration is damaged, or of other weights.
     """
-    shapes = [tuple(w.shape) if isinstance(w, Tensor) else w for w in weights.values()]
+    shapes = [w if isinstance(w, tuple) else tuple(w.shape) for w in weights.values()]
     most = {"tensors": len(shapes), "axis": max((n for shape in shapes for n in shape), default=0)}
     for name, value, bounds in numbers(config):
         if value > most.get(bounds.held_by, value):

@@ -5,12 +5,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from solfa.checkpoint import BEST, CONFIG, WEIGHTS, CheckpointError, read_weights, step_folder, steps
 from solfa.json_files import ContentError, read_json_object
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Run:
         return found
 
     @cached_property
-    def weights(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, "torch.Tensor"]:
         """All weights by name."""
         return read_weights(weights_file(self.folder))
 
-    def part(self, prefix: str) -> dict[str, Tensor]:
+    def part(self, prefix: str) -> dict[str, "torch.Tensor"]:
         """Weights of the part whose names begin with ``prefix``, by their names within it."""
         return below(prefix, self.weights)
 
@@ -80,7 +83,7 @@ def opened(folder: Path, kind: type[ValueError], absent: str) -> Iterator[Run]:
         yield Run(folder)
 
 
-def below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, weights: Mapping[str, T]) -> dict[str, T]:
     """The tensors whose names begin with ``prefix``, by what follows it."""
     return {name[len(prefix) :]: tensor for name, tensor in weights.items() if name.startswith(prefix)}
 

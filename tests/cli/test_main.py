@@ -19,7 +19,7 @@ import solfa
 from solfa.cli import main
 from solfa.cli.main import COMMANDS, app
 from solfa.errors import ArgumentError, SolfaError
-from solfa.models import registry
+from solfa.models import bundled
 
 SOURCE = Path(solfa.__file__).parent
 HEAVY = (
@@ -124,8 +124,8 @@ def test_every_error_of_the_package_is_foreseen() -> None:
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the bundled models, which the package takes for its own."""
     folder = tmp_path / "weights"
-    shutil.copytree(registry.WEIGHTS, folder)
-    monkeypatch.setattr(registry, "WEIGHTS", folder)
+    shutil.copytree(bundled.WEIGHTS, folder)
+    monkeypatch.setattr(bundled, "WEIGHTS", folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from golden_data import GOLDEN
 from solfa.embedding import WindowConfig, default_windows
 from solfa.embedding.windows import cut_windows
 from solfa.models import load_encoder
-from solfa.models.registry import MUSIC_TEXT
+from solfa.models.bundled import MUSIC_TEXT
 from synth import melody
 
 

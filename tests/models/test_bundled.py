@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 import solfa
-from solfa.models.registry import ENCODER, MUSIC_TEXT, WEIGHTS, bundled, bundled_folder
+from solfa.models.bundled import ENCODER, MUSIC_TEXT, WEIGHTS, bundled, bundled_folder
 from synth import tone
 
 MOST_BYTES = 30_000_000

@@ -15,8 +15,8 @@ from golden_data import GOLDEN, MERT, MUQ
 from solfa.features import LogMel, LogMelConfig
 from solfa.files import sha256
 from solfa.models import ModelError, known_answer
-from solfa.models.registry import WEIGHTS, bundled
-from solfa.models.saving import ANSWER, SHA256
+from solfa.models.bundled import WEIGHTS, bundled
+from solfa.models.folders import ANSWER, SHA256
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from music_and_words import tiny_mulan_run
 from solfa import checkpoint
 from solfa.config import override, save_config
 from solfa.models import MuLan, language_width, packaged_language
+from solfa.models.packaged import MULTILINGUAL, PACKAGED
 from solfa.models.sentences import MULTILINGUAL_DIM
-from solfa.models.text import MULTILINGUAL, PACKAGED
 from solfa.objectives import build_objective
 from solfa.recipes.resolve import with_towers
 

@@ -11,7 +11,7 @@ from music_and_words import LANGUAGE, tiny_mulan_run
 from solfa import checkpoint
 from solfa.config import override, save_config
 from solfa.models import MuLan, TextModel, language_folder
-from solfa.models.text import PACKAGED, packaged_folder
+from solfa.models.packaged import PACKAGED, packaged_folder
 from solfa.objectives import build_objective
 
 

@@ -79,7 +79,7 @@ def test_nobody_waits_for_a_model_that_is_loaded_for_the_words_of_somebody_else(
     own_tagged_library: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = Slow(load)
-    monkeypatch.setattr("solfa.retrieval.library_model.load", slow)
+    monkeypatch.setattr("solfa.models.load", slow)
     with Searcher(own_tagged_library) as searcher:
         found = check_that_others_are_answered(searcher, slow, lambda: searcher.search('"piano" + 0.1 * 1'))
         assert found == searcher.search('"piano" + 0.1 * 1')
@@ -89,10 +89,10 @@ def test_nobody_waits_for_a_file_that_is_embedded_for_somebody_else(
     library_path: Path, tiny_encoder: AudioEncoder, tmp_path: Path, write_wav: WriteWav,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from solfa.retrieval.library_model import embed
+    from solfa.embedding import embed
 
     slow = Slow(embed)
-    monkeypatch.setattr("solfa.retrieval.library_model.embed", slow)
+    monkeypatch.setattr("solfa.embedding.embed", slow)
     query = write_wav(tmp_path / "query.wav", noise(2.0, seed=5))
     with Searcher(library_path, tiny_encoder) as searcher:
         asked = f"{query} + 0.1 * 1"

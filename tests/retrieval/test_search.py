@@ -127,7 +127,7 @@ def test_the_same_recording_is_found_among_others(
 def test_a_track_is_not_similar_to_itself_and_needs_no_model(
     library_path: Path, tmp_path: Path, centred: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("solfa.retrieval.library_model.load", lambda name: pytest.fail("loaded a model"))
+    monkeypatch.setattr("solfa.models.load", lambda name: pytest.fail("loaded a model"))
     with Searcher(library_path, index=ExactIndex(centred)) as searcher:
         found = searcher.similar_to_file(tmp_path / "music" / "chord 60.wav", n=3)
         number = next(track.id for track in searcher.tracks() if track.path.name == "chord 60.wav")

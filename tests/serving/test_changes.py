@@ -289,7 +289,7 @@ def test_words_that_wait_for_their_model_hold_up_nobody_else(
         assert may_end.wait(PATIENCE)
         return load(name)
 
-    monkeypatch.setattr("solfa.retrieval.library_model.load", slow)
+    monkeypatch.setattr("solfa.models.load", slow)
 
     async def ask(searcher: Searcher) -> list[int]:
         transport = httpx.ASGITransport(app=build_app(searcher))

@@ -6,8 +6,8 @@ from typing import Annotated
 import torch
 import typer
 
+from solfa.cli.device import chosen_device
 from solfa.cli.help import examples
-from solfa.cli.options import chosen_device
 from solfa.data.audio import read_audio, writable_format, write_audio
 from solfa.features import SpectralDistance, SpectralDistanceConfig
 from solfa.targets import load_codec

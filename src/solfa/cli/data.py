@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from solfa.cli.caption import caption
 from solfa.cli.credits import credits_page
+from solfa.cli.device import chosen_device
 from solfa.cli.features import features
 from solfa.cli.hear import hear
 from solfa.cli.help import examples
@@ -18,7 +19,6 @@ from solfa.cli.options import (
     JsonOption,
     StrictOption,
     ThreadsOption,
-    chosen_device,
     finite,
 )
 from solfa.cli.pool import pool

@@ -7,6 +7,7 @@ import torch
 import typer
 
 from solfa import models
+from solfa.cli.device import chosen_device
 from solfa.cli.help import examples
 from solfa.cli.options import (
     AgainOption,
@@ -22,7 +23,6 @@ from solfa.cli.options import (
     TaskOption,
     ThreadsOption,
     WorkersOption,
-    chosen_device,
 )
 from solfa.cli.progress import progress
 from solfa.cli.reports import (
@@ -50,8 +50,8 @@ from solfa.embedding import (
 )
 from solfa.embedding.store import REFUSED
 from solfa.models import AudioEncoder
+from solfa.models.bundled import ENCODER
 from solfa.models.layer_guide import GuidedTask, guided_layer
-from solfa.models.registry import ENCODER
 from solfa.precision import chosen_precision
 
 

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 import typer
@@ -43,7 +42,7 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
         "Tag tracks: with any words, or with the labels that a model has learned by solfa train finetune.",
     ),
     "index": (
-        "solfa.cli.library:index",
+        "solfa.cli.index:index",
         "Make a library of tracks that can be searched, or bring one up to date.",
     ),
     "watch": (
@@ -145,20 +144,38 @@ def options(
 ) -> None:
     """Learn, probe and search music."""
     if show_version:
+        from importlib.metadata import version  # takes longer to import than all else that is needed here
+
         typer.echo(f"solfa {version('solfa')}")
         raise typer.Exit
     keep_freed_memory()
     _log(verbose)
 
 
+class Messages(logging.Handler):
+    """Shows messages as rich does, which is imported with the first of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: logging.Handler | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one."""
+        if self._shown is None:
+            from rich.logging import RichHandler
+
+            from solfa.cli.progress import console
+
+            self._shown = RichHandler(
+                console=console, show_path=False, show_time=False, rich_tracebacks=False
+            )
+            self._shown.setFormatter(self.formatter)
+        self._shown.emit(record)
+
+
 def _log(verbose: bool) -> None:
-    from rich.logging import RichHandler
-
-    from solfa.cli.progress import console
-
-    handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format="%(message)s", handlers=[handler]
+        level=logging.DEBUG if verbose else logging.INFO, format="%(message)s", handlers=[Messages()]
     )
     for noisy in ("httpx", "urllib3", "matplotlib", "tensorboard", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -10,11 +10,10 @@ from huggingface_hub.errors import CacheNotFound
 
 from solfa import checkpoint, runs
 from solfa.cli.help import examples
-from solfa.models.folders import model_folder
+from solfa.models.bundled import bundled
+from solfa.models.folders import MODEL, model_folder
 from solfa.models.loading import use_without_encoder
 from solfa.models.published import CHECKPOINTS
-from solfa.models.registry import bundled
-from solfa.models.saving import MODEL
 
 GIGABYTE = 1e9
 Row = tuple[str, ...]

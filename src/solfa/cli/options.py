@@ -3,13 +3,12 @@
 import math
 from typing import Annotated
 
-import torch
 import typer
 
-from solfa import distributed
 from solfa.config import PrecisionWish
 from solfa.embedding.space import Pool
-from solfa.models import GuidedTask
+from solfa.models.bundled import MUSIC_TEXT
+from solfa.models.guided_tasks import GuidedTask
 
 
 def finite(value: float | None) -> float | None:
@@ -21,6 +20,13 @@ def finite(value: float | None) -> float | None:
 
 ModelOption = Annotated[
     str, typer.Option(metavar="MODEL", help="A run folder, an official folder or a name; see solfa models.")
+]
+OptionalModelOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help=f"As for solfa embed. Default: the one that made the library; of a new one {MUSIC_TEXT}.",
+    ),
 ]
 LayerOption = Annotated[
     int | None,
@@ -61,21 +67,3 @@ DamagedOption = Annotated[
 AgainOption = Annotated[
     bool, typer.Option("--again", help="Try files again that were refused before and have not changed.")
 ]
-
-
-def chosen_device(name: str) -> torch.device:
-    """``cpu``, ``cuda`` (this process's among several), ``cuda:1``, or ``auto``: CUDA where there is one."""
-    has_cuda = torch.cuda.is_available()
-    if name == "auto":
-        name = "cuda" if has_cuda else "cpu"
-    if name.startswith("cuda") and not has_cuda:
-        raise typer.BadParameter("This machine has no CUDA device that PyTorch can use. Try --device cpu.")
-    try:
-        device = torch.device("cuda", distributed.local_rank()) if name == "cuda" else torch.device(name)
-    except RuntimeError:
-        raise typer.BadParameter(
-            f"There is no device {name!r:.60}. Name cpu, cuda, cuda:1 and so on, or auto."
-        ) from None
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from solfa.cli.device import chosen_device
 from solfa.cli.embed import load_encoder
 from solfa.cli.help import examples
-from solfa.cli.options import DeviceOption, StrictOption, ThreadsOption, chosen_device
+from solfa.cli.options import DeviceOption, StrictOption, ThreadsOption
 from solfa.cli.progress import progress
 from solfa.cli.reports import exit_code
 from solfa.config import override, parse_assignment

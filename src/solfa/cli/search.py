@@ -7,14 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from solfa.cli.embed import (
-    load_encoder,
-)
 from solfa.cli.help import examples
-from solfa.cli.library import (
-    OptionalModelOption,
-)
-from solfa.cli.options import DeviceOption, JsonOption, ThreadsOption
+from solfa.cli.options import DeviceOption, JsonOption, OptionalModelOption, ThreadsOption
 from solfa.cli.place import LibraryOption, place_of
 from solfa.cli.playlists import PrefixOption, RelativeOption, naming
 from solfa.cli.reports import (
@@ -148,7 +142,11 @@ def open_searcher(
     """The searcher of a library; whether there is one is found out before anything is loaded or made."""
     with Library(library):
         pass
-    encoder = load_encoder(model, device, threads) if model else None
+    encoder = None
+    if model:
+        from solfa.cli.embed import load_encoder  # brings PyTorch, which few queries need
+
+        encoder = load_encoder(model, device, threads)
     return Searcher(library, encoder, index=index(), reads_files=reads_files)
 
 

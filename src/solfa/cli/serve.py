@@ -10,10 +10,7 @@ from typing import Annotated
 import typer
 
 from solfa.cli.help import examples
-from solfa.cli.library import (
-    OptionalModelOption,
-)
-from solfa.cli.options import DeviceOption, ThreadsOption
+from solfa.cli.options import DeviceOption, OptionalModelOption, ThreadsOption
 from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.search import open_searcher
 from solfa.retrieval import ExactIndex

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from solfa import models
+from solfa.cli.device import chosen_device
 from solfa.cli.help import examples
 from solfa.cli.options import (
     DeviceOption,
@@ -18,7 +19,6 @@ from solfa.cli.options import (
     ModelOption,
     StrictOption,
     ThreadsOption,
-    chosen_device,
     finite,
 )
 from solfa.cli.progress import progress
@@ -38,7 +38,7 @@ from solfa.embedding.tagging import Tagged, tag_files
 from solfa.files import whole_file
 from solfa.json_files import write_json_lines
 from solfa.models import AudioEncoder, MuLan, Tagger
-from solfa.models.registry import MUSIC_TEXT
+from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval.families import FamilyTagger
 from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
 

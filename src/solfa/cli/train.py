@@ -7,8 +7,9 @@ import torch
 import typer
 
 from solfa import checkpoint, distributed
+from solfa.cli.device import chosen_device
 from solfa.cli.help import examples
-from solfa.cli.options import ThreadsOption, chosen_device
+from solfa.cli.options import ThreadsOption
 from solfa.cli.progress import training_progress
 from solfa.config import load_config, override, parse_assignment
 from solfa.recipes import RECIPES, recipe

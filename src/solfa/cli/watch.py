@@ -10,7 +10,7 @@ import typer
 
 from solfa.cli.embed import load_encoder
 from solfa.cli.help import examples
-from solfa.cli.library import MusicArgument, music_of, show_changes
+from solfa.cli.index import MusicArgument, music_of, show_changes
 from solfa.cli.options import DeviceOption, JsonOption, QuietOption, ThreadsOption
 from solfa.cli.place import LibraryOption, place_of
 from solfa.data.folders import NoAudioError

@@ -21,8 +21,8 @@ from torch import Tensor
 from solfa import models
 from solfa.embedding.moments import Moments
 from solfa.errors import ArgumentError
+from solfa.models.bundled import MUSIC_TEXT
 from solfa.models.input import Layer
-from solfa.models.registry import MUSIC_TEXT
 
 WINDOW_SECONDS = 30.0  # of an encoder of sound alone: longer recordings are averaged over such windows
 

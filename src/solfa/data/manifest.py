@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from solfa.data.base import Damage
+from solfa.data.refused import check_is_file
 from solfa.errors import ArgumentError, SolfaError
+from solfa.files import sha256
 from solfa.json_files import write_json_lines
 
 FIELDS: dict[str, type | tuple[type, ...]] = {  # JSON name -> what it must hold
@@ -201,6 +203,12 @@ def _values(track: Track, folder: Path) -> dict[str, Any]:
     path = absolute(track.path)
     shown = path.relative_to(folder) if path.is_relative_to(folder) else path
     return track_values(track) | {"path": shown.as_posix()}
+
+
+def hash_content(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises AudioError if it is no regular file."""
+    check_is_file(path)
+    return sha256(path)
 
 
 def absolute(path: Path) -> Path:

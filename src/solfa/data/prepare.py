@@ -11,10 +11,10 @@ from typing import Any
 from solfa.data.audio import AudioInfo
 from solfa.data.damage import check_audio
 from solfa.data.folders import AUDIO_SUFFIXES, Found, NoAudioError, PassedOver, find_audio
-from solfa.data.manifest import Track, damage_values, manifest_lines
+from solfa.data.manifest import Track, damage_values, hash_content, manifest_lines
 from solfa.data.refused import Refused, check_is_file, refusal
 from solfa.data.tags import read_tags
-from solfa.files import sha256, whole_file
+from solfa.files import whole_file
 from solfa.json_files import write_json_lines
 
 __all__ = [
@@ -167,12 +167,6 @@ def as_track(info: AudioInfo, content_hash: str, tags: Tags | None = None) -> Tr
         decoder=info.decoder,
         damage=info.damage,
     )
-
-
-def hash_content(path: Path) -> str:
-    """SHA-256 of a file's bytes. Raises AudioError if it is no regular file."""
-    check_is_file(path)
-    return sha256(path)
 
 
 def write_prepared(prepared: Prepared, out: Path, report: Path) -> None:

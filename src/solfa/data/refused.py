@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.data.decoders import AudioError
+from solfa.data.base import AudioError
 
 PACKAGE = Path(__file__).parent.parent
 LONGEST_MESSAGE = 300  # of an error that somebody else wrote

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import av
 import tinytag
 
 from solfa.data.ends import open_music
@@ -75,6 +74,8 @@ def _parsed(path: Path, name: str | None) -> dict[str, list[str]]:
 
 def _by_av(path: Path) -> dict[str, list[str]]:
     """What stands in Matroska, Monkey's Audio, WavPack, Musepack and others."""
+    import av  # takes a while to import, and most files do without
+
     try:
         options = {"format_whitelist": AV_CONTAINERS}
         with open_music(path) as file, av.open(file, options=options) as container:

@@ -1,29 +1,19 @@
 """Moments: frames that come in parts -> one vector. SegmentMoments: one for each audible segment."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from solfa.embedding.outcomes import SHORTEST_SECONDS, Segment
 from solfa.embedding.space import Pool, check_pool
 from solfa.models import AudioEncoder, ClipEncoder
 
 SEGMENT_SECONDS = 10.0
-SHORTEST_SECONDS = 1.0  # of a segment of a longer track; less is a moment, and no music
 QUIET_PEAK = 2.0**-13  # four steps of 16 bits, as the noise has that is added to digital silence
 QUIET_SHARE = 1e-3  # of the track's largest sample: 60 dB below it
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """A span of a track, and its vector. Those of a track follow each other; silent ones are left out."""
-
-    start: float  # seconds
-    end: float
-    vector: Float[Tensor, " dim"]
 
 
 class Moments:

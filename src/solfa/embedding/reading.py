@@ -15,27 +15,14 @@ from solfa.data.manifest import Track
 from solfa.data.prepare import as_track, hash_content
 from solfa.data.refused import Refused, refusal
 from solfa.embedding.encoding import Encoded, encode, read_ahead
-from solfa.embedding.moments import Moments, Segment, SegmentMoments
+from solfa.embedding.moments import Moments, SegmentMoments
 from solfa.embedding.options import checked_count
+from solfa.embedding.outcomes import Duplicate, Embedded, Stamp
 from solfa.embedding.space import Pool, Space
 from solfa.embedding.vectors import check_is_ready, default_windows_at_once
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.frames import FrameGrid
 from solfa.models import AudioEncoder
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What tells, without reading a file, that it has not changed."""
-
-    n_bytes: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "Stamp":
-        """The stamp of a file as it is now."""
-        status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns)
 
 
 @dataclass(eq=False)
@@ -57,26 +44,6 @@ class FrameKeeper(Protocol):
 
     def discard(self, path: Path) -> None:
         """Forget what there was of a file: it is refused, or begins anew."""
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """A track, its vector and those of its segments."""
-
-    track: Track
-    stamp: Stamp
-    vector: Float[Tensor, " dim"]
-    segments: tuple[Segment, ...]
-    n_frames: int
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """A file whose content has a vector already: it was moved, or is there twice."""
-
-    path: Path
-    stamp: Stamp
-    content_hash: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from solfa.data.refused import Refused
@@ -38,6 +37,8 @@ def mark_of(path: Path, take_damaged: bool = False) -> str:
     Rights count, too: whoever may read a file now may not have been allowed to. So does the wish to take
     what is whole of a damaged one.
     """
+    from importlib.metadata import version  # takes a while to import, and only updates need it
+
     try:
         status = path.stat() if path.exists() else path.lstat()
         may_read = os.access(path, os.R_OK)

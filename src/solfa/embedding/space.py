@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,11 +10,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from solfa.embedding.windows import WindowConfig
+from solfa.config import Precision
 from solfa.errors import ArgumentError, SolfaError
-from solfa.models import AudioEncoder
-from solfa.models.fingerprint import fingerprint
-from solfa.precision import Precision
 
 Pool = Literal["mean", "mean+std"]  # of the frames of a track; the second gives vectors twice as long
 POOLS: dict[Pool, int] = {"mean": 1, "mean+std": 2}
@@ -23,6 +21,28 @@ def check_pool(pool: Any) -> None:
     """Refuse a way of pooling that nobody knows."""
     if not isinstance(pool, str) or pool not in POOLS:
         raise ArgumentError(f"There is no pool {pool!r:.80}. Known are {' and '.join(map(repr, POOLS))}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowConfig:
+    """Lengths of windows and their overlap."""
+
+    window_seconds: float = 30.0
+    context_seconds: float = 5.0  # on each side
+    # The last window is filled up from the track's beginning, instead of starting earlier to be as long as
+    # the others: the rule of MuQ-MuLan's clips. A track of less than half a window is heard twice.
+    wraps: bool = False
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.window_seconds):
+            raise ArgumentError(f"Windows last some seconds, not {self.window_seconds:g}. The default is 30.")
+        if not 0 <= 2 * self.context_seconds < self.window_seconds:
+            raise ArgumentError(
+                f"Windows of {self.window_seconds:g} s have no centre between two contexts of "
+                f"{self.context_seconds:g} s. Make window_seconds more than twice context_seconds."
+            )
+        if self.wraps and self.context_seconds:
+            raise ArgumentError("Windows that wrap have no context. Set context_seconds to 0.")
 
 
 class SpaceError(SolfaError, ValueError):
@@ -81,37 +101,6 @@ class Space:
 
     def _what_counts(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name not in ("model", "license")}
-
-
-def describe_space(
-    encoder: AudioEncoder,
-    model: str | Path,
-    *,
-    layer: int,
-    pool: Pool,
-    windows: WindowConfig,
-    precision: Precision = "float32",
-) -> Space:
-    """The space of the vectors that ``encoder``, loaded as ``model``, gives; hashes its weights.
-
-    Raises:
-        ValueError: no such pool or layer.
-    """
-    check_pool(pool)
-    return Space(
-        model=str(Path(model).resolve()) if Path(model).is_dir() else str(model),
-        weights=fingerprint(encoder),
-        license=encoder.license,
-        layer=encoder.layer_number(layer),
-        pool=pool,
-        dim=POOLS[pool] * encoder.dim,
-        sample_rate=encoder.sample_rate,
-        frame_rate=encoder.frame_rate,
-        window_seconds=windows.window_seconds,
-        context_seconds=windows.context_seconds,
-        wraps=windows.wraps,
-        precision=precision,
-    )
 
 
 def space_from_values(values: Mapping[str, Any], place: Path) -> Space:

@@ -37,9 +37,9 @@ from solfa.embedding.space import POOLS
 from solfa.embedding.windows import Window, WindowConfig, cut_judged
 from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, ClipEncoder
+from solfa.models.bundled import ENCODER
 from solfa.models.input import Layer, Layers
 from solfa.models.layer_guide import guided_layer
-from solfa.models.registry import ENCODER
 from solfa.precision import chosen_precision
 
 log = logging.getLogger(__name__)

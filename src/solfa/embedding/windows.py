@@ -12,7 +12,6 @@ A frame is taken from the first window in whose centre it lies. The last window 
 long as the others; a track no longer than one window is one window, and its frames are exact.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,32 +22,10 @@ from jaxtyping import Float
 from solfa.data.audio import AudioError, AudioInfo, AudioReader
 from solfa.data.base import DamagedError
 from solfa.data.damage import MISSING_SECONDS, JudgingReader
-from solfa.errors import ArgumentError
+from solfa.embedding.space import WindowConfig
 from solfa.frames import FrameGrid, samples_to_seconds
 
 SECONDS_AT_ONCE = 120.0  # decoded in one go: finding a place in a file takes time
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowConfig:
-    """Lengths of windows and their overlap."""
-
-    window_seconds: float = 30.0
-    context_seconds: float = 5.0  # on each side
-    # The last window is filled up from the track's beginning, instead of starting earlier to be as long as
-    # the others: the rule of MuQ-MuLan's clips. A track of less than half a window is heard twice.
-    wraps: bool = False
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.window_seconds):
-            raise ArgumentError(f"Windows last some seconds, not {self.window_seconds:g}. The default is 30.")
-        if not 0 <= 2 * self.context_seconds < self.window_seconds:
-            raise ArgumentError(
-                f"Windows of {self.window_seconds:g} s have no centre between two contexts of "
-                f"{self.context_seconds:g} s. Make window_seconds more than twice context_seconds."
-            )
-        if self.wraps and self.context_seconds:
-            raise ArgumentError("Windows that wrap have no context. Set context_seconds to 0.")
 
 
 @dataclass(frozen=True)

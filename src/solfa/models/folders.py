@@ -3,18 +3,25 @@
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from solfa import checkpoint, runs
 from solfa.errors import SolfaError
+from solfa.files import sha256
 from solfa.json_files import ContentError, read_json_object
-from solfa.models.mulan import TEXT
-from solfa.models.registry import bundled_folder
-from solfa.models.text import FILES, PACKAGED, TextModel, packaged_folder
+from solfa.models.bundled import bundled_folder
+from solfa.models.packaged import FILES, PACKAGED, packaged_folder
 
+if TYPE_CHECKING:  # who only asks where a model lies does without PyTorch
+    import torch
+
+    import solfa.models.text
+
+TEXT = "text"  # folder of the language model's configuration and tokenizer inside a saved model
+MODEL, ANSWER, SHA256 = "model", "known_answer", "weights_sha256"  # keys of a saved config.json
+# How far a known answer may be off, relative: processors differ by 1e-6, the least of the faults that must be
+# caught by 8e-3.
+LIMIT = 1e-4
 PICKLED_WEIGHTS, PREPROCESSOR = "pytorch_model.bin", "preprocessor_config.json"
 LANGUAGE_SIZES = ("hidden_size", "intermediate_size", "vocab_size", "max_position_embeddings")
 
@@ -29,6 +36,23 @@ def model_folder(name: str | Path) -> Path:
     if folder.is_dir():
         return folder
     return bundled_folder(name) or fetch(str(name), ["*config.json", checkpoint.WEIGHTS, f"{TEXT}/*"])
+
+
+def is_saved(values: Mapping[str, Any]) -> bool:
+    """Whether a ``config.json`` was written by ``save_pretrained``."""
+    return MODEL in values and ANSWER in values
+
+
+def check_bytes(folder: Path, values: Mapping[str, Any]) -> None:
+    """Refuse weights that are not those that were saved; folders of before hold no sum, and pass."""
+    if SHA256 not in values:
+        return
+    path = runs.weights_file(folder)
+    if (found := sha256(path)) != values[SHA256]:
+        raise ModelError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., and its {checkpoint.CONFIG} says "
+            f"{str(values[SHA256])[:12]}... Fetch the whole folder again."
+        )
 
 
 def part_folder(folder: Path, name: str, files: list[str]) -> Path:
@@ -52,8 +76,10 @@ def language_folder(name: str, has_weights: bool = False) -> Path:
     return fetch(name, [*FILES, *([checkpoint.WEIGHTS] if has_weights else [])])
 
 
-def language_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
+def language_model(folder: Path, weights: Mapping[str, "torch.Tensor"]) -> "solfa.models.text.TextModel":
     """A language model without weights, of no other size than the weights of the whole are."""
+    from solfa.models.text import TextModel
+
     settings = runs.read_values(folder)
     longest = max((n for w in weights.values() for n in w.shape), default=0)
     room = dict.fromkeys(LANGUAGE_SIZES, longest) | {"num_hidden_layers": len(weights)}
@@ -74,7 +100,7 @@ def language_model(folder: Path, weights: Mapping[str, Tensor]) -> TextModel:
         ) from error
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
+def read_weights(folder: Path) -> dict[str, "torch.Tensor"]:
     """Tensors by name, from safetensors, or, where there are none, from a pickle without running its code.
 
     Each has memory of its own, which a model may keep: none is a window into a file that may change.
@@ -82,6 +108,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     pickled = folder / PICKLED_WEIGHTS
     if not pickled.is_file() or (folder / checkpoint.WEIGHTS).is_file():
         return checkpoint.read_weights(runs.weights_file(folder))
+    import torch
+
     try:
         weights = torch.load(pickled, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
@@ -90,7 +118,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
             f"({type(error).__name__}). Fetch it again from its publisher, or take a {checkpoint.WEIGHTS} "
             "instead."
         ) from None
-    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
+    if not isinstance(weights, dict) or not all(isinstance(w, torch.Tensor) for w in weights.values()):
         raise ModelError(f"{pickled} is no table of tensors by name. Fetch the published file again.")
     # One at a time: tensors may share memory, and what they leave is freed.
     return {name: weights.pop(name).clone() for name in list(weights)}

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from solfa.models.folders import LIMIT
 from solfa.precision import full_float32
 
 SECONDS, STEP_SECONDS = 1.0, 0.05
 SOUND = "noise in steps"  # the name of the sound in a saved answer
-LIMIT = 1e-4  # relative: processors differ by 1e-6, the least of the faults that must be caught by 8e-3
 DIGITS = 7  # of a saved value: float32 has no more
 
 # What was asked before there was SOUND, and its limit. Between the partials its bands hold nothing but the

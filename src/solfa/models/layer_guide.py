@@ -8,8 +8,9 @@ from typing import Any, get_args
 from solfa.config import Config, to_dict
 from solfa.errors import SolfaError
 from solfa.models.encoder import AudioEncoder
+from solfa.models.guided_tasks import GuidedTask
 from solfa.models.published import CHECKPOINTS
-from solfa.models.published.format import Checkpoint, GuidedTask, ProbedLayer
+from solfa.models.published.format import Checkpoint, ProbedLayer
 from solfa.runs import Run
 
 

@@ -14,17 +14,29 @@ from torch.overrides import TorchFunctionMode
 from solfa import checkpoint, runs
 from solfa.config import Config, from_dict
 from solfa.features.exact import InFloat32
-from solfa.files import sha256
+from solfa.models.bundled import ENCODER
 from solfa.models.checks import broken_weights
 from solfa.models.encoder import AudioEncoder
-from solfa.models.folders import ModelError, language_folder, language_model, model_folder, read_weights
+from solfa.models.folders import (
+    ANSWER,
+    MODEL,
+    SHA256,
+    TEXT,
+    ModelError,
+    check_bytes,
+    is_saved,
+    language_folder,
+    language_model,
+    model_folder,
+    read_weights,
+)
 from solfa.models.input import checked_device
 from solfa.models.known_answer import departure
 from solfa.models.layers.low_rank import LoRAConfig, merge_lora
-from solfa.models.mulan import TEXT, ClipEncoder, MuLan, MuLanConfig
+from solfa.models.mulan import ClipEncoder, MuLan, MuLanConfig
 from solfa.models.published import CHECKPOINTS, FORMATS, find_format
-from solfa.models.registry import ENCODER, EncoderConfig, build_encoder
-from solfa.models.saving import ANSWER, MODEL, SHA256, Shareable, is_saved
+from solfa.models.registry import EncoderConfig, build_encoder
+from solfa.models.saving import Shareable
 from solfa.models.sentences import packaged_language
 from solfa.models.tagger import Tagger, TaggerConfig
 from solfa.models.text import TextModel
@@ -83,7 +95,7 @@ def load(name: str | Path = ENCODER, device: str | torch.device = "cpu") -> Audi
     folder = model_folder(name)
     with runs.explained(folder, ModelError):
         values = runs.read_values(folder)
-        _check_bytes(folder, values)
+        check_bytes(folder, values)
         weights = read_weights(folder)
         with _WithoutRandomNumbers():
             model, weights = _build(folder, values, weights, _licence(name, values))
@@ -152,18 +164,6 @@ def _build(
         f"Its config.json is of no model known here. Known are runs and saved models of solfa, and "
         f"{', '.join(layout.model.__name__ for layout in FORMATS)} as they are published."
     )
-
-
-def _check_bytes(folder: Path, values: Mapping[str, Any]) -> None:
-    """Refuse weights that are not those that were saved; folders of before hold no sum, and pass."""
-    if SHA256 not in values:
-        return
-    path = runs.weights_file(folder)
-    if (found := sha256(path)) != values[SHA256]:
-        raise ModelError(
-            f"{path} is damaged: its SHA-256 is {found[:12]}..., and its {checkpoint.CONFIG} says "
-            f"{str(values[SHA256])[:12]}... Fetch the whole folder again."
-        )
 
 
 def _check_answer(model: Shareable, values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.frames import FrameGrid, seconds_to_samples
 from solfa.models.encoder import AudioEncoder, Context, Frontend, HiddenStates
+from solfa.models.folders import TEXT
 from solfa.models.input import Lengths, Waveform, as_lengths, as_waveform, check_samples
 from solfa.models.layers.adapters import (
     PooledAdapter,
@@ -26,13 +27,13 @@ from solfa.models.layers.adapters import (
 from solfa.models.layers.gated_transformer import GatedTransformer, GatedTransformerConfig
 from solfa.models.layers.weights import as_weights_are
 from solfa.models.muq import MuQConfig
+from solfa.models.packaged import FILES
+from solfa.models.query_reader import PROBE_TEXT
 from solfa.models.registry import EncoderConfig, build_encoder
 from solfa.models.saving import Shareable, copy_files
-from solfa.models.text import FILES, TextModel
+from solfa.models.text import TextModel
 
 CLIPS_AT_ONCE, TEXTS_AT_ONCE = 8, 64
-TEXT = "text"  # folder of the language model's configuration and tokenizer inside a saved model
-PROBE_TEXT = "calm solo piano"
 
 
 @dataclass(frozen=True, kw_only=True)

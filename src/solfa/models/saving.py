@@ -10,10 +10,8 @@ import copy
 import importlib.metadata
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,9 +22,10 @@ from solfa.errors import ArgumentError
 from solfa.files import PARTIAL, sha256, whole_folder, write_text
 from solfa.json_files import write_json
 from solfa.models.checks import broken_weights
+from solfa.models.folders import ANSWER, MODEL, SHA256, is_saved
 from solfa.models.known_answer import known_answer
 
-CARD, MODEL, ANSWER, SHA256 = "README.md", "model", "known_answer", "weights_sha256"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +124,6 @@ class Shareable(nn.Module):
             address = api.create_repo(name, private=private, exist_ok=True)
             api.upload_folder(repo_id=name, folder_path=saved, commit_message="Published with solfa")
         return str(address)
-
-
-def is_saved(values: Mapping[str, Any]) -> bool:
-    """Whether a ``config.json`` was written by ``save_pretrained``."""
-    return MODEL in values and ANSWER in values
 
 
 def copy_files(names: tuple[str, ...], source: Path, target: Path) -> None:

@@ -11,9 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from solfa.models.folders import language_folder
-from solfa.models.text import MULTILINGUAL, PACKAGED, TextModel, language_dim, packaged_folder
-
-MULTILINGUAL_DIM = 512
+from solfa.models.packaged import MULTILINGUAL, MULTILINGUAL_DIM, PACKAGED, language_dim, packaged_folder
+from solfa.models.text import TextModel
 
 
 class MultilingualSentences(TextModel):

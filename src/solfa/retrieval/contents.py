@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from solfa.data.manifest import Track, absolute, damage_of
 from solfa.data.tags import SEPARATOR
-from solfa.embedding import Stamp
+from solfa.embedding.outcomes import Stamp
 from solfa.embedding.refusals import Refusal
 from solfa.retrieval.file import LibraryError, LibraryFile, UnknownTrackError
 from solfa.retrieval.filters import FilterError, Filters

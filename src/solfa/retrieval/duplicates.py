@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from solfa.data.audio import AudioError
+from solfa.data.base import AudioError
 from solfa.retrieval.contents import LibraryTrack
 from solfa.retrieval.fingerprints import align, fingerprint
 from solfa.retrieval.index import units

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from solfa.data.prepare import AUDIO_SUFFIXES
+from solfa.data.folders import AUDIO_SUFFIXES
 from solfa.errors import SolfaError
 from solfa.retrieval.filters import to_seconds
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from solfa.embedding import Space, space_from_values
+from solfa.embedding.space import Space, space_from_values
 from solfa.errors import SolfaError
 from solfa.retrieval.layout import APPLICATION, SCHEMA_VERSION, lay_out, renew
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from solfa.data.audio import read_audio
-
 SAMPLE_RATE = 11_025
 HOP_LENGTH = 512  # samples: 21.5 frames a second
 WINDOW_LENGTH = 4_096  # samples, 0.37 s: neighbours overlap by seven eighths, so that cuts off the grid agree
@@ -32,6 +30,8 @@ def fingerprint(path: Path) -> Bool[np.ndarray, "frame bit"]:
     Raises:
         AudioError, FileNotFoundError: it cannot be read.
     """
+    from solfa.data.audio import read_audio  # brings decoders, and few need them
+
     waveform = read_audio(path, sample_rate=SAMPLE_RATE, n_samples=round(LONGEST_SECONDS * SAMPLE_RATE))
     return fingerprint_of(waveform)
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
-from solfa.models import MuLan
-from solfa.retrieval.clusters import find_clusters, name_clusters
+from solfa.retrieval.clusters import Cluster, find_clusters, name_clusters
 from solfa.retrieval.contents import LibraryContents, LibraryTrack
-from solfa.retrieval.families import FAMILIES
 from solfa.retrieval.file import UnknownTrackError
 from solfa.retrieval.index import units
 from solfa.retrieval.path import find_path
 
-WORDS = [word for family in ("mood", "genre", "instrument") for word in FAMILIES[family]]  # names of clusters
+if TYPE_CHECKING:
+    import solfa.models
+
+NAMING = ("mood", "genre", "instrument")  # families of words that name clusters
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def path_between(library: LibraryContents, start: int, end: int, n_between: int)
     return [Stop(tracks[row], float(cosine)) for row, cosine in zip(found, cosines, strict=True)]
 
 
-def clusters_of(library: LibraryContents, mulan: MuLan | None, n: int | None = None) -> list[NamedCluster]:
+def clusters_of(
+    library: LibraryContents, mulan: "solfa.models.MuLan | None", n: int | None = None
+) -> list[NamedCluster]:
     """Groups of tracks that sound alike, the largest first.
 
     A name is of the words that fit the group more than the others; of the artist or folder with the most
@@ -75,11 +78,8 @@ def clusters_of(library: LibraryContents, mulan: MuLan | None, n: int | None = N
     parts = [[tracks[row] for row in cluster.rows] for cluster in found]
     if mulan is None:
         names = _names_from_tags(parts)
-    elif found:
-        with torch.no_grad():
-            names = name_clusters(found, WORDS, mulan.embed_text(WORDS).cpu().numpy())
     else:
-        names = []
+        names = _names_by_words(found, mulan) if found else []
     return [NamedCluster(name, part) for name, part in zip(names, parts, strict=True)]
 
 
@@ -90,6 +90,16 @@ def tracks_and_vectors(
     tracks = library.tracks()
     vectors = library.vectors(tracks)
     return tracks, vectors - vectors.mean(0) if len(tracks) > 1 else vectors
+
+
+def _names_by_words(found: Sequence[Cluster], mulan: "solfa.models.MuLan") -> list[str]:
+    import torch  # which a path does without
+
+    from solfa.retrieval.families import FAMILIES
+
+    words = [word for family in NAMING for word in FAMILIES[family]]
+    with torch.no_grad():
+        return name_clusters(found, words, mulan.embed_text(words).cpu().numpy())
 
 
 def _names_from_tags(parts: Sequence[Sequence[LibraryTrack]]) -> list[str]:

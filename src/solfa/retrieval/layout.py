@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from solfa.data.tags import values_of
-from solfa.embedding import Space, made_with
+from solfa.embedding.space import Space
 
 APPLICATION, SCHEMA_VERSION = 0x736F6C66, 5  # both stand in the header of the file
 SPACE = """
@@ -88,6 +88,8 @@ TAG_READER = 1  # goes up when more of the tags of files are read
 
 def lay_out(database: sqlite3.Connection, space: Space) -> None:
     """Make the tables of a new library; inside a transaction."""
+    from solfa.embedding.store import made_with  # asks PyTorch for its version
+
     _execute_all(database, SPACE + TRACKS + TAGS + SEGMENTS)
     _make_names(database)
     values = json.dumps(asdict(space)), json.dumps(made_with())

@@ -11,18 +11,17 @@ from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from solfa.data.folders import Found, PassedOver, find_music, merged
 from solfa.data.manifest import Track, absolute, damage_values, read_manifest
-from solfa.data.prepare import write_refused
 from solfa.data.refused import Refused, refusal
 from solfa.data.tags import read_tags
-from solfa.embedding import Batching, Duplicate, Embedded, Stamp, embed_files
+from solfa.embedding.outcomes import Duplicate, Embedded, Stamp
 from solfa.embedding.refusals import Refusal, is_news, still_refused
 from solfa.errors import ArgumentError
-from solfa.models import AudioEncoder
 from solfa.retrieval.contents import (
     COLUMNS,
     LibraryTrack,
@@ -35,6 +34,10 @@ from solfa.retrieval.file import LibraryError, is_of_a_value
 from solfa.retrieval.layout import TAG_READER, place_of, put_names, put_tags
 from solfa.retrieval.missing import Kept, Missing, is_in
 from solfa.retrieval.playlists import LibraryPlaylists
+
+if TYPE_CHECKING:  # who only reads a library does without PyTorch and decoders
+    import solfa.embedding
+    import solfa.models
 
 
 @dataclass
@@ -72,10 +75,10 @@ class Library(LibraryPlaylists):
     def update(
         self,
         music: Sequence[Path],
-        encoder: AudioEncoder,
+        encoder: "solfa.models.AudioEncoder",
         *,
         found: Found | None = None,
-        batching: Batching | None = None,
+        batching: "solfa.embedding.Batching | None" = None,
         progress: Callable[[int, str], None] | None = None,
         again: bool = False,
         prune: bool = False,
@@ -134,6 +137,8 @@ class Library(LibraryPlaylists):
         Args:
             refused: what else was, such as folders that could not be read.
         """
+        from solfa.data.prepare import write_refused
+
         report, damaged = self.path.with_name(f"{self.path.name}.refused.jsonl"), self.damaged()
         reasons = {item.path: item.reason for item in refused} | {
             item.path: item.reason for item in self.refused()
@@ -148,12 +153,14 @@ class Library(LibraryPlaylists):
     def _embed(
         self,
         paths: Sequence[Path],
-        encoder: AudioEncoder,
+        encoder: "solfa.models.AudioEncoder",
         whole: AbstractSet[str],
         tags: Mapping[Path, Mapping[str, str]],
-        batching: Batching | None,
+        batching: "solfa.embedding.Batching | None",
         take_damaged: bool,
     ) -> Generator[Embedded | Duplicate | Refused, None, None]:
+        from solfa.embedding import embed_files
+
         known = whole & {content_hash for _, content_hash in self.contents()}
         return embed_files(
             paths, encoder, self.space, known=known, batching=batching, tags=lambda path: tags.get(path, {}),

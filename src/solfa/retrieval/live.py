@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from solfa.embedding import Space
+from solfa.embedding.space import Space
 from solfa.retrieval.library import Library
 
 Seen = tuple[int, ...]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from solfa.embedding.moments import SHORTEST_SECONDS
+from solfa.embedding.outcomes import SHORTEST_SECONDS
 from solfa.retrieval.contents import LibraryContents, LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, TrackNumber
 from solfa.retrieval.index import units

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from solfa.embedding import Space, hash_content
-from solfa.models import AudioEncoder, MuLan
+from solfa.data.manifest import hash_content
+from solfa.embedding.space import Space
 from solfa.retrieval.answers import MOST_NAMED, Answer, Match, honest
 from solfa.retrieval.contents import LibrarySegment, LibraryTrack
 from solfa.retrieval.expression import QueryError, Term, TrackNumber, WordlessError, Words, parse_query
@@ -26,6 +27,9 @@ from solfa.retrieval.names import Name, completed, find_named
 from solfa.retrieval.projection import place
 from solfa.retrieval.ranking import Sought, rank
 from solfa.retrieval.worth import FEWEST_REFERENCES, N_REFERENCES, references
+
+if TYPE_CHECKING:
+    import solfa.models
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,7 @@ class Searcher:
     def __init__(
         self,
         path: Path,
-        encoder: AudioEncoder | MuLan | None = None,
+        encoder: "solfa.models.AudioEncoder | solfa.models.MuLan | None" = None,
         *,
         index: Index | None = None,
         reads_files: bool = True,
@@ -229,7 +233,7 @@ class Searcher:
         """Another one after each change of the library, also if another file has taken its place."""
         return self._live.version()
 
-    def mulan(self) -> MuLan | None:
+    def mulan(self) -> "solfa.models.MuLan | None":
         """The music-text model of the library; None if its model knows no words.
 
         Raises:

@@ -13,7 +13,7 @@ import torch
 
 from solfa.embedding import default_windows, describe_space
 from solfa.models import AudioEncoder, MuLan, load, load_encoder
-from solfa.models.registry import ENCODER, MUSIC_TEXT, bundled
+from solfa.models.bundled import ENCODER, MUSIC_TEXT, bundled
 from solfa.retrieval.library import Library
 from solfa.retrieval.search import Searcher
 

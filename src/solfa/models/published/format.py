@@ -3,18 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from solfa.config import Config
 from solfa.models.encoder import AudioEncoder
+from solfa.models.guided_tasks import GuidedTask
 from solfa.models.mulan import MuLan
-
-GuidedTask = Literal[
-    "key", "genre", "emotion", "instrument", "pitch", "singer", "technique", "tagging", "genre-tags",
-    "instrument-tags", "mood-tags", "beat", "chords",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

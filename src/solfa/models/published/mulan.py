@@ -11,10 +11,10 @@ from solfa.errors import ArgumentError
 from solfa.models.folders import language_model, part_folder
 from solfa.models.layers.gated_transformer import GatedTransformerConfig
 from solfa.models.mulan import AudioTowerConfig, MuLan, MuLanClipsConfig, MuLanConfig, TextTowerConfig
+from solfa.models.packaged import FILES
 from solfa.models.published.format import Checkpoint, Format
 from solfa.models.published.muq import muq_config, muq_weights
 from solfa.models.published.names import Names, renamed
-from solfa.models.text import FILES
 
 _TOWER = "mulan.*."
 _LAYER = _TOWER + "transformer.layers.*."

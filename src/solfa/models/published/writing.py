@@ -16,11 +16,11 @@ from solfa.config import Config, to_dict
 from solfa.errors import SolfaError
 from solfa.files import whole_folder, write_text
 from solfa.json_files import write_json
-from solfa.models.folders import model_folder, read_weights
+from solfa.models.folders import is_saved, model_folder, read_weights
 from solfa.models.loading import load
 from solfa.models.published import FORMATS, writable_format
 from solfa.models.published.format import Besides, WritableFormat
-from solfa.models.saving import CARD, ModelCard, Shareable, card_text, is_new, is_saved
+from solfa.models.saving import CARD, ModelCard, Shareable, card_text, is_new
 
 READ_BY = ("model_type", "architectures", "auto_map")  # which program reads a folder: said anew
 
