@@ -102,9 +102,7 @@ async def ask_in_words(address: str, process: subprocess.Popen[str], n: int) -> 
         took = [await timed(client, *path_of("words", 0)) for _ in range(n)]
         worked = (processor_ms(process) - before) / n
     p50, p95 = np.percentile(took, [50, 95])
-    print(
-        f"words, one client: first {first:.0f} ms, then p50 {p50:.1f}, p95 {p95:.1f}, processor {worked:.1f} ms"
-    )
+    print(f"words: first {first:.0f} ms, then p50 {p50:.1f}, p95 {p95:.1f}, processor {worked:.1f} ms")
 
 
 async def load(address: str, n_clients: int, seconds: float) -> tuple[Times, Counter[str]]:

@@ -74,7 +74,7 @@ def test_an_index_that_is_stopped_before_its_first_track_makes_no_library(
     def stop(*given: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("solfa.retrieval.library.embed_files", stop)
+    monkeypatch.setattr("solfa.embedding.embed_files", stop)
     library = tmp_path / "new" / "library.sqlite"
     words = ["index", str(music), "--library", str(library), "--model", str(tiny_run)]
     assert CliRunner().invoke(app, words).exit_code != 0

@@ -76,10 +76,7 @@ def clusters_of(
     tracks, vectors = tracks_and_vectors(library)
     found = find_clusters(vectors, n)
     parts = [[tracks[row] for row in cluster.rows] for cluster in found]
-    if mulan is None:
-        names = _names_from_tags(parts)
-    else:
-        names = _names_by_words(found, mulan) if found else []
+    names = _names_from_tags(parts) if mulan is None else _names_by_words(found, mulan)
     return [NamedCluster(name, part) for name, part in zip(names, parts, strict=True)]
 
 
@@ -93,6 +90,8 @@ def tracks_and_vectors(
 
 
 def _names_by_words(found: Sequence[Cluster], mulan: "solfa.models.MuLan") -> list[str]:
+    if not found:
+        return []
     import torch  # which a path does without
 
     from solfa.retrieval.families import FAMILIES
