@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,26 @@ def test_only_the_command_line_prints() -> None:
 def test_every_file_says_what_it_is_for() -> None:
     silent = [str(p) for p in EVERYTHING if not ast.get_docstring(ast.parse(p.read_text()))]
     assert not silent
+
+
+ON_DEMAND = [
+    path.parent.name for path in PACKAGE.glob("*/__init__.py") if "names_on_demand" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("room", ON_DEMAND)
+def test_a_room_gives_the_names_that_its_types_are_read_from(room: str) -> None:
+    tree = ast.parse((PACKAGE / room / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    read = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    module = import_module(f"solfa.{room}")
+    assert sorted(alias.name for node in read for alias in node.names) == sorted(module.__all__)
+    assert set(module.__all__) <= set(dir(module))
+    for node in read:
+        for alias in node.names:
+            assert getattr(module, alias.name) is getattr(import_module(str(node.module)), alias.name)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        module.lode  # noqa: B018
 
 
 @pytest.mark.parametrize("name", RECIPES)
