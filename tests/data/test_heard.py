@@ -3,7 +3,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from solfa.data.heard import CONCEPTS, HEARD_FIELDS, MSD, MTT, Heard, heard_facts
+from solfa.data.heard import (
+    CONCEPTS,
+    HEARD_FIELDS,
+    MSD,
+    MTT,
+    Heard,
+    heard_facts,
+    known_genres,
+    moods,
+    without_opposites,
+)
 from solfa.errors import ArgumentError
 from solfa.features import Measured
 
@@ -59,11 +69,44 @@ def test_a_tag_of_one_tagger_alone_must_be_clearer() -> None:
     assert "instrument" not in heard_facts(crowd(**{MTT: {"piano": 0.15}, MSD: {}}))[-1]
 
 
-def test_a_voice_is_heard_by_both_or_by_none() -> None:
-    heard = crowd(**{MTT: {"singing": 0.8}, MSD: {"female vocalists": 0.5}})
-    facts = heard_facts(heard)
-    assert facts[-1]["voice"] == ("voice",)
-    assert all(f.get("voice", ("no voice",)) == ("no voice",) for f in facts[:-1])
+@pytest.mark.parametrize(
+    ("mtt", "msd", "expected"),
+    [
+        ({"singing": 0.8}, {"female vocalists": 0.5}, ("voice",)),
+        ({"singing": 0.8}, {"female vocalists": 0.01}, None),  # one says so, the other does not
+        ({"singing": 0.2}, {"female vocalists": 0.5}, None),  # highest of all, and yet unlikely
+        ({"singing": 0.4, "no vocals": 0.5}, {"female vocalists": 0.5}, None),
+        ({}, {}, ("no voice",)),
+    ],
+)
+def test_a_voice_is_said_where_both_find_it_likely(
+    mtt: dict[str, float], msd: dict[str, float], expected: tuple[str, ...] | None
+) -> None:
+    facts = heard_facts(crowd(**{MTT: mtt, MSD: msd}))
+    assert facts[-1].get("voice") == expected
+    assert all(f["voice"] == ("no voice",) for f in facts[:-1])
+
+
+def test_moods_follow_from_several_facts_and_are_not_contradicted() -> None:
+    assert moods({"mode": ("major",), "tempo": ("fast",), "texture": ("busy",)}) == ("happy",)
+    assert moods({"mode": ("minor",), "tempo": ("slow",), "drums": ("no drums",)}) == ("sad",)
+    assert moods({"mode": ("major",), "tempo": ("fast",), "brightness": ("dark",), "drums": ("drums",)}) == ()
+    quiet = {"texture": ("sparse",), "drums": ("no drums",), "tempo": ("slow",)}
+    assert moods(quiet) == ("calm",) and moods(quiet | {"loudness": ("loud",)}) == ()
+    assert without_opposites(("calm", "sad", "energetic", "sad")) == ("sad",)
+
+
+def test_of_stated_genres_those_are_taken_that_can_be_heard() -> None:
+    stated = (
+        "Female Fronted Metal",
+        "Soundtrack",
+        "(None)",
+        "Electronica",
+        "Game Music",
+        "Hip-Hop",
+        "Metalcore",
+    )
+    assert known_genres(stated) == ("metal", "electronic", "hip hop")
 
 
 def test_at_most_six_tags_and_only_known_fields() -> None:

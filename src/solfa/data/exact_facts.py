@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from solfa.data.excerpts import ABSENT, ExcerptsConfig, with_facts
-from solfa.data.heard import FAST_BPM, SLOW_BPM, TERCILES, Facts
+from solfa.data.heard import FAST_BPM, SLOW_BPM, TERCILES, Facts, moods
 from solfa.data.manifest import Track
 from solfa.errors import ArgumentError
 
@@ -95,7 +95,8 @@ def label_excerpts(
     few, many = np.percentile(rates, TERCILES)
     for (excerpt, facts), rate in zip(found, rates, strict=True):
         texture = ("sparse",) if rate <= few else ("busy",) if rate >= many else ()
-        done.excerpts.append(with_facts(excerpt, {**facts, "texture": texture}))
+        known: Facts = {**facts, "texture": texture}
+        done.excerpts.append(with_facts(excerpt, {**known, "mood": moods(known)}))
     return LabelledExcerpts(done.excerpts, n_silent, done.unknown)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from solfa.data.captions import tag_words
-from solfa.data.heard import HEARD_FIELDS, Facts
+from solfa.data.heard import HEARD_FIELDS, Facts, known_genres
 from solfa.data.manifest import Track
 from solfa.errors import ArgumentError
 from solfa.features import LEAST_SECONDS
@@ -41,8 +41,8 @@ class ExcerptsConfig:
 
 
 def with_facts(excerpt: Track, facts: Mapping[str, tuple[str, ...]]) -> Track:
-    """The excerpt with facts as tags, in place of such tags as it had; a genre of its own stands first."""
-    stated = tag_words(excerpt, ("genre",))
+    """The excerpt with facts as tags, in place of tags of theirs that it had; genres that it states first."""
+    stated = known_genres(tag_words(excerpt, ("genre",)))
     kept = {name: value for name, value in excerpt.tags.items() if name not in (*HEARD_FIELDS, ABSENT)}
     words: Facts = {**facts, "genre": tuple(dict.fromkeys((*stated, *facts.get("genre", ()))))}
     said = {field: "; ".join(of) for field, of in words.items() if of}

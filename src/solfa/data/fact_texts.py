@@ -13,6 +13,7 @@ from torch import Tensor
 
 from solfa.data.captioning import PHRASES
 from solfa.data.captions import CaptionsConfig, FactTextsConfig, cure, joined, tag_words
+from solfa.data.heard import OPPOSITE_MOODS
 from solfa.data.manifest import Track
 from solfa.data.templates import CHINESE_WORDS, COMMA, SYNONYMS, TEMPLATES
 from solfa.errors import ArgumentError
@@ -20,6 +21,8 @@ from solfa.errors import ArgumentError
 # Of these a track has one value at a time: another one contradicts it. Of the others it may have several.
 SINGLE = ("tempo", "key", "mode", "loudness", "brightness", "texture", "beat", "drums", "voice")
 ABSENT, PRESENT = "without", "instrument"  # fields whose equal values contradict each other
+# Values of one field, of which there may be several at a time, but not these two.
+OPPOSITES = {"mood": OPPOSITE_MOODS}
 MOST_FACTS = 4  # in one text: people say no more
 
 Fact = tuple[str, str]  # field, value
@@ -109,7 +112,8 @@ class Vocabulary:
 def is_contrary(fact: Fact, other: Fact) -> bool:
     """Whether two facts cannot both be true of the same music."""
     if fact[0] == other[0]:
-        return fact[0] in SINGLE and fact[1] != other[1]
+        is_opposite = any({fact[1], other[1]} == set(pair) for pair in OPPOSITES.get(fact[0], ()))
+        return is_opposite or (fact[0] in SINGLE and fact[1] != other[1])
     return {fact[0], other[0]} == {ABSENT, PRESENT} and fact[1] == other[1]
 
 

@@ -56,6 +56,8 @@ class FactTextsBeside(Companion):
 
     def __init__(self, config: CaptionsConfig, facts: FactTextsConfig) -> None:
         self.config, self.n_versions = config, max(1, facts.n_versions)
+        # Of a track the same few come up again and again.
+        self._drawn: dict[tuple[str, float, int, int], tuple[FactTexts, Bool[np.ndarray, " fact"]]] = {}
 
     def check(self, tracks: Sequence[Track], sample_rate: int, context_samples: int) -> None:
         """Learn which facts there are, and refuse tracks of which none is known."""
@@ -71,6 +73,12 @@ class FactTextsBeside(Companion):
         """The texts of one clip, and what is true of it."""
         content, start, _ = key_of(cut.track)
         version = derived_seed(cut.seed, cut.number, CAPTION) % self.n_versions
+        if (content, start, cut.seed, version) not in self._drawn:
+            self._drawn[content, start, cut.seed, version] = self._draw(cut, version)
+        return self._drawn[content, start, cut.seed, version]
+
+    def _draw(self, cut: Cut, version: int) -> tuple[FactTexts, Bool[np.ndarray, " fact"]]:
+        content, start, _ = key_of(cut.track)
         track = int.from_bytes(content[:12].encode()), round(1000 * start)
         rng = np.random.default_rng(derived_seed(cut.seed, *track, CAPTION, version))
         has = self.vocabulary.row(facts_of(cut.track, self.config.fields))
