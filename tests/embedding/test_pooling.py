@@ -5,12 +5,16 @@ import numpy as np
 import pytest
 import torch
 
+from solfa.config import override
 from solfa.data.audio import read_audio, write_audio
 from solfa.data.manifest import Track
 from solfa.data.pooled_vectors import PooledVectors
 from solfa.data.prepare import prepare_folder
+from solfa.data.spectra import store_spectra
 from solfa.data.stored_frames import StoredFramesError
+from solfa.data.stored_spectra import StoredSpectra
 from solfa.embedding.pooling import pool_tracks
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder, build_encoder
 from solfa.models.layers.pooling import mean_and_deviation
 from solfa.recipes import recipe
@@ -74,3 +78,49 @@ def test_other_layers_a_missing_file_and_a_missing_vector_are_told(
         PooledVectors(tmp_path).require(excerpts)
     with pytest.raises(StoredFramesError, match="solfa data pool"):
         PooledVectors(tmp_path / "nowhere")
+
+
+@pytest.fixture(scope="module")
+def small() -> AudioEncoder:
+    torch.manual_seed(0)
+    layers = {"n_layers": 2, "dim": 32, "n_heads": 2}
+    config = override(
+        recipe("solfa_small").objective.encoder, {f"transformer.{k}": v for k, v in layers.items()}
+    )  # type: ignore[union-attr]
+    return build_encoder(config).eval()
+
+
+@pytest.fixture(scope="module")
+def spectra(excerpts: list[Track], tmp_path_factory: pytest.TempPathFactory) -> StoredSpectra:
+    folder = tmp_path_factory.mktemp("spectra")
+    whole = {track.path: replace(track, start_seconds=0.0, seconds=9.0) for track in excerpts}
+    store_spectra(list(whole.values()), folder, n_workers=1)
+    return StoredSpectra(folder)
+
+
+def test_stored_spectra_give_nearly_the_vectors_of_audio(
+    excerpts: list[Track], small: AudioEncoder, spectra: StoredSpectra, tmp_path: Path
+) -> None:
+    for name, given in (("audio", None), ("spectra", spectra)):
+        done = pool_tracks(excerpts, tmp_path / name, small, [0, 2], spectra=given)
+        assert not done.refused and done.n_stored == 6
+    by_audio, by_spectra = (PooledVectors(tmp_path / name) for name in ("audio", "spectra"))
+    for track in excerpts:
+        a, b = by_audio[track], by_spectra[track]
+        # Windows at the ends of a stretch hear what is beside it, and spectra are rounded to half a decibel.
+        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(a)
+    other = max(np.linalg.norm(by_audio[excerpts[0]] - by_audio[t]) for t in excerpts[1:])
+    assert other > 0.1 * np.linalg.norm(by_audio[excerpts[0]])
+
+
+def test_spectra_that_do_not_fit_are_refused(
+    excerpts: list[Track], small: AudioEncoder, encoder: AudioEncoder, spectra: StoredSpectra, tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match="takes no spectra"):
+        pool_tracks(excerpts, tmp_path / "a", encoder, [0], spectra=spectra)
+    between = [replace(excerpts[0], start_seconds=1.01)]
+    with pytest.raises(ArgumentError, match="between two frames"):
+        pool_tracks(between, tmp_path / "b", small, [0], spectra=spectra)
+    with pytest.raises(StoredFramesError, match="solfa data features"):
+        pool_tracks([replace(excerpts[0], content_hash="none")], tmp_path / "c", small, [0], spectra=spectra)
+    assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists() and not (tmp_path / "c").exists()

@@ -13,6 +13,7 @@ from solfa.cli.progress import progress
 from solfa.cli.reports import exit_code
 from solfa.cli.results import say, show_refused_of
 from solfa.data.manifest import read_manifest
+from solfa.data.stored_spectra import StoredSpectra
 from solfa.embedding.pooling import REFUSED, pool_tracks
 
 
@@ -23,6 +24,10 @@ def pool(
     out: Annotated[Path, typer.Option(help="The folder to fill.")],
     layer: Annotated[
         list[int] | None, typer.Option(help="May be repeated: they stand side by side. Default: all.")
+    ] = None,
+    spectra: Annotated[
+        Path | None,
+        typer.Option(help="Stored spectra in place of audio (solfa data features), for solfa_small."),
     ] = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
@@ -40,8 +45,9 @@ def pool(
     tracks = read_manifest(manifest)
     encoder = load_encoder(model, device, threads)
     layers = encoder.layer_numbers(layer) if layer else tuple(range(encoder.n_layers + 1))
+    stored = StoredSpectra(spectra) if spectra else None
     with progress("pooling", len(tracks)) as tell:
-        done = pool_tracks(tracks, out, encoder, layers, progress=tell)
+        done = pool_tracks(tracks, out, encoder, layers, spectra=stored, progress=tell)
     say(f"{done.n_stored} vectors stored, {done.n_known} were there already: {escape(str(out))}")
     show_refused_of(done.refused, out / REFUSED)
     raise typer.Exit(exit_code(len(done.refused), strict))

@@ -21,7 +21,7 @@ def fingerprint(encoder: "nn.Module") -> str:
     values = {name: value for name, value in identity(config).items() if name != "default_layer"}
     weights = encoder.state_dict().items()
     return _digest(
-        values, ((name, str(w.dtype), tuple(w.shape), _bytes_of(w)) for name, w in sorted(weights))
+        values, ((name, str(w.dtype), tuple(w.shape), bytes_of(w)) for name, w in sorted(weights))
     )
 
 
@@ -46,7 +46,8 @@ def _digest(values: Mapping[str, Any], weights: Iterable[Described]) -> str:
     return digest.hexdigest()
 
 
-def _bytes_of(tensor: "Tensor") -> memoryview:
+def bytes_of(tensor: "Tensor") -> memoryview:
+    """The memory of a tensor, wherever it lies."""
     import torch
 
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -14,7 +14,7 @@ from solfa.errors import ArgumentError
 from solfa.features import MelCQT, MelCQTConfig, MelCQTFrames
 from solfa.features.exact import Fixed
 from solfa.frames import FrameGrid
-from solfa.models.encoder import AudioEncoder, Frontend
+from solfa.models.encoder import AudioEncoder, Frontend, HiddenStates
 from solfa.models.layers.linear import Linear
 from solfa.models.layers.normalization import LayerNorm
 from solfa.models.layers.rotary_transformer import RotaryTransformer, RotaryTransformerConfig
@@ -205,3 +205,10 @@ class SolfaSmall(AudioEncoder):
     def __init__(self, config: SolfaSmallConfig, license: str = "") -> None:
         super().__init__(SpectraFrontend(config), RotaryTransformer(config.transformer), license)
         self.config: SolfaSmallConfig = config
+
+    def of_spectra(self, spectra: MelCQTFrames, layers: Sequence[int]) -> HiddenStates:
+        """Hidden states of stored or computed spectra; layers as in ``forward``."""
+        assert isinstance(self.frontend, SpectraFrontend)
+        numbers = self.layer_numbers(layers)
+        hidden = self.context(self.frontend.embed(spectra), None, max(numbers))
+        return HiddenStates(tuple(hidden.states[number] for number in numbers), hidden.n_frames)

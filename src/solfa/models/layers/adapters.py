@@ -1,5 +1,6 @@
 """PooledAdapter, ResidualAdapter: small networks on what frozen models say, of clips and of sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -89,3 +90,19 @@ class ResidualAdapter(nn.Module):
 def pool_layers(hidden: HiddenStates) -> Float[Tensor, "clip pooled"]:
     """Mean and deviation over the frames that are audio, of each layer, side by side."""
     return torch.cat([mean_and_deviation(states, ~hidden.padding) for states in hidden.states], dim=1)
+
+
+def take_layers(
+    pooled: Float[Tensor, "clip pooled"], there: Sequence[int], wanted: Sequence[int]
+) -> Float[Tensor, "clip wanted"]:
+    """Of pooled layers side by side, some.
+
+    Args:
+        pooled: as ``pool_layers`` gives it.
+        there: numbers of its layers, in their order.
+        wanted: those to take, in this order; all of them are there.
+    """
+    if tuple(there) == tuple(wanted):
+        return pooled
+    parts = pooled.chunk(len(there), dim=1)
+    return torch.cat([parts[list(there).index(number)] for number in wanted], dim=1)
