@@ -18,7 +18,9 @@ from solfa.data.manifest import read_manifest, write_manifest
 from solfa.data.pooled_vectors import PooledVectors
 from solfa.embedding.pooling import pool_tracks
 from solfa.errors import ArgumentError
-from solfa.models import MuLan, load_encoder
+from solfa.models import MuLan, TextModel, load_encoder
+from solfa.objectives import build_objective
+from solfa.objectives.music_text import CLIPS_TO_STANDARDISE
 from solfa.recipes import recipe
 from solfa.recipes.resolve import with_towers
 from solfa.training import Placement, RunConfig, Trainer
@@ -116,3 +118,40 @@ def test_vectors_of_another_encoder_an_encoder_that_learns_and_long_tracks_are_r
     write_manifest([replace(t, seconds=9.0) for t in read_manifest(pairs)], long)
     with pytest.raises(ValueError, match="solfa data hear"):
         train(run_config(long, start, **{"data.pooled": str(pairs.parent / "pooled")}), tmp_path / "c")
+
+
+def test_a_tower_reads_some_of_the_layers_that_are_stored(pairs: Path, start: Path, tmp_path: Path) -> None:
+    train(run_config(pairs, start, **{"objective.mulan.audio.pooled.layers": [-1]}), tmp_path / "last")
+    mulan = solfa.load(tmp_path / "last")
+    assert isinstance(mulan, MuLan) and mulan.audio.pooled is not None
+    assert mulan.audio.pooled.pooled_dim == 2 * mulan.audio.encoder.dim
+    rows = np.stack([PooledVectors(pairs.parent / "pooled")[track] for track in read_manifest(pairs)])
+    last = rows[:, rows.shape[1] // 2 :][:8]  # as many as a step has; the first of the two layers comes first
+    means = [torch.from_numpy(last).mean(0), torch.from_numpy(rows[:, : rows.shape[1] // 2]).mean(0)]
+    near, far = ((mulan.audio.pooled.mean - mean).norm() for mean in means)
+    assert near < 0.5 * far
+
+
+def test_more_clips_than_a_pass_has_say_how_wide_dimensions_are(pairs: Path, start: Path) -> None:
+    objective = build_objective(run_config(pairs, start).objective)
+    assert objective.n_first_clips == CLIPS_TO_STANDARDISE > 8
+
+
+def test_sentences_that_are_kept_are_not_read_again(
+    pairs: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"objective.sentences": str(tmp_path / "sentences"), "objective.mulan.text.reads": "sentence"}
+    train(run_config(pairs, start, **changes), tmp_path / "first")
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a sentence was read again")
+
+    monkeypatch.setattr(TextModel, "each", fail)
+    train(run_config(pairs, start, **changes), tmp_path / "second")
+    whole, parts = (solfa.load(tmp_path / name).state_dict() for name in ("first", "second"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_sentences_of_a_language_model_that_learns_are_not_kept(pairs: Path, start: Path) -> None:
+    with pytest.raises(ValueError, match="of a language model that does not learn"):
+        run_config(pairs, start, **{"objective.sentences": "s", "objective.text_rate": 0.1})

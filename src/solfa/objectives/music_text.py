@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from solfa import distributed
-from solfa.config import Config, Count, NotNegative
+from solfa.config import LATER, Config, Count, NotNegative
 from solfa.data.clips import Clips
 from solfa.data.fact_texts import ClipFacts, fitting
 from solfa.data.pairs import ClipVectors
@@ -27,13 +28,15 @@ from solfa.models import (
     packaged_language,
 )
 from solfa.models.fingerprint import fingerprint
-from solfa.models.layers.adapters import pool_layers
+from solfa.models.layers.adapters import pool_layers, take_layers
 from solfa.models.layers.normalization import BatchNorm
 from solfa.objectives.base import Objective, StepOutput
 from solfa.objectives.contrastive import DecoupledLossConfig, PairLoss, PairLossConfig
+from solfa.objectives.sentence_store import SentenceStore
 
 TEXTS_KEPT = 10_000  # whose states a frozen language model need not compute again
 SENTENCES_KEPT = 300_000  # likewise, where a text is one vector
+CLIPS_TO_STANDARDISE = 256  # whose mean and deviation a tower takes that pools layers
 NO_TEXTS = (
     "Clips come without texts. Say how they are made, for instance with --set data.captions='{}', and give "
     "the tracks of data.manifest captions or tags: solfa data caption MANIFEST --out captions.jsonl"
@@ -54,6 +57,8 @@ class MusicTextConfig(Config):
     audio_rate: NotNegative = 1.0  # share of the learning rate that the encoder has; it stays as it is if 0
     text_rate: NotNegative = 0.0  # likewise of the language model
     pairs_together: Count = 768  # of a step, over all ranks, that are compared with each other
+    # A folder in which sentences of a language model that stays as it is are kept, for other trainings too.
+    sentences: str = field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
         if self.audio_rate < 0 or self.text_rate < 0 or self.pairs_together < 2:
@@ -64,6 +69,11 @@ class MusicTextConfig(Config):
             raise ArgumentError(
                 "A language model of a package stays as it is. Set objective.mulan.text.language to '' for "
                 "one that learns."
+            )
+        if self.sentences and (self.text_rate or self.mulan.text.reads != "sentence"):
+            raise ArgumentError(
+                "objective.sentences keeps vectors of sentences: of a language model that does not learn "
+                "(objective.text_rate=0), read as sentences (objective.mulan.text.reads=sentence)."
             )
         super().__post_init__()
 
@@ -92,7 +102,12 @@ class MusicText(Objective):
         self.loss = PairLoss(config.loss)
         self.sample_rate = self.mulan.sample_rate
         self.n_compared = config.pairs_together
+        if config.mulan.audio.pooled:
+            self.n_first_clips = CLIPS_TO_STANDARDISE
         self.known: OrderedDict[str, Float[Tensor, "token width"]] = OrderedDict()
+        self.store = SentenceStore(Path(config.sentences), language) if config.sentences else None
+        if self.store:
+            self.known |= self.store.read()
         if not config.text_rate:
             language.requires_grad_(False)
         self.mulan.audio.encoder.requires_grad_(False)
@@ -177,7 +192,7 @@ class MusicText(Objective):
         """Unit vectors of clips; of many, some at a time, and again for the gradient."""
         tower = self.mulan.audio
         if clips.pooled is not None:
-            return tower.project_pooled(clips.pooled.values)
+            return tower.project_pooled(self._taken(clips.pooled))
         if clips.hidden is not None:
             return tower.project(clips.hidden.values)
         is_whole = self.training and self.config.audio_rate > 0 and not self.config.start
@@ -211,7 +226,7 @@ class MusicText(Objective):
                 "mulan_adapters, with objective.audio_rate=0 and with their encoder as objective.start."
             )
         wanted = (fingerprint(load_encoder(config.start)), tower.encoder.layer_numbers(tower.layers))
-        if (pooled.encoder, pooled.layers) != wanted:
+        if pooled.encoder != wanted[0] or not set(wanted[1]) <= set(pooled.layers):
             raise ArgumentError(
                 f"data.pooled are of layers {pooled.layers} of {pooled.encoder[:12]}, and the tower pools "
                 f"layers {wanted[1]} of {wanted[0][:12]}, {config.start}. Make them of these with 'solfa "
@@ -239,10 +254,15 @@ class MusicText(Objective):
             hidden = tower.encoder(waveform, layers=list(tower.layers))
         return tower.project_pooled(pool_layers(hidden)) if tower.pooled else tower.project(hidden.last)
 
+    def _taken(self, pooled: ClipVectors) -> Float[Tensor, "clip pooled"]:
+        """Of stored vectors, the layers that the tower reads."""
+        tower = self.mulan.audio
+        return take_layers(pooled.values, pooled.layers, tower.encoder.layer_numbers(tower.layers))
+
     def _pooled(self, clips: Clips) -> Float[Tensor, "clip pooled"]:
         """Pooled layers of clips, stored or computed."""
         if clips.pooled is not None:
-            return clips.pooled.values
+            return self._taken(clips.pooled)
         tower = self.mulan.audio
         parts = clips.waveform.split(self.clips_at_once)
         return torch.cat([pool_layers(tower.encoder(part, layers=list(tower.layers))) for part in parts])
@@ -260,7 +280,10 @@ class MusicText(Objective):
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         if new:
             states = self.mulan.text.embed_each(new)
-            self.known |= {text: row.float().cpu() for text, row in zip(new, states, strict=True)}
+            found = {text: row.float().cpu() for text, row in zip(new, states, strict=True)}
+            self.known |= found
+            if self.store and distributed.is_main():
+                self.store.add(found)
         rows = [self.known[text] for text in texts]
         for text in texts:
             self.known.move_to_end(text)
