@@ -17,6 +17,7 @@ from command_line import solfa
 from solfa.cli import place, watch
 from solfa.cli.main import COMMANDS, Commands, app
 from solfa.retrieval import Library
+from solfa.retrieval.playlists import UnknownPlaylistError
 from synth import melody
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -119,6 +120,11 @@ def test_playlists_are_made_changed_and_written(library: Path, music: Path, tmp_
     solfa(*command, "rename", "rain", "snow")
     assert [track["title"] for track in values(*command, "show", "snow")["tracks"]] == ["c", "b"]
     assert [item["name"] for item in values(*command, "list")["playlists"]] == ["Liked", "snow"]
+    liked = [match["id"] for match in values("similar", "--playlist", "Liked")["matches"]]
+    assert sorted(liked) == sorted(id for name, id in known.items() if name != "a")
+    with pytest.raises(UnknownPlaylistError, match="It has: 'Liked', 'snow'"):
+        solfa("similar", "--playlist", "none")
+    solfa("similar", exit_code=2)
     out = tmp_path / "lists"
     values(*command, "export", "snow", "--out", out / "snow.m3u8", "--relative")
     assert (out / "snow.m3u8").read_text().splitlines()[2] == "./../music/live/c.wav"

@@ -17,6 +17,7 @@ from solfa.cli import doctor
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError, read_frames, read_store
 from solfa.models import AudioEncoder, load
+from solfa.runs import weights_file
 from synth import chord, melody, noise
 
 WriteWav = Callable[[Path, np.ndarray], Path]
@@ -131,6 +132,10 @@ def test_models_lists_runs_and_published_names(tiny_run: Path, tmp_path: Path) -
     shutil.copytree(tiny_run, tmp_path / "runs" / "damaged")
     (tmp_path / "runs" / "damaged" / "config.json").write_text("{")
     lines = solfa("models", "--runs", tmp_path / "runs").stdout.splitlines()
+    listed = json.loads(solfa("models", "--runs", tmp_path / "runs", "--json").stdout)["models"]
+    assert [model["name"] for model in listed] == [line.split()[0] for line in lines[1:]]
+    sizes = {Path(model["name"]).name: model["n_bytes"] for model in listed}
+    assert sizes["damaged"] is None and sizes["mine"] == weights_file(tiny_run).stat().st_size
     assert any("mine" in line and "muq, 2 layers of 16" in line and "MB" in line for line in lines)
     assert any("damaged" in line and "cannot be loaded" in line for line in lines)
     assert any("OpenMuQ/MuQ-large-msd-iter" in line and "CC-BY-NC-4.0" in line for line in lines)

@@ -53,7 +53,10 @@ COMMANDS = {  # name -> where it is, and what help says of it before it is impor
         "solfa.cli.search:search",
         "Find the tracks of a library that fit words, tracks, files or a sum of them.",
     ),
-    "similar": ("solfa.cli.search:similar", "Find the tracks of a library that sound most like a file."),
+    "similar": (
+        "solfa.cli.search:similar",
+        "Find the tracks of a library that sound most like a file or a playlist.",
+    ),
     "path": ("solfa.cli.journeys:path", "Find a path of tracks from one to another."),
     "serve": (
         "solfa.cli.serve:serve",

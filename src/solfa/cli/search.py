@@ -29,6 +29,7 @@ from solfa.retrieval import (
 from solfa.retrieval.export import write_playlist
 from solfa.retrieval.filters import FORMS
 from solfa.retrieval.lance import LanceIndex
+from solfa.retrieval.playlists import PlaylistError
 
 IndexKind = Literal["exact", "lance"]
 NumberOption = Annotated[int, typer.Option("--n", min=1, help="At most so many tracks.")]
@@ -96,9 +97,13 @@ def search(
 @examples(
     "solfa similar song.mp3 --library music.sqlite",
     "solfa similar song.mp3 --library music.sqlite --n 3 --json",
+    "solfa similar --playlist Liked --library music.sqlite",
 )
 def similar(
-    file: Annotated[Path, typer.Argument(help="An audio file, in the library or not.")],
+    file: Annotated[Path | None, typer.Argument(help="An audio file, in the library or not.")] = None,
+    playlist: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A playlist in place of a file; Liked: what you like.")
+    ] = None,
     library: LibraryOption = None,
     n: NumberOption = 10,
     filters: FilterOption = None,
@@ -112,22 +117,36 @@ def similar(
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
-    """Find the tracks of a library that sound most like a file.
+    """Find the tracks of a library that sound most like a file or a playlist.
 
     A track is strong, fair or weak by how far it stands out among what other tracks find; the time is that
     of the segment that is most like the file. The file itself and copies of it are left out. A file that is
     not in the library is embedded first, by the model that made the library.
     """
+    if (file is None) == (playlist is None):
+        raise typer.BadParameter("Name a file, or a playlist by --playlist; not both.")
     chosen = Filters.parse(filters or [])
     _check_playlist(m3u)
     place = place_of(library)
     with open_searcher(place, lambda: _index(place, index, centred), model, device, threads) as searcher:
-        found = searcher.similar_to_file(file, n, chosen)
+        if file:
+            found = searcher.similar_to_file(file, n, chosen)
+        else:
+            found = searcher.similar_to_all(_ids_of(place, playlist or ""), n, chosen)
     _keep(Answer(matches=found), m3u, relative, prefix)
     _show(Answer(matches=found), as_json)
     if not found and not as_json:
         missing = f"There is nothing else in it. Add tracks: solfa index MUSIC --library {place}"
         typer.echo("No track passes the filters." if filters else missing)
+
+
+def _ids_of(place: Path, playlist: str) -> list[int]:
+    """The numbers of a playlist's tracks. Raises UnknownPlaylistError, and PlaylistError if it has none."""
+    with Library(place) as library:
+        ids = [track.id for track in library.playlist_tracks(library.playlist(playlist))]
+    if not ids:
+        raise PlaylistError(f"The playlist {playlist!r:.200} has no tracks in {place.name}.")
+    return ids
 
 
 def open_searcher(

@@ -15,7 +15,15 @@ from solfa.data.manifest import hash_content
 from solfa.embedding.space import Space
 from solfa.retrieval.answers import MOST_NAMED, Answer, Match, honest
 from solfa.retrieval.contents import LibrarySegment, LibraryTrack
-from solfa.retrieval.expression import QueryError, Term, TrackNumber, WordlessError, Words, parse_query
+from solfa.retrieval.expression import (
+    MOST_TERMS,
+    QueryError,
+    Term,
+    TrackNumber,
+    WordlessError,
+    Words,
+    parse_query,
+)
 from solfa.retrieval.file import LibraryError
 from solfa.retrieval.filters import FilterError, Filters
 from solfa.retrieval.index import ExactIndex, Index
@@ -178,6 +186,11 @@ class Searcher:
                 f"Track {track_id} has segments 0 to {len(segments) - 1}, and no segment {segment}."
             )
         return self._find([Term(1.0, TrackNumber(track_id, segments[segment].start))], n, filters)
+
+    def similar_to_all(self, ids: Sequence[int], n: int = 10, filters: Filters | None = None) -> list[Match]:
+        """Tracks that sound like some together, which are left out; of very many, like the last ones."""
+        terms = [Term(1.0, TrackNumber(id)) for id in ids[-MOST_TERMS:]]
+        return self._find(terms, n, filters) if terms else []
 
     def similar_to_file(self, path: Path, n: int = 10, filters: Filters | None = None) -> list[Match]:
         """Tracks that sound like a file, in the library or not; the file and its copies are left out."""
