@@ -24,7 +24,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarn
 
 Open = Callable[..., Any]
 DASH = "\u2013"  # between two times
-VIEWS = ("/", "/search?q=calm%20piano", "/track/5", "/map", "/playlists", "/search?q=1%20%2B", "/file")
+VIEWS = (
+    "/",
+    "/search?q=calm%20piano",
+    "/track/5",
+    "/map",
+    "/explore",
+    "/playlists",
+    "/search?q=1%20%2B",
+    "/file",
+)
 PHONE = {"width": 360, "height": 740}
 TOUCHED = {"width": 390, "height": 844}
 
@@ -574,6 +583,83 @@ def test_likes_are_kept(open_page: Open) -> None:
         playwright.expect(page.locator(".row")).to_have_count(left)
 
 
+def test_more_of_what_is_liked_is_found(open_page: Open) -> None:
+    page = open_page()
+    row = page.locator(".row", has_text="clicks")
+    row.hover()
+    row.get_by_role("button", name="Like clicks").click()
+    playwright.expect(row).to_have_attribute("data-liked", "")
+    page.get_by_role("link", name="Playlists").click()
+    page.get_by_role("link", name="Liked").click()
+    page.get_by_role("link", name="More like these").click()
+    page.get_by_role("heading", name="More like what is liked").wait_for()
+    titles = page.locator(".row .title").all_inner_texts()
+    assert len(titles) == 4 and "clicks" not in titles
+    page.go_back()
+    page.locator(".row .heart").first.click()
+    playwright.expect(page.locator(".row")).to_have_count(0)
+
+
+def test_a_path_is_found_between_two_tracks(open_page: Open) -> None:
+    page = open_page("/explore")
+    page.get_by_label("From", exact=True).fill("tune")
+    page.get_by_label("To", exact=True).fill("chord")
+    page.get_by_role("button", name="Find the path").click()
+    titles = page.get_by_role("list", name="Tracks of the path").locator(".title")
+    playwright.expect(titles.first).to_have_text("tune")
+    assert titles.last.inner_text() == "chord" and titles.count() > 2
+    page.locator(".path").get_by_role("button", name="Play all").click()
+    page.get_by_role("button", name="Pause tune").first.wait_for()
+    page.get_by_label("To", exact=True).fill("nothing of that name")
+    page.get_by_role("button", name="Find the path").click()
+    page.get_by_text("No track is called").wait_for()
+
+
+def test_a_path_begins_and_ends_by_the_menus_of_tracks(open_page: Open) -> None:
+    page = open_page()
+    for name, words in (("clicks", "A path from here"), ("tune", "The path to here")):
+        page.get_by_role("link", name="Tracks", exact=True).click()
+        page.get_by_role("button", name=f"More about {name}").click()
+        page.get_by_role("menuitem", name=words).click()
+        page.get_by_role("heading", name="A path from one track").wait_for()
+        playwright.expect(page.get_by_label("From", exact=True)).to_have_value(re.compile("clicks"))
+    titles = page.get_by_role("list", name="Tracks of the path").locator(".title")
+    playwright.expect(titles.first).to_have_text("clicks")
+    assert titles.last.inner_text() == "tune"
+
+
+def test_groups_are_named_opened_and_saved(open_page: Open) -> None:
+    page = open_page("/explore")
+    groups = page.get_by_role("list", name="Groups").locator(".row")
+    groups.first.wait_for()
+    counts = [int(text.split()[0]) for text in groups.locator(".by").all_inner_texts()]
+    assert sum(counts) == 5
+    name = groups.first.locator(".title").inner_text()
+    groups.first.get_by_role("button", name=f"Save {name}").click()
+    page.get_by_role("heading", name=f"Save {counts[0]} track").wait_for()
+    page.keyboard.press("Escape")
+    groups.first.get_by_role("link", name=name).click()
+    page.get_by_role("heading", name=name).wait_for()
+    playwright.expect(page.locator(".row")).to_have_count(counts[0])
+
+
+def test_recordings_that_are_there_twice_are_looked_for(open_page: Open) -> None:
+    page = open_page("/explore")
+    page.get_by_role("button", name="Look for them").click()
+    page.get_by_text("No recording is there twice.").wait_for()
+
+
+def test_filters_are_chips_with_counts(open_page: Open) -> None:
+    page = open_page("/search?q=piano%20seconds=-2:00")
+    assert page.locator("h1").inner_text() == "piano"
+    page.get_by_role("button", name="Filters").click()
+    choice = page.get_by_role("group", name="Length").get_by_role("button", name="under 2 min 5 tracks")
+    playwright.expect(choice).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Leave out Length: up to 2:00").click()
+    playwright.expect(page.get_by_label("Search the library")).to_have_value("piano")
+    page.get_by_text("The tracks do not differ").wait_for()  # it stays open
+
+
 def test_a_file_names_the_folder_of_another_machine(open_page: Open) -> None:
     page = open_page()
     page.get_by_role("button", name="Save", exact=True).click()
@@ -618,7 +704,7 @@ def test_axe_finds_nothing_serious(open_page: Open, axe: str, view: str, scheme:
 
 @pytest.mark.parametrize("viewport", [TOUCHED, {"width": 1200, "height": 800}])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("sheet", ["queue", "menu", "keys", "save"])
+@pytest.mark.parametrize("sheet", ["queue", "menu", "keys", "save", "filters"])
 def test_axe_finds_nothing_serious_in_sheets(
     open_page: Open, axe: str, sheet: str, scheme: str, viewport: dict[str, int]
 ) -> None:
@@ -627,6 +713,10 @@ def test_axe_finds_nothing_serious_in_sheets(
     page.get_by_role("button", name="Play chord", exact=True).click()
     if sheet == "menu":
         page.locator(".menu-button").first.click()
+    elif sheet == "filters":
+        page.goto(page.url.split("#")[0] + "#/search?q=seconds=-2:00")
+        page.get_by_role("button", name="Filters").click()
+        page.get_by_role("group", name="Length").wait_for()
     elif sheet == "save":
         page.get_by_role("button", name="Save", exact=True).first.click()
     else:

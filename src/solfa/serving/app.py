@@ -10,7 +10,7 @@ from fastapi.staticfiles import StaticFiles
 
 from solfa.errors import ArgumentError
 from solfa.retrieval import Searcher
-from solfa.serving import routes_keep, routes_search, routes_tracks, subsonic
+from solfa.serving import routes_journeys, routes_keep, routes_search, routes_tracks, subsonic
 from solfa.serving.errors import add_handlers
 from solfa.serving.guard import Guard
 from solfa.serving.state import Desk, ServingConfig
@@ -47,6 +47,7 @@ def build_app(searcher: Searcher, config: ServingConfig | None = None) -> FastAP
     app.include_router(routes_search.router)
     app.include_router(routes_tracks.router)
     app.include_router(routes_keep.router)
+    app.include_router(routes_journeys.router)
     app.include_router(subsonic.router)
     app.add_api_route("/", _index, include_in_schema=False)
     app.add_api_route("/api/docs", _docs, include_in_schema=False)

@@ -233,6 +233,74 @@ class LikesAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PathAnswer:
+    """The tracks of a path, both ends included."""
+
+    tracks: Sequence[TrackAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterAnswer:
+    """Tracks that sound alike."""
+
+    name: str
+    n_tracks: int
+    tracks: Sequence[TrackAnswer]  # the most typical first; of very many, some
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClustersAnswer:
+    """All clusters, the largest first."""
+
+    clusters: Sequence[ClusterAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateAnswer:
+    """Two tracks that are one recording."""
+
+    first: TrackAnswer  # the longer one
+    second: TrackAnswer
+    kind: Literal["copy", "same", "cut"]  # the same file; the recording in another file; a part of it
+    agreement: float  # of the fingerprints, in [0.5, 1]
+    offset: float  # seconds of the first at which the second begins
+
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicatesAnswer:
+    """What a look for duplicates has found, and how far it is."""
+
+    is_done: bool
+    n_done: int  # pairs that were listened to
+    n_pairs: int
+    duplicates: Sequence[DuplicateAnswer]  # the surest first; none until it is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceAnswer:
+    """A filter, and how many tracks it leaves."""
+
+    label: str
+    filter: str  # as it stands in a query
+    n_tracks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacetAnswer:
+    """Filters of one kind."""
+
+    name: str  # year, seconds, tempo, artist or folder
+    choices: Sequence[ChoiceAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FacetsAnswer:
+    """All filters that would narrow the tracks down."""
+
+    facets: Sequence[FacetAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ErrorResponse:
     """What went wrong, and the cure."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Query, Request
@@ -85,10 +85,11 @@ class Desk:
         self.waveforms = Waveforms(searcher.path.with_name(f"{searcher.path.name}.waveforms"))
         self.tags = LibraryTags(searcher)
         self.n_uploads = 0
+        self.look: Any = None  # for doubles, the last one
         # The limiters belong to the event loop that first uses them.
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
         self.words = CapacityLimiter(config.n_word_readers)
-        self.model, self.files, self.map, self.keeping = (CapacityLimiter(1) for _ in range(4))
+        self.model, self.files, self.map, self.keeping, self.looking = (CapacityLimiter(1) for _ in range(5))
 
     async def run(self, limiter: CapacityLimiter | None, work: Callable[[], T]) -> T:
         """Do some work in one of a limiter's threads; in one of the framework's if there is none."""

@@ -57,6 +57,10 @@ export const api = {
   tags: (id, tag, signal) => get(`tracks/${id}/tags`, { tag }, signal),
   similarity: (id, signal) => get(`tracks/${id}/similarity`, {}, signal),
   map: (signal) => get("map", {}, signal),
+  path: (start, end, n, signal) => get("path", { start, end, n }, signal),
+  clusters: (signal) => get("clusters", {}, signal),
+  duplicates: (signal) => get("duplicates", {}, signal),
+  facets: (filter, signal) => get("facets", { filter }, signal),
   audio: (id, form) => `/api/tracks/${id}/audio?form=${form}`,
   async searchByFile(file, filter, signal) {
     const headers = { "Content-Type": "application/octet-stream" };
@@ -65,6 +69,7 @@ export const api = {
   },
   playlists: (signal) => get("playlists", {}, signal),
   playlist: (id, signal) => get(`playlists/${id}`, {}, signal),
+  likePlaylist: (id, signal) => get(`playlists/${id}/similar`, { n: 30 }, signal),
   makePlaylist: (name, ids) => send("POST", "playlists", { name, ids }),
   changePlaylist: (id, change) => send("PATCH", `playlists/${id}`, change),
   removePlaylist: (id) => ask(`playlists/${id}`, { method: "DELETE" }),

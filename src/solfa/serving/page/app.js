@@ -3,6 +3,8 @@
 import { api, Gone, onGone } from "./api.js";
 import { buildPlayer } from "./bar.js";
 import { counted, h, icon, redrawAll } from "./dom.js";
+import { showExplore, showGroup } from "./explore.js";
+import { filterBar } from "./filters.js";
 import { buildKeys, showKeys } from "./keys.js";
 import { learnKept, toggleLike } from "./kept.js";
 import { showMap } from "./map.js";
@@ -30,28 +32,33 @@ let leaving = new AbortController();
 
 function place() {
   const [path, parameters] = location.hash.replace(/^#/, "").split("?");
-  return { path: path || "/", q: new URLSearchParams(parameters).get("q") ?? "" };
+  const asked = new URLSearchParams(parameters);
+  return { path: path || "/", q: asked.get("q") ?? "", parameters: asked };
 }
 
 async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const { path, q } = place();
+  const { path, q, parameters } = place();
   const id = path.match(/^\/track\/(\d+)$/)?.[1];
-  const playlist = path.match(/^\/playlist\/(\d+)$/)?.[1];
+  const [, playlist, isAlike] = path.match(/^\/playlist\/(\d+)(\/similar)?$/) ?? [];
+  const group = path.match(/^\/explore\/(\d+)$/)?.[1];
   document.documentElement.dataset.view = id ? "track" : path.split("/")[1] || "tracks";
-  for (const [link, its] of [["to-map", "/map"], ["to-tracks", "/"], ["to-playlists", "/playlists"]]) {
+  for (const [link, its] of [["to-map", "/map"], ["to-tracks", "/"], ["to-playlists", "/playlists"], ["to-explore", "/explore"]]) {
     if (path === its) at(link).setAttribute("aria-current", "page");
     else at(link).removeAttribute("aria-current");
   }
-  if (!id && !playlist && path !== "/map") query.value = q;
+  if (path === "/" || path === "/search") query.value = q;
   view.setAttribute("aria-busy", "true");
   try {
     if (path === "/map") {
       view.replaceChildren(heading("Map", null), h("div", { class: "sheet waiting" }));
       await showMap(view, found, signal);
     } else if (path === "/playlists") await showPlaylists(view, signal);
+    else if (path === "/explore") await showExplore(view, parameters, signal);
+    else if (group) await showGroup(view, group, signal);
+    else if (isAlike) await showLikePlaylist(playlist, signal);
     else if (playlist) await showPlaylist(view, playlist, signal);
     else if (id) await showTrack(view, id, library, signal);
     else if (path === "/file" && dropped) showFound(`Sounds like ${dropped.name}`, dropped);
@@ -89,10 +96,15 @@ async function showSearch(text, signal) {
   const answer = await api.search(q, filters, signal);
   const number = q.match(/^#?(\d+)(@\S+)?$/);
   const like = number && (await api.track(number[1], signal)).title;
-  showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : text, answer, filters);
-  const mix = mixBar(text);
-  if (mix) view.firstElementChild.after(mix);
+  showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : q, answer, filters);
+  view.firstElementChild.after(...[mixBar(text), filterBar(text)].filter(Boolean));
   return undefined;
+}
+
+async function showLikePlaylist(id, signal) {
+  view.replaceChildren(heading("More like these", null), waitingRows(8));
+  const [{ name, is_of_likes }, answer] = await Promise.all([api.playlist(id, signal), api.likePlaylist(id, signal)]);
+  showFound(is_of_likes ? "More like what is liked" : `More like ${name}`, answer);
 }
 
 function showFound(title, { matches, named = [], notices = [] }, filters = []) {
@@ -115,7 +127,10 @@ async function showTracks(filters, signal) {
   if (!view.querySelector(".rows")) view.replaceChildren(heading("All tracks", null), waitingRows(8));
   const { tracks, n_tracks } = await api.tracks(filters, 0, signal);
   found = new Set();
-  if (!n_tracks && filters.length) return showFound("All tracks", { matches: [] }, filters);
+  if (!n_tracks && filters.length) {
+    showFound("Tracks", { matches: [] }, filters);
+    return view.firstElementChild.after(filterBar(place().q));
+  }
   if (!n_tracks) return view.replaceChildren(message("This library is empty", empty()));
   const list = rows(tracks.map((track) => ({ track })), "Tracks");
   const more = h("button", { class: "quiet wide", type: "button" }, "Show more");
@@ -126,7 +141,7 @@ async function showTracks(filters, signal) {
   });
   more.hidden = tracks.length >= n_tracks;
   const actions = listActions((isShuffled) => allTracks(filters, n_tracks, isShuffled), filters.join(" "));
-  view.replaceChildren(heading(filters.length ? filters.join("  ") : "All tracks", n_tracks, "track", ...actions), list, more);
+  view.replaceChildren(heading(filters.length ? "Tracks" : "All tracks", n_tracks, "track", ...actions), filterBar(place().q), list, more);
   return undefined;
 }
 

@@ -84,6 +84,12 @@ function parted(text) {
   return { q: text.replace(FILTER, " ").trim(), rest };
 }
 
+// A text with other filters than its own.
+export function withFilters(text, filters) {
+  const quoted = filters.map((filter) => (/\s/.test(filter) ? filter.replace(/=(.*)$/, '="$1"') : filter));
+  return [parted(text).q, ...quoted].filter(Boolean).join(" ");
+}
+
 function go(terms, rest) {
   const text = [written(terms), rest].filter(Boolean).join(" ");
   location.hash = text ? `#/search?q=${encodeURIComponent(text)}` : "#/";

@@ -38,7 +38,7 @@ function choices(playlist, tracks, renamed, removed) {
     askFor({ title: "Rename the playlist", label: "Name", value: playlist.name, verb: "Rename", act: async (name) => { await api.changePlaylist(playlist.id, { name }); await renamed(); } });
   const remove = () =>
     askFor({ title: `Remove ${playlist.name}?`, note: "Its tracks stay in the library.", verb: "Remove", act: async () => { await api.removePlaylist(playlist.id); await learnLikes(); await removed(); } });
-  const all = [["save", "Save or download", async () => saveTracks(await tracks(), playlist.name)]];
+  const all = [["like", "More like these", () => (location.hash = `#/playlist/${playlist.id}/similar`)], ["save", "Save or download", async () => saveTracks(await tracks(), playlist.name)]];
   if (kept.isEditable && !playlist.is_of_likes) all.push(["pen", "Rename", rename]);
   if (kept.isEditable) all.push(["bin", "Remove", remove]);
   return all;
@@ -53,6 +53,7 @@ export async function showPlaylist(view, id, signal) {
     await again();
   };
   const more = menuButton("More about the playlist", () => choices(playlist, () => tracks, again, () => (location.hash = "#/playlists")));
+  const alike = h("a", { class: "quiet", href: `#/playlist/${id}/similar` }, icon("like"), "More like these");
   const missing = playlist.n_missing ? h("p", { class: "note" }, `${counted(playlist.n_missing, "track")} of it left the library; index the music again to get them back.`) : null;
   const edits = (track, at) => {
     if (!kept.isEditable) return [];
@@ -64,7 +65,7 @@ export async function showPlaylist(view, id, signal) {
     ].filter(Boolean);
   };
   const list = rows(tracks.map((track) => ({ track })), "Tracks of the playlist", "rows", edits);
-  view.replaceChildren(heading(playlist.name, tracks.length, "track", ...(tracks.length ? listActions(() => tracks, playlist.name) : []), more), list, missing ?? "");
+  view.replaceChildren(heading(playlist.name, tracks.length, "track", ...(tracks.length ? [...listActions(() => tracks, playlist.name), alike] : []), more), list, missing ?? "");
   if (!tracks.length) list.replaceWith(h("p", { class: "note" }, "It holds nothing now. Add tracks by their menus."));
   if (!playlist.is_of_likes) return;
   const before = kept.likes.size; // what is liked no longer leaves the list

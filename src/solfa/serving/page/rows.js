@@ -9,6 +9,7 @@ import { saveTracks } from "./save.js";
 import { listen, playButton, wave } from "./wave.js";
 
 const FULL = 4; // standard deviations that fill the bar
+let pathStart = null; // where a path was to begin
 
 // Matches, or tracks as matches of themselves. Who plays one of them hears those below it afterwards.
 // `edits` gives further choices about a track of the list and its place.
@@ -77,6 +78,8 @@ function choices(track) {
     ["plus", "More of it in the query", () => addToQuery(track, "+")],
     ["minus", "Less of it in the query", () => addToQuery(track, "-")],
     ["like", "More like this", () => (location.hash = `#/search?q=${track.id}`)],
+    ["path", "A path from here", () => { pathStart = track.id; location.hash = `#/explore?from=${track.id}`; }],
+    ...(pathStart && pathStart !== track.id ? [["path", "The path to here", () => (location.hash = `#/explore?from=${pathStart}&to=${track.id}`)]] : []),
   ];
 }
 
