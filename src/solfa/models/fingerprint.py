@@ -20,9 +20,7 @@ def fingerprint(encoder: "nn.Module") -> str:
     config: Config = encoder.config  # type: ignore[assignment]  # attributes of modules have no type
     values = {name: value for name, value in identity(config).items() if name != "default_layer"}
     weights = encoder.state_dict().items()
-    return _digest(
-        values, ((name, str(w.dtype), tuple(w.shape), bytes_of(w)) for name, w in sorted(weights))
-    )
+    return _digest(values, ((name, str(w.dtype), tuple(w.shape), bytes_of(w)) for name, w in sorted(weights)))
 
 
 def fingerprint_of_stored(values: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> str:
