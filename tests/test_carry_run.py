@@ -23,6 +23,9 @@ def test_a_run_is_carried_in_two_files(tmp_path: Path) -> None:
     }
     (run / "step-00000030").mkdir(parents=True)
     save_file(weights | {"targets.0.counts": torch.arange(3)}, run / "step-00000030" / "model.safetensors")
+    ahead = weights["predictor.b"] + 1  # of the mean that is saved as the weights
+    torch.save({"average": {"weights": {"predictor.b": ahead}}}, run / "step-00000030" / "training.pt")
+    weights["predictor.b"] = ahead
     (run / "config.json").write_text(
         json.dumps({"objective": {"predictions": [{"target": {"fitted": str(fitted)}}, {"target": {}}]}})
     )

@@ -5,7 +5,7 @@
     solfa train RECIPE --start-from runs/begun ... --out runs/longer
 
 A checkpoint of `solfa_small` with its optimiser is too large for a repository. `pack` writes the weights of
-the newest checkpoint (their running mean, where there is one) as `encoder.safetensors` and
+the newest checkpoint (those that learn, not their running mean) as `encoder.safetensors` and
 `others.safetensors`: predictor, heads and quantizers, so that a run that goes on from there need not learn
 or fit them again. The optimiser begins anew. `unpack` joins both to a folder that `--start-from` and
 `solfa.load` read, and writes the quantizers of its predictions beside it: `begun-quantizer-0` for
@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from solfa.checkpoint import CONFIG, WEIGHTS, step_folder
+from solfa.checkpoint import CONFIG, WEIGHTS, load_training, step_folder
 from solfa.json_files import read_json_object, write_json
 from solfa.runs import weights_file
 
@@ -32,9 +32,11 @@ PARTS = ("encoder", "others")
 def pack(run: Path, out: Path) -> None:
     """Write the newest weights of a run as two files, with its configuration and those of its quantizers."""
     newest = weights_file(run)
+    average = load_training(newest.parent, torch.device("cpu")).get("average", {})
+    learned = load_file(newest) | dict(average.get("weights", {}))
     out.mkdir(parents=True, exist_ok=True)
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
-    for name, weight in load_file(newest).items():
+    for name, weight in learned.items():
         parts[PARTS[not name.startswith("encoder.")]][name] = (
             weight.half() if weight.is_floating_point() else weight
         )

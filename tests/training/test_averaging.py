@@ -43,6 +43,34 @@ def test_it_is_the_corrected_running_mean() -> None:
             torch.testing.assert_close(linear.weight.detach(), plain / (1 - decay**n))
 
 
+def test_of_a_young_run_it_reaches_over_its_last_part() -> None:
+    linear = nn.Linear(1, 1, bias=False)
+    averages = [WeightAverage(WeightAverageConfig(recent_share=share), linear) for share in (None, 0.1)]
+    for step in range(1, 201):
+        nn.init.constant_(linear.weight, step)
+        for average in averages:
+            average.follow()
+    of_all, of_recent = (float(average.means["weight"]) for average in averages)
+    assert of_all == pytest.approx(100, abs=5)  # the middle of the run
+    assert of_recent == pytest.approx(200 - 200 / 11, abs=2)  # behind by a tenth of what is before
+    nn.init.constant_(linear.weight, 0.0)
+    for _ in range(100_000):
+        averages[1].follow()
+    assert float(averages[1].means["weight"]) < 1e-3
+
+
+def test_a_mean_over_the_last_part_never_has_a_longer_reach_than_the_decay() -> None:
+    linear = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(WeightAverageConfig(decay=0.9, recent_share=0.5), linear)
+    nn.init.constant_(linear.weight, 1.0)
+    for _ in range(1_000):
+        average.follow()
+    nn.init.constant_(linear.weight, 0.0)
+    for _ in range(10):
+        average.follow()
+    assert float(average.means["weight"]) == pytest.approx(0.9**10)
+
+
 def test_after_one_step_it_is_the_weights_and_before_it_nothing() -> None:
     linear = nn.Linear(3, 2)
     average, before = WeightAverage(WeightAverageConfig(), linear), linear.weight.detach().clone()

@@ -53,7 +53,7 @@ def solfa_small() -> RunConfig:
         ),
         data=ClipsConfig(clip_seconds=10.0, clips_per_step=32, clips_per_track=2),
         optim=MuonConfig(lr=2e-3, adam_lr=5e-4, warmup_steps=200, decay="late", weight_decay=0.05),
-        average=WeightAverageConfig(),
+        average=WeightAverageConfig(recent_share=0.1),
         n_steps=12_500,
         max_gradient_norm=1.0,
         log_every=20,

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from solfa.config import Between, Config
+from solfa.config import LATER, Between, Config, Share
 from solfa.distributed import held_as, local
 from solfa.errors import ArgumentError
 
@@ -17,20 +17,25 @@ Decay = Annotated[float, Between(0, 1 - 1e-7)]
 
 @dataclass(frozen=True, kw_only=True)
 class WeightAverageConfig(Config):
-    """Reach of the mean of weights: about 1 / (1 - decay) steps."""
+    """Reach of the mean of weights: about 1 / (1 - decay) steps, in a young run fewer."""
 
     decay: Decay = 0.999
+    # Of the steps so far, that the mean reaches back over at most. None: over all, the random start included.
+    recent_share: Share | None = field(default=None, metadata=LATER)
 
 
 class WeightAverage:
     """The running mean of all weights that learn; buffers are as they are.
 
     With w_t the weights after step t and g ``decay``, a_t = g a_{t-1} + (1 - g) w_t from a_0 = 0, divided by
-    1 - g^t: the mean of the first steps is one of real weights, and not drawn towards zero. Every rank keeps
-    its own, from weights that are equal on all.
+    1 - g^t: the mean of the first steps is one of real weights, and not drawn towards zero. With a
+    ``recent_share`` r, the newest weights enter by 1 / (1 + r (t - 1)) where that is more: before a run is
+    1 / r / (1 - g) steps old, a mean of long reach is mostly of weights that had not learned yet. Every rank
+    keeps its own, from weights that are equal on all.
 
     Source:
-        Polyak averaging; the correction as of Adam's moments, arXiv:1412.6980.
+        Polyak averaging; the correction as of Adam's moments, arXiv:1412.6980; reach in proportion to the
+        steps so far, arXiv:2312.02696.
     """
 
     def __init__(self, config: WeightAverageConfig, objective: nn.Module) -> None:
@@ -45,9 +50,12 @@ class WeightAverage:
         self.n_steps += 1
         if not self.means:
             return
-        decay = self.config.decay
-        # a_t / (1 - g^t), computed from the last one in place: the new weights have this share in it.
-        share = (1 - decay) / (1 - decay**self.n_steps)
+        decay, recent = self.config.decay, self.config.recent_share
+        # Computed from the last mean in place: the new weights have this share in it.
+        if recent is None:
+            share = (1 - decay) / (1 - decay**self.n_steps)  # of a_t / (1 - g^t)
+        else:
+            share = max(1 - decay, 1 / (1 + recent * (self.n_steps - 1)))
         for name, mean in self.means.items():
             local(mean).lerp_(local(self.learned[name]), share)
 
