@@ -194,6 +194,6 @@ def test_who_wants_to_stop_is_heard(
     def stop(path: Path) -> None:
         raise error
 
-    monkeypatch.setattr(prepare, "check_is_file", stop)
+    monkeypatch.setattr("solfa.data.manifest.check_is_file", stop)
     with EmbeddingStore(tmp_path / "store", space) as store, pytest.raises(error):
         store.extend(sorted(music.iterdir()), tiny_encoder)
