@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -11,7 +10,8 @@ from solfa.config import Config, Positive
 from solfa.data.clips import Clips
 from solfa.features import LogConstantQ, LogConstantQConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import CodesShape, Target, Values, ValuesShape
+from solfa.targets.base import CodesShape, ValuesShape
+from solfa.targets.frame_values import FrameValues
 from solfa.targets.level import Level, without_level
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import ResidualVectorQuantizerConfig
@@ -114,7 +114,7 @@ class CQTRVQ(QuantizedFrames):
         return self.frames.of(clips)
 
 
-class LogCQTFrames(Target):
+class LogCQTFrames(FrameValues):
     """Log-CQT frames to regress: decibels, in units of ``scale_db``, about the level of the clip.
 
     Source:
@@ -123,17 +123,4 @@ class LogCQTFrames(Target):
     """
 
     def __init__(self, config: LogCQTFramesConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.grid = config.frames.grid
-        self.frames = CQTLevelFrames(config.frames)
-
-    @property
-    def context_samples(self) -> int:
-        """Half of the longest kernel."""
-        return self.config.frames.context_samples
-
-    @torch.no_grad()
-    def forward(self, clips: Clips) -> Values:
-        """Log-CQT frames of the clean clips."""
-        return Values(self.frames.of(clips))
+        super().__init__(config, CQTLevelFrames(config.frames))

@@ -12,7 +12,8 @@ from solfa.config import LATER, Config, Width
 from solfa.data.clips import Clips
 from solfa.features import LogMel, LogMelConfig
 from solfa.frames import FrameGrid
-from solfa.targets.base import Codes, CodesShape, Target, Values, ValuesShape
+from solfa.targets.base import Codes, CodesShape, Target, ValuesShape
+from solfa.targets.frame_values import FrameValues
 from solfa.targets.level import Level, without_level
 from solfa.targets.quantized_frames import QuantizedFrames
 from solfa.targets.quantizer import (
@@ -167,21 +168,8 @@ class MelRandomProjection(Target):
         return Codes(self.quantizer.encode(self.frames.of(clips)), self.config.quantizer.codebook_size)
 
 
-class MelFrames(Target):
+class MelFrames(FrameValues):
     """The mel frames themselves: MuQ's optional reconstruction."""
 
     def __init__(self, config: MelFramesConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.grid = config.frames.grid
-        self.frames = StackedMel(config.frames)
-
-    @property
-    def context_samples(self) -> int:
-        """Half a window."""
-        return self.config.frames.context_samples
-
-    @torch.no_grad()
-    def forward(self, clips: Clips) -> Values:
-        """Mel frames of the clean clips."""
-        return Values(self.frames.of(clips))
+        super().__init__(config, StackedMel(config.frames))
