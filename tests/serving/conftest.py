@@ -1,5 +1,6 @@
 """A library of a music-text model with tracks of several formats, and a client of its page."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +65,24 @@ def client(searcher: Searcher) -> "TestClient":
 
     config = ServingConfig(upload_bytes=1_000_000, most_bytes=10_000)
     return TestClient(build_app(searcher, config), base_url="http://127.0.0.1:8765")
+
+
+@pytest.fixture
+def own(library: Path, tmp_path: Path) -> Path:
+    """A copy of the library that a test may change."""
+    return Path(shutil.copy(library, tmp_path / "own.sqlite"))
+
+
+@pytest.fixture
+def keeping(own: Path) -> Iterator["TestClient"]:
+    """Of a page of that copy, which keeps playlists and likes in it."""
+    from fastapi.testclient import TestClient
+
+    from solfa.serving import ServingConfig, build_app
+
+    with Searcher(own, reads_files=False) as searcher:
+        config = ServingConfig(is_editable=True)
+        yield TestClient(build_app(searcher, config), base_url="http://127.0.0.1:8765")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,6 @@
 """Ways through a library over the API: paths, clusters, doubles, more of a playlist, filters with counts."""
 
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,18 +19,6 @@ from solfa.serving import ServingConfig, build_app
 from synth import melody
 
 OWN = "http://127.0.0.1:8765"
-
-
-@pytest.fixture
-def own(library: Path, tmp_path: Path) -> Path:
-    """A copy of the library that a test may change."""
-    return Path(shutil.copy(library, tmp_path / "own.sqlite"))
-
-
-@pytest.fixture
-def keeping(own: Path) -> Iterator[TestClient]:
-    with Searcher(own, reads_files=False) as searcher:
-        yield TestClient(build_app(searcher, ServingConfig(is_editable=True)), base_url=OWN)
 
 
 def test_a_path_has_both_ends(client: TestClient, ids: dict[str, int]) -> None:

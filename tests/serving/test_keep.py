@@ -1,7 +1,5 @@
 """Playlists and likes over the API: kept in the library, by those who may, and found again."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,9 @@ pytest.importorskip("httpx", reason="these tests need httpx")
 
 from fastapi.testclient import TestClient
 
-from solfa.retrieval import Library, Searcher
-from solfa.serving import ServingConfig, build_app
+from solfa.retrieval import Library
 
 OWN = "http://127.0.0.1:8765"
-
-
-@pytest.fixture
-def own(library: Path, tmp_path: Path) -> Path:
-    """A copy of the library that a test may change."""
-    return Path(shutil.copy(library, tmp_path / "own.sqlite"))
-
-
-@pytest.fixture
-def keeping(own: Path) -> Iterator[TestClient]:
-    with Searcher(own, reads_files=False) as searcher:
-        yield TestClient(build_app(searcher, ServingConfig(is_editable=True)), base_url=OWN)
 
 
 def test_a_playlist_is_made_changed_and_removed(keeping: TestClient, own: Path, ids: dict[str, int]) -> None:

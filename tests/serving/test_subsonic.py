@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,12 +25,6 @@ XML = "{http://subsonic.org/restapi}"
 
 def token(salt: str = "c19b2d") -> dict[str, str]:
     return {"u": "anna", "t": hashlib.md5((PASSWORD + salt).encode()).hexdigest(), "s": salt}
-
-
-@pytest.fixture
-def own(library: Path, tmp_path: Path) -> Path:
-    """A copy of the library that a test may change."""
-    return Path(shutil.copy(library, tmp_path / "own.sqlite"))
 
 
 @pytest.fixture
