@@ -191,8 +191,8 @@ def test_what_is_wrong_or_not_there_is_said_by_its_number(client: TestClient, id
     assert code(client, "getSonicSimilarTracks", id=ids["tune.wav"], count="many") == 0
     assert code(client, "search3", query='sounds like: "piano') == 0
     assert code(client, "ping", v="2.0.0") == 30 and code(client, "ping", v="0.9") == 20
-    assert code(client, "getCoverArt", id="1") == 0
-    assert client.get("/rest/getCoverArt").status_code == 404
+    assert code(client, "getLyrics", id="1") == 0
+    assert client.get("/rest/getLyrics").status_code == 404
     assert b"<error" in client.get("/rest/getSong", params={"id": "7&<\x01"}).content
 
 

@@ -43,6 +43,20 @@ def read_tags(path: Path) -> dict[str, str]:
     return {name: text for name in TAGS if (text := _joined(values.get(name, ()), name in SPLIT))}
 
 
+def read_picture(path: Path) -> bytes | None:
+    """The picture of its album that a file carries, as it stands there; None if it has none.
+
+    Of MP3, FLAC, Ogg, MP4, AIFF and WMA. Nothing, rather than an error, if it cannot be read.
+    """
+    try:
+        with _Patient(path) as file:
+            found = tinytag.TinyTag.get(path.name, cast(BinaryIO, file), duration=False, image=True)
+        picture = found.images.any
+    except Exception:
+        return None
+    return picture.data if picture else None
+
+
 def values_of(text: str) -> list[str]:
     """The values that stand in the text of a tag, each once."""
     return list(dict.fromkeys(value for part in text.split(SEPARATOR) if (value := part.strip())))

@@ -133,6 +133,10 @@ class LibraryContents(LibraryFile):
         """Number and content hash of all tracks, by number."""
         return self._rows("SELECT id, content_hash FROM tracks ORDER BY id")
 
+    def changed(self) -> dict[int, float]:
+        """When the file of each track was changed last, in seconds since 1970, by its number."""
+        return {id: changed / 1e9 for id, changed in self._rows("SELECT id, modified_ns FROM tracks")}
+
     def vectors(self, tracks: Sequence[Track]) -> Float[np.ndarray, "track dim"]:
         """The vectors of tracks of this library."""
         return self.vectors_of([track.content_hash for track in tracks])

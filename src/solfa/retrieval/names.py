@@ -51,7 +51,7 @@ def completed(library: LibraryContents, text: str, n: int) -> list[Name]:
     names: dict[Name, None] = {}
     for track in _visible(library, _expression(text, last_begins=True), text, CANDIDATES, None):
         for name in _names(track, roots):
-            if _has_all(words_of(name.text), wanted):
+            if has_all(words_of(name.text), wanted):
                 names.setdefault(name)
     return list(names)[:n]
 
@@ -62,19 +62,30 @@ def words_of(text: str) -> list[str]:
     return WORD.findall("".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
+def has_all(words: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether each wanted word is one of some words, or the beginning of one."""
+    return all(any(word.startswith(one) for word in words) for one in wanted)
+
+
+def folders_below(path: Path, roots: Sequence[Path]) -> Sequence[str]:
+    """Names of the folders on the way to a file, below the deepest of some roots."""
+    depth = max((len(root.parts) for root in roots if path.is_relative_to(root)), default=len(path.parts) - 1)
+    return path.parts[depth:-1]
+
+
 def _visible(
     library: LibraryContents, expression: str, text: str, n: int, filters: Filters | None
 ) -> list[LibraryTrack]:
     """Tracks that an expression finds by what lies below the folders of the library."""
     wanted, roots = words_of(text), library.roots()
     tracks = library.tracks_of(library.ids_named(expression, max(n, CANDIDATES), filters))
-    seen = (track for track in tracks if _has_all(words_of(_all_text(track, roots)), wanted))
+    seen = (track for track in tracks if has_all(words_of(_all_text(track, roots)), wanted))
     return [track for track, _ in zip(seen, range(n), strict=False)]
 
 
 def _all_text(track: LibraryTrack, roots: Sequence[Path]) -> str:
     parts = [name.text for name in _names(track, roots)]
-    return " ".join([*parts, *_folders(track.path, roots), track.path.stem])
+    return " ".join([*parts, *folders_below(track.path, roots), track.path.stem])
 
 
 def _names(track: LibraryTrack, roots: Sequence[Path]) -> Iterable[Name]:
@@ -84,18 +95,8 @@ def _names(track: LibraryTrack, roots: Sequence[Path]) -> Iterable[Name]:
             yield Name(track.tags[tag], "artist")
     if "album" in track.tags:
         yield Name(track.tags["album"], "album")
-    for folder in _folders(track.path, roots)[-1:]:
+    for folder in folders_below(track.path, roots)[-1:]:
         yield Name(folder, "folder")
-
-
-def _folders(path: Path, roots: Sequence[Path]) -> Sequence[str]:
-    """Names of the folders on the way to a file, below the deepest of some roots."""
-    depth = max((len(root.parts) for root in roots if path.is_relative_to(root)), default=len(path.parts) - 1)
-    return path.parts[depth:-1]
-
-
-def _has_all(words: Sequence[str], wanted: Sequence[str]) -> bool:
-    return all(any(word.startswith(one) for word in words) for one in wanted)
 
 
 def _expression(text: str, *, every_begins: bool = False, last_begins: bool = False) -> str:

@@ -1,5 +1,6 @@
 """Desk: what all routes of the API share, and how the work is divided among threads."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -11,7 +12,8 @@ from pydantic import StringConstraints
 from solfa.data.audio import AudioError
 from solfa.embedding import SpaceError
 from solfa.models import ModelError
-from solfa.retrieval import Answer, Filters, LibraryError, LibraryTrack, Searcher
+from solfa.retrieval import Answer, Filters, Library, LibraryError, LibraryTrack, Searcher
+from solfa.retrieval.albums import Collection
 from solfa.serving.places import known_places, without_places
 from solfa.serving.schemas import (
     LARGEST,
@@ -86,6 +88,8 @@ class Desk:
         self.tags = LibraryTags(searcher)
         self.n_uploads = 0
         self.look: Any = None  # for doubles, the last one
+        self._collection: tuple[tuple[int, ...], Collection] | None = None
+        self._collecting = threading.Lock()
         # The limiters belong to the event loop that first uses them.
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
         self.words = CapacityLimiter(config.n_word_readers)
@@ -105,6 +109,15 @@ class Desk:
         name = self.searcher.space.model_name
         notice = "" if knows_words else f"This library was made by {name}, which knows no words."
         return Ability(knows_words=knows_words, takes_files=True, notice=notice, reason=notice)
+
+    def collection(self) -> Collection:
+        """The albums and artists of the library, as it is now."""
+        with self._collecting:
+            version = self.searcher.version()
+            if self._collection is None or self._collection[0] != version:
+                with Library(self.searcher.path) as library:
+                    self._collection = version, Collection(library)
+            return self._collection[1]
 
     def shown(self, tracks: Sequence[LibraryTrack]) -> list[TrackAnswer]:
         """Tracks as the page shows them."""

@@ -1,7 +1,6 @@
 """Routes for players that speak OpenSubsonic: songs, what sounds like them, paths, playlists, likes, sound.
 
-Ids are the numbers of tracks and playlists. There are no albums, artists and pictures: what players list of
-these is empty, and what they ask of them is not found.
+Ids are the numbers of tracks and playlists. Albums, artists and their pictures are in ``subsonic_albums``.
 
 Source:
     OpenSubsonic API 1.16.1 with the extensions formPost, apiKeyAuthentication and sonicSimilarity:
@@ -11,9 +10,6 @@ Source:
 import logging
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl
 
 from anyio import CapacityLimiter
@@ -24,12 +20,11 @@ from solfa.errors import SolfaError
 from solfa.retrieval import Library, LibraryTrack
 from solfa.retrieval.journeys import path_between
 from solfa.retrieval.names import find_named, words_of
-from solfa.retrieval.playlists import Playlist
 from solfa.serving.errors import OF_THE_ASKER
-from solfa.serving.places import below
 from solfa.serving.routes_tracks import sound_answer
 from solfa.serving.schemas import media_type, readable
 from solfa.serving.state import LONGEST_TEXT, Desk, DeskOf
+from solfa.serving.subsonic_albums import ALBUM_METHODS, MOST_SONGS, cover_answer, part, shelf_of
 from solfa.serving.subsonic_form import (
     GENERIC,
     NOT_ALLOWED,
@@ -42,10 +37,10 @@ from solfa.serving.subsonic_form import (
     check_protocol,
     refused,
 )
+from solfa.serving.subsonic_items import album_folder, album_item, artist_item, playlist_item, songs
 
 log = logging.getLogger(__name__)
 
-MOST_SONGS = 500  # in one answer
 BY_SOUND = re.compile(r"\s*sounds like\s*:", re.IGNORECASE)
 FORM = "application/x-www-form-urlencoded"
 OPEN = "getOpenSubsonicExtensions"  # asked before anybody logs in
@@ -71,8 +66,10 @@ async def ask(request: Request, desk: DeskOf, method: str) -> Response:
         check_protocol(asked)
         if desk.config.password and name != OPEN:
             check_password(asked, desk.config.password)
-        if name == "stream":
+        if name in ("stream", "download"):
             return await _stream(request, desk, asked)
+        if name == "getCoverArt":
+            return await cover_answer(desk, asked)
         work = _method(name)
         values = await desk.run(_limiter(desk, name, asked), lambda: work(desk, asked))
     except PlayerError as error:
@@ -87,7 +84,7 @@ async def ask(request: Request, desk: DeskOf, method: str) -> Response:
 
 def _method(name: str) -> Callable[[Desk, Asked], Values]:
     if name not in METHODS:
-        known = ", ".join(sorted([*METHODS, "stream"]))
+        known = ", ".join(sorted([*METHODS, "stream", "download", "getCoverArt"]))
         raise PlayerError(GENERIC, f"This server has no {name!r:.50}. It has: {known}.", 404)
     return METHODS[name]
 
@@ -137,15 +134,21 @@ def _token_info(desk: Desk, asked: Asked) -> Values:
 
 def _song(desk: Desk, asked: Asked) -> Values:
     with Library(desk.searcher.path) as library:
-        return {"song": _songs(library, [library.track(asked.id())])[0]}
+        return {"song": songs(library, [library.track(asked.id())], desk.collection())[0]}
 
 
 def _similar_songs(name: str) -> Callable[[Desk, Asked], Values]:
     def work(desk: Desk, asked: Asked) -> Values:
         n = asked.count("count", 50, MOST_SONGS)
-        matches = desk.searcher.similar(asked.id(), None, n) if n else []
+        shelf = shelf_of(desk, asked)
+        if not n:
+            matches = []
+        elif shelf is not None:
+            matches = desk.searcher.similar_to_all([track.id for track in shelf], n)
+        else:
+            matches = desk.searcher.similar(asked.id(), None, n)
         with Library(desk.searcher.path) as library:
-            return {name: {"song": _songs(library, [match.track for match in matches])}}
+            return {name: {"song": songs(library, [match.track for match in matches], desk.collection())}}
 
     return work
 
@@ -167,7 +170,7 @@ def _sonic_path(desk: Desk, asked: Asked) -> Values:
 def _sonic_matches(desk: Desk, found: Sequence[tuple[LibraryTrack, float]]) -> Values:
     """Tracks with their similarity: 1 for the same sound, 0 for the opposite one."""
     with Library(desk.searcher.path) as library:
-        entries = _songs(library, [track for track, _ in found])
+        entries = songs(library, [track for track, _ in found], desk.collection())
     similarities = [round(min(1.0, max(0.0, (1 + cosine) / 2)), 4) for _, cosine in found]
     return {
         "sonicMatch": [
@@ -177,30 +180,45 @@ def _sonic_matches(desk: Desk, found: Sequence[tuple[LibraryTrack, float]]) -> V
     }
 
 
-def _search(desk: Desk, asked: Asked) -> Values:
-    """Songs whose names have the words of a query; all for none; by sound behind ``sounds like:``."""
-    query = asked.text("query")[:LONGEST_TEXT]
+def _search(name: str) -> Callable[[Desk, Asked], Values]:
+    def work(desk: Desk, asked: Asked) -> Values:
+        """Names that have the words of a query; all for none; songs by sound behind ``sounds like:``."""
+        query = asked.text("query")[:LONGEST_TEXT]
+        tracks, collection = _songs_found(desk, asked, query), desk.collection()
+        is_of_names = not BY_SOUND.match(query)
+        artists = part(asked, "artist", collection.artists_named(query)) if is_of_names else []
+        albums = part(asked, "album", collection.albums_named(query)) if is_of_names else []
+        with Library(desk.searcher.path) as library:
+            return {
+                name: {
+                    "artist": [artist_item(artist) for artist in artists],
+                    "album": [
+                        album_item(album) if name == "searchResult3" else album_folder(album)
+                        for album in albums
+                    ],
+                    "song": songs(library, tracks, collection),
+                }
+            }
+
+    return work
+
+
+def _songs_found(desk: Desk, asked: Asked, query: str) -> list[LibraryTrack]:
     n, offset = asked.count("songCount", 20, MOST_SONGS), asked.count("songOffset", 0, 10**9)
     if not n:
-        tracks = []
-    elif BY_SOUND.match(query):
+        return []
+    if BY_SOUND.match(query):
         found = desk.searcher.answer(query, min(offset + n, MOST_SONGS)).matches
-        tracks = [match.track for match in found][offset:]
-    else:
-        with Library(desk.searcher.path) as library:
-            is_all = not words_of(query)
-            tracks = (
-                library.tracks(n=n, offset=offset)
-                if is_all
-                else find_named(library, query, offset + n)[offset:]
-            )
+        return [match.track for match in found][offset:]
     with Library(desk.searcher.path) as library:
-        return {"searchResult3": {"artist": [], "album": [], "song": _songs(library, tracks)}}
+        if not words_of(query):
+            return library.tracks(n=n, offset=offset)
+        return find_named(library, query, offset + n)[offset:]
 
 
 def _playlists(desk: Desk, asked: Asked) -> Values:
     with Library(desk.searcher.path) as library:
-        lines = [_playlist(known, library.playlist_tracks(known)) for known in library.playlists()]
+        lines = [playlist_item(known, library.playlist_tracks(known)) for known in library.playlists()]
     return {"playlists": {"playlist": lines}}
 
 
@@ -208,24 +226,16 @@ def _playlist_of(desk: Desk, asked: Asked) -> Values:
     with Library(desk.searcher.path) as library:
         known = library.playlist(asked.id())
         tracks = library.playlist_tracks(known)
-        return {"playlist": {**_playlist(known, tracks), "entry": _songs(library, tracks)}}
-
-
-def _playlist(playlist: Playlist, tracks: Sequence[LibraryTrack]) -> dict[str, Any]:
-    changed = _moment(playlist.changed)  # the library does not remember when it was made
-    return {
-        "id": str(playlist.id), "name": readable(playlist.name), "owner": "solfa", "public": True,
-        "created": changed, "changed": changed, "songCount": len(tracks),
-        "duration": round(sum(track.seconds for track in tracks)),
-    }  # fmt: skip
+        return {
+            "playlist": {**playlist_item(known, tracks), "entry": songs(library, tracks, desk.collection())}
+        }
 
 
 def _starred(name: str) -> Callable[[Desk, Asked], Values]:
     def work(desk: Desk, asked: Asked) -> Values:
         with Library(desk.searcher.path) as library:
-            return {
-                name: {"artist": [], "album": [], "song": _songs(library, library.tracks_of(library.likes()))}
-            }
+            liked = songs(library, library.tracks_of(library.likes()), desk.collection())
+        return {name: {"artist": [], "album": [], "song": liked}}
 
     return work
 
@@ -237,46 +247,13 @@ def _star(likes: bool) -> Callable[[Desk, Asked], Values]:
         if not (desk.config.is_editable and (desk.config.password or desk.config.is_private)):
             raise PlayerError(NOT_ALLOWED, NOTHING_KEPT)
         if asked.all("albumId") or asked.all("artistId"):
-            raise PlayerError(NOT_FOUND, "There are no albums and artists here. Like songs.")
+            raise PlayerError(NOT_FOUND, "Albums and artists cannot be liked here. Like songs.")
         ids = asked.ids("id") or [asked.id()]
         with Library(desk.searcher.path) as library:
             library.like([track.id for track in library.tracks_of(ids)], likes=likes)
         return {}
 
     return work
-
-
-def _songs(library: Library, tracks: Sequence[LibraryTrack]) -> list[dict[str, Any]]:
-    """Tracks as players take them."""
-    roots = library.roots()
-    liked = {playlist.is_of_likes: playlist.changed for playlist in library.playlists()}.get(True)
-    likes = set(library.likes()) if liked else set()
-    # The library does not remember when a track was liked: the last change of all likes stands for it.
-    return [
-        _child(track, roots) | ({"starred": _moment(liked)} if liked and track.id in likes else {})
-        for track in tracks
-    ]
-
-
-def _child(track: LibraryTrack, roots: Sequence[Path]) -> dict[str, Any]:
-    kind = media_type(track.path)
-    child: dict[str, Any] = {
-        "id": str(track.id), "isDir": False, "isVideo": False, "type": "music", "mediaType": "song",
-        "title": readable(track.title), "duration": round(track.seconds), "samplingRate": track.sample_rate,
-        "channelCount": track.n_channels, "suffix": readable(track.path.suffix.lower().lstrip(".")),
-        "contentType": kind.split(";")[0] or "audio/wav", "path": readable(str(below(track.path, roots))),
-    }  # fmt: skip
-    for name in ("artist", "album", "genre"):
-        if name in track.tags:
-            child[name] = readable(track.tags[name])
-    for name, tag in (("track", "track"), ("discNumber", "disc"), ("year", "year")):
-        if number := re.match(r"[1-9]\d{0,8}", track.tags.get(tag, ""), re.ASCII):
-            child[name] = int(number[0])
-    return child
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 METHODS: dict[str, Callable[[Desk, Asked], Values]] = {
@@ -289,11 +266,13 @@ METHODS: dict[str, Callable[[Desk, Asked], Values]] = {
     "getSimilarSongs2": _similar_songs("similarSongs2"),
     "getSonicSimilarTracks": _sonic_similar_tracks,
     "findSonicPath": _sonic_path,
-    "search3": _search,
+    "search2": _search("searchResult2"),
+    "search3": _search("searchResult3"),
     "getPlaylists": _playlists,
     "getPlaylist": _playlist_of,
     "getStarred": _starred("starred"),
     "getStarred2": _starred("starred2"),
     "star": _star(True),
     "unstar": _star(False),
+    **ALBUM_METHODS,
 }

@@ -166,6 +166,8 @@ def _element(name: str, value: Any) -> ElementTree.Element:
             element.extend(_element(key, one) for one in inner)
         elif isinstance(inner, Mapping):
             element.append(_element(key, inner))
+        elif key == "value":  # what a list of genres has in JSON, since its elements are texts
+            element.text = _text(inner)
         else:
             element.set(key, _text(inner))
     return element
