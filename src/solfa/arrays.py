@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Shaped
@@ -25,6 +25,25 @@ DAMAGED = (ValueError, EOFError, TokenError)  # what NumPy says of files whose b
 
 class ArrayError(SolfaError, ValueError):
     """An array that is damaged, or another than was expected; the message says why, and no cure."""
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """An array of which stretches of rows can be read: mapped from the disk, or from elsewhere."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and the shape of one."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """Of its numbers."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 def mapped(path: Path, row_shape: tuple[int | None, ...], dtype: str | None) -> Shaped[np.ndarray, "row ..."]:

@@ -33,6 +33,7 @@ from solfa.cli.reports import (
     show_passed_over,
 )
 from solfa.cli.results import say, show_hours, show_refused_of
+from solfa.cli.shard import shard
 from solfa.cli.teach import teach
 from solfa.cli.weigh import weigh
 from solfa.data.folders import find_audio
@@ -57,6 +58,7 @@ app.command()(weigh)
 app.command()(hear)
 app.command()(teach)
 app.command()(pool)
+app.command()(shard)
 app.command("credits")(credits_page)
 
 

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from jaxtyping import Float
 
-from solfa.data.base import AudioError, Damage
+from solfa.data.base import AudioError, Damage, Source
 from solfa.data.decoders import open_decoder
 from solfa.errors import ArgumentError
 from solfa.frames import LOUDEST, samples_to_seconds
@@ -84,7 +84,7 @@ class AudioReader:
 
     def __init__(
         self,
-        path: Path,
+        path: Source,
         *,
         sample_rate: int | None = None,
         channel: int | None = None,
@@ -154,7 +154,7 @@ class AudioReader:
 
 
 def read_audio(
-    path: Path,
+    path: Source,
     *,
     sample_rate: int | None = None,
     start: int = 0,
@@ -184,7 +184,7 @@ def read_audio(
 
 
 def read_padded(
-    path: Path,
+    path: Source,
     *,
     sample_rate: int,
     start: int,
@@ -258,7 +258,7 @@ def mix(
     return reduce(np.add, block.T) / np.float32(n_channels)
 
 
-def check_loudness(peak: float, path: Path) -> None:
+def check_loudness(peak: float, path: Source) -> None:
     """Refuse samples whose largest is not a number, or in no sense in [-1, 1].
 
     Raises:

@@ -1,8 +1,8 @@
 """What every decoder of a file is held to, and the error of a file that cannot be used."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -19,10 +19,29 @@ AGAIN = (
 )
 
 
+@runtime_checkable
+class Source(Protocol):
+    """Where the bytes of a recording are: a file of the disk, or one in a shard. A ``Path`` is one."""
+
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> Any:
+        """Its bytes, to be read; without a buffer if ``buffering`` is 0."""
+        ...
+
+    def stat(self) -> os.stat_result:
+        """Its size in bytes, and what tells it from another of that name."""
+        ...
+
+    def is_file(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
 class AudioError(SolfaError, ValueError):
     """Why a file cannot be used, and the cure where there is one."""
 
-    def __init__(self, reason: str, path: Path | None = None):
+    def __init__(self, reason: str, path: Source | None = None):
         super().__init__(reason)
         self.reason = reason
         self.path = path
@@ -46,7 +65,7 @@ class Damage(NamedTuple):
 class DamagedError(AudioError):
     """A file of which a stretch cannot be decoded, or the end is missing; the rest of it may be of use."""
 
-    def __init__(self, reason: str, path: Path | None = None, damage: Damage | None = None):
+    def __init__(self, reason: str, path: Source | None = None, damage: Damage | None = None):
         super().__init__(reason, path)
         self.damage = damage or Damage(0.0, 0.0)
 
@@ -73,7 +92,7 @@ class Decoder(Protocol):
         ...
 
 
-def damaged(path: Path, start: float | None, seconds: float = 0.0, detail: str = "") -> "DamagedError":
+def damaged(path: Source, start: float | None, seconds: float = 0.0, detail: str = "") -> "DamagedError":
     """The error of a file that has a stretch that cannot be decoded."""
     where = "" if start is None else f" at {start:.1f} s"
     length = f": {seconds:.2g} s cannot be decoded" if seconds else ""

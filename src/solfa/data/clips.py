@@ -244,7 +244,7 @@ class RandomClips(Dataset[Clip]):
         track, context = cut.track, cut.context_samples
         begin = seconds_to_samples(track.start_seconds, self.sample_rate)
         wave = read_padded(
-            track.path, sample_rate=self.sample_rate, start=begin + cut.start - context,
+            track.source, sample_rate=self.sample_rate, start=begin + cut.start - context,
             n_samples=cut.n_samples + 2 * context,
             end=begin + seconds_to_samples(track.seconds, self.sample_rate),
             channel=channel, take_damaged=bool(track.damage),

@@ -20,6 +20,7 @@ from solfa.data.captions import CaptionsConfig
 from solfa.data.companion import ANYWHERE, Companion, Cut
 from solfa.data.manifest import LABEL, Track
 from solfa.data.pairs import FactTextsBeside, PooledBeside, TextsBeside
+from solfa.data.shards import fetched
 from solfa.data.stored_frames import (
     ClipCodes,
     ClipStates,
@@ -307,7 +308,7 @@ def companions(config: CompanionsConfig, clip_seconds: float) -> tuple[Companion
         facts = config.captions.facts
         found.append(FactTextsBeside(config.captions, facts) if facts else TextsBeside(config.captions))
     if config.codes:
-        found.append(CodesBeside(StoredCodeFrames(Path(config.codes))))
+        found.append(CodesBeside(StoredCodeFrames(fetched(config.codes))))
     if config.frames:
         found.append(StatesBeside(StoredHiddenStates(Path(config.frames), config.frames_layer)))
     if config.teacher:
@@ -317,7 +318,7 @@ def companions(config: CompanionsConfig, clip_seconds: float) -> tuple[Companion
     if config.pooled:
         found.append(PooledBeside(Path(config.pooled), clip_seconds))
     if config.spectra:
-        found.append(SpectraBeside(StoredSpectra(Path(config.spectra)), config.augmentation))
+        found.append(SpectraBeside(StoredSpectra(fetched(config.spectra)), config.augmentation))
     if config.labels:
         found.append(LabelsBeside())
     return tuple(found)

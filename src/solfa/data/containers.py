@@ -10,6 +10,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from solfa.data.base import Source
 from solfa.data.ogg import find_links, last_marked
 
 # How formats begin; libsndfile reads those of the second table, and some that are marked further on.
@@ -28,7 +29,7 @@ MOST_CHUNKS = 1_000  # before the samples
 class Part:
     """A stretch of bytes that is a file of its own."""
 
-    path: Path
+    path: Source
     start: int = 0
     stop: int | None = None  # the byte after it; to the end of the file if None
     patches: tuple[
@@ -36,9 +37,10 @@ class Part:
     ] = ()  # places in the file, and what is read in place of what is there
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it is just the file."""
-        return not self.start and self.stop is None and not self.patches
+    def whole_file(self) -> Path | None:
+        """The file of the disk, if it is just that."""
+        is_whole = not self.start and self.stop is None and not self.patches
+        return self.path if is_whole and isinstance(self.path, Path) else None
 
     def open(self) -> io.RawIOBase:
         """As a file that can be sent anywhere: libraries follow the places that damaged files name."""
@@ -67,7 +69,7 @@ class Contents:
         return self.kind in ("ogg", "aiff", "w64", "caf", "au", "other")
 
 
-def look_into(path: Path) -> Contents:
+def look_into(path: Source) -> Contents:
     """What ``path`` is."""
     with path.open("rb") as file:
         place, head = 0, file.read(4096)
@@ -117,7 +119,7 @@ def count_mpeg_samples(contents: Contents) -> tuple[int, int] | None:
     return n_frames * (1152 if version == 3 else 576), sample_rate
 
 
-def parts_of(path: Path, kind: str, end: int) -> tuple[Part, ...]:
+def parts_of(path: Source, kind: str, end: int) -> tuple[Part, ...]:
     """The files that ``path`` is joined of, one behind the other; mostly one.
 
     Kinds whose decoders read on by themselves (MPEG, ADTS and the like) are left to them.
@@ -134,7 +136,7 @@ def parts_of(path: Path, kind: str, end: int) -> tuple[Part, ...]:
 
 
 @lru_cache(maxsize=4096)  # crops of one file are read again and again
-def _parts_of(path: Path, kind: str, end: int, stamp: tuple[int, ...]) -> tuple[Part, ...]:
+def _parts_of(path: Source, kind: str, end: int, stamp: tuple[int, ...]) -> tuple[Part, ...]:
     stop = end if end < stamp[0] else None
     with io.BufferedReader(Part(path, stop=stop).open()) as file:
         if kind == "ogg":
@@ -145,7 +147,7 @@ def _parts_of(path: Path, kind: str, end: int, stamp: tuple[int, ...]) -> tuple[
     return tuple(Part(path, a, b) for a, b in pairwise([*starts, end]))
 
 
-def _ogg_parts(path: Path, file: BinaryIO, size: int) -> tuple[Part, ...]:
+def _ogg_parts(path: Source, file: BinaryIO, size: int) -> tuple[Part, ...]:
     links = find_links(file)  # without what lies behind: FFmpeg stumbles over it
     if len(links) < 2:
         end = links[0][1] if links else size
@@ -222,7 +224,7 @@ def find_wav_data(file: BinaryIO) -> tuple[int, int] | None:
     return None
 
 
-def name_codec(path: Path) -> str:
+def name_codec(path: Source) -> str:
     """What a WAV or MP4 calls the codec of its sound."""
     with path.open("rb") as file:
         head = file.read(2**16)
@@ -258,7 +260,7 @@ class _PartFile(io.RawIOBase):
     def __init__(self, part: Part) -> None:
         self._part, self._place = part, 0
         self._file = part.path.open("rb", buffering=0)
-        stop = os.fstat(self._file.fileno()).st_size
+        stop = self._file.seek(0, os.SEEK_END)
         self._length = (stop if part.stop is None else min(stop, part.stop)) - part.start
 
     def readable(self) -> bool:

@@ -85,7 +85,7 @@ class JudgingReader(AudioReader):
         """What the file holds, when all of it has been read. Raises AudioError."""
         decoder, heard, known = self._decoder, self._heard, self.known
         info = AudioInfo(
-            path=self.path,
+            path=heard.path,
             n_samples=heard.n_samples,
             sample_rate=decoder.sample_rate,
             n_channels=decoder.n_channels,

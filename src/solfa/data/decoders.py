@@ -5,12 +5,11 @@ the beginning: where a codec remembers the past, decoding starts early and the f
 """
 
 from functools import partial
-from pathlib import Path
 
 import av
 import soundfile
 
-from solfa.data.base import HIGHEST_RATE, LOWEST_RATE, AudioError, Decoder
+from solfa.data.base import HIGHEST_RATE, LOWEST_RATE, AudioError, Decoder, Source
 from solfa.data.containers import Contents, Part, look_into, parts_of
 from solfa.data.ends import music_end
 from solfa.data.ffmpeg import AV_CONTAINERS, AVDecoder
@@ -20,7 +19,7 @@ from solfa.data.sndfile import LengthUnknownError, SoundFileDecoder
 __all__ = ["AV_CONTAINERS", "AudioError", "Decoder", "open_decoder"]
 
 
-def open_decoder(path: Path, *, take_damaged: bool = False) -> Decoder:
+def open_decoder(path: Source, *, take_damaged: bool = False) -> Decoder:
     """Open ``path`` with the library that can read what is in it, whatever its name says.
 
     Args:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO
 
+from solfa.data.base import Source
 from solfa.data.containers import MOST_JOINED, Contents, Part, boxes, chunks, look_into, read_at
 from solfa.data.promises import elements, is_unknown, promised_bytes
 
@@ -18,7 +18,7 @@ BYTES_AT_ONCE = 2**22
 PLAIN = ("riff", "aiff", "w64", "caf", "au", "other")  # zeros may be silence: only a header tells
 
 
-def music_end(path: Path, contents: Contents | None = None) -> int:
+def music_end(path: Source, contents: Contents | None = None) -> int:
     """The byte after the last that counts: the size of a file, less most of the zeros that lie behind it.
 
     Args:
@@ -32,13 +32,13 @@ def music_end(path: Path, contents: Contents | None = None) -> int:
     return _music_end(path, contents or look_into(path), (status.st_size, status.st_mtime_ns, status.st_ino))
 
 
-def open_music(path: Path) -> io.BufferedReader:
+def open_music(path: Source) -> io.BufferedReader:
     """A file that ends where its music does."""
     return io.BufferedReader(Part(path, stop=music_end(path)).open())
 
 
 @lru_cache(maxsize=4096)  # crops of one file are read again and again
-def _music_end(path: Path, contents: Contents, stamp: tuple[int, ...]) -> int:
+def _music_end(path: Source, contents: Contents, stamp: tuple[int, ...]) -> int:
     size = stamp[0]
     with path.open("rb") as file:
         stated = _stated_end(file, contents, size)

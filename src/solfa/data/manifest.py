@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from solfa.data.base import Damage
+from solfa.data.base import Damage, Source
 from solfa.data.refused import check_is_file
 from solfa.errors import ArgumentError, SolfaError
 from solfa.files import sha256
@@ -54,6 +54,12 @@ class Track:
     captions: tuple[str, ...] = ()  # texts about the music, any of which fits
     damage: tuple[Damage, ...] = ()  # of its file; what is whole was taken, and moved up
     weight: float = 1.0  # how many times as often as others it is heard in training, second for second
+    member: Source | None = None  # where its bytes are, if they are in a shard
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes are."""
+        return self.member or self.path
 
 
 def read_manifest(path: Path) -> list[Track]:

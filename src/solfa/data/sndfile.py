@@ -1,6 +1,9 @@
 """WAV, FLAC, Ogg Vorbis and Opus, AIFF and the like, by libsndfile."""
 
+import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -12,6 +15,7 @@ from solfa.data.containers import Part
 VORBIS_TAIL_SAMPLES = 2**18  # libsndfile misplaces samples when it seeks into the last pages of Ogg Vorbis
 MOST_SAMPLES = 2**48  # more are no length, but another way to say that it is not known
 FLOATS = ("FLOAT", "DOUBLE")
+BUFFER_BYTES = 2**17
 
 
 class LengthUnknownError(Exception):
@@ -31,12 +35,16 @@ class SoundFileDecoder:
     def __init__(self, part: Part, other: Callable[[str], Decoder]) -> None:
         self.part, self._open_other = part, other
         self._other: Decoder | None = None
-        self._bytes = part.path.open("rb") if part.is_whole else part.open()
+        whole = part.whole_file
+        self._careful = None if whole else _Careful(part.open())
+        # A large buffer: libsndfile asks for little at a time, and each call of Python takes long.
+        self._bytes = (
+            io.BufferedReader(self._careful, BUFFER_BYTES) if self._careful else part.path.open("rb")
+        )
         try:
-            # By number rather than name: names are bytes, and the ending of one may mislead.
-            self.file = soundfile.SoundFile(
-                self._bytes.fileno() if part.is_whole else self._bytes, closefd=False
-            )
+            with self._own_errors():
+                # By number rather than name: names are bytes, and the ending of one may mislead.
+                self.file = soundfile.SoundFile(self._bytes.fileno() if whole else self._bytes, closefd=False)
             self.sample_rate, self.n_channels = self.file.samplerate, self.file.channels
             self.n_samples = self.file.frames
             self.holds_floats = self.file.subtype in FLOATS
@@ -66,9 +74,19 @@ class SoundFileDecoder:
 
     def _read(self, position: int, n_samples: int) -> Float[np.ndarray, "sample channel"]:
         early = self._early(position)
-        self.file.seek(early)
-        block = self.file.read(position - early + n_samples, dtype="float32", always_2d=True)
+        with self._own_errors():
+            self.file.seek(early)
+            block = self.file.read(position - early + n_samples, dtype="float32", always_2d=True)
         return block[position - early :]
+
+    @contextmanager
+    def _own_errors(self) -> Iterator[None]:
+        """Raise what reading the bytes raised, in place of what libsndfile made of it."""
+        try:
+            yield
+        finally:
+            if self._careful and self._careful.failed:
+                raise self._careful.failed
 
     def _early(self, position: int) -> int:
         """Where decoding must start for samples from ``position`` on to be those of the whole file."""
@@ -84,3 +102,48 @@ class SoundFileDecoder:
             self._other.close()
         self.file.close()
         self._bytes.close()
+
+
+class _Careful(io.RawIOBase):
+    """A file whose errors are kept: libsndfile would print them, and take them for the end of the file.
+
+    Args:
+        file: whose bytes these are.
+    """
+
+    mode = "rb"  # as files have it
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+        self.failed: Exception | None = None
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a byte of the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The byte that comes next."""
+        return self._file.tell()
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer; with nothing once that has failed."""
+        if self.failed:
+            return 0
+        try:
+            return self._file.readinto(buffer) or 0
+        except Exception as error:
+            self.failed = error
+            return 0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+        super().close()

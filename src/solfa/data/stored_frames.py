@@ -18,9 +18,10 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from solfa.arrays import ArrayError, ArrayFolder
+from solfa.arrays import ArrayError, ArrayFolder, Rows
 from solfa.config import LATER, Codebooks, Config, Entries, Hertz, Hop, load_config, to_dict
 from solfa.data.manifest import Track
+from solfa.data.shards import SHARDS, ShardedArrays
 from solfa.errors import SolfaError
 from solfa.files import SUMS, append_text, read_sums, sha256, sum_line
 from solfa.frames import FrameGrid
@@ -71,10 +72,15 @@ class StoredFrames:
     """
 
     command: str
+    kind = ""  # by which shards know them, if they can be there
 
     def __init__(self, folder: Path, grid: FrameGrid, row_shape: tuple[int | None, ...], dtype: str) -> None:
         self.folder, self.grid = folder, grid
         self.arrays = ArrayFolder(folder / FRAMES, row_shape, dtype)
+        is_sharded = bool(self.kind) and (folder / SHARDS).is_file()
+        self.reading: ArrayFolder | ShardedArrays = (
+            ShardedArrays(folder, self.kind, row_shape, dtype) if is_sharded else self.arrays
+        )
 
     def path(self, content_hash: str) -> Path:
         """Where the array of a track is, or will be.
@@ -102,7 +108,7 @@ class StoredFrames:
                 f"and {self.folder} knows whole files. Use the manifest of the whole files, or prepare the "
                 "stretch as a file of its own."
             )
-        stored = self.arrays.keys()
+        stored = self.reading.keys()
         missing = [track for track in tracks if track.content_hash not in stored]
         if missing:
             raise StoredFramesError(
@@ -125,15 +131,15 @@ class StoredFrames:
         rows[first : first + len(inside)] = inside
         return rows
 
-    def _array(self, content_hash: str) -> Shaped[np.ndarray, "frame ..."]:
+    def _array(self, content_hash: str) -> Rows:
         path = self.path(content_hash)
-        if not path.is_file():
+        if content_hash not in self.reading:
             raise StoredFramesError(
                 f"{self.folder} has nothing of the track with content {content_hash}. Make it with: "
                 f"{self.command.format(manifest='MANIFEST', folder=self.folder)}"
             )
         try:
-            return self.arrays[content_hash]
+            return self.reading[content_hash]
         except ArrayError as error:
             raise self.damaged(path, str(error)) from None
 
@@ -168,7 +174,7 @@ class SummedFrames(StoredFrames):
         self._sums[content_hash] = sha256(path)
         append_text(self.folder / SUMS, sum_line(self._sums[content_hash], f"{FRAMES}/{path.name}"))
 
-    def _array(self, content_hash: str) -> Shaped[np.ndarray, "frame ..."]:
+    def _array(self, content_hash: str) -> Rows:
         """The frames of a track; read whole, and compared with their sum, when they are asked for first."""
         array = super()._array(content_hash)
         # A track that was stored before there were sums has none, and is taken as it is.
@@ -206,6 +212,7 @@ class StoredCodeFrames(SummedFrames):
     """
 
     command = LABEL
+    kind = "codes"
 
     def __init__(self, folder: Path) -> None:
         if not (folder / CODES).is_file():
@@ -297,7 +304,7 @@ class StoredHiddenStates(StoredFrames):
         return rows
 
     def _array(self, content_hash: str) -> Float[np.ndarray, "frame dim"]:
-        return super()._array(content_hash)[:, self.place]
+        return np.asarray(super()._array(content_hash))[:, self.place]
 
 
 def stored_layers(folder: Path) -> tuple[int, ...]:

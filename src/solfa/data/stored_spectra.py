@@ -71,6 +71,7 @@ class StoredSpectra(SummedFrames):
     """
 
     command = COMMAND
+    kind = "spectra"
 
     def __init__(self, folder: Path) -> None:
         if not (folder / FEATURES).is_file():

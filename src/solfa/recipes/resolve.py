@@ -16,6 +16,7 @@ from solfa.config import override
 from solfa.data.audio import AudioError, probe_audio
 from solfa.data.manifest import LABEL, Track, write_manifest
 from solfa.data.prepare import Refused, write_refused
+from solfa.data.shards import fetched
 from solfa.data.stored_frames import StoredCodeFrames, StoredHiddenStates, stored_layers
 from solfa.errors import ArgumentError
 from solfa.models import (
@@ -116,7 +117,7 @@ def _as_taught(target: TargetConfig, config: RunConfig) -> TargetConfig:
         return as_fitted(target)
     if not config.data.codes:
         return target
-    stored = StoredCodeFrames(Path(config.data.codes)).description
+    stored = StoredCodeFrames(fetched(config.data.codes)).description
     return StoredCodesConfig(
         n_codebooks=stored.n_codebooks, codebook_size=stored.codebook_size,
         sample_rate=stored.sample_rate, hop_length=stored.hop_length,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from solfa.data.shards import fetched
 from solfa.data.stored_frames import StoredCodeFrames
 from solfa.data.stored_teachers import is_restricted, stored_teachers
 from solfa.errors import ArgumentError
@@ -51,5 +52,5 @@ def refuse_new_licences(config: RunConfig) -> None:
 def licence_of_codes(config: RunConfig) -> dict[str, Any]:
     """That of the encoder whose stored codes are learned, if it is not free."""
     codes = config.data.codes
-    licence = StoredCodeFrames(Path(codes)).description.license if codes else ""
+    licence = StoredCodeFrames(fetched(codes)).description.license if codes else ""
     return {} if licence in ("", *FREE_LICENCES) else {"objective.license": licence}

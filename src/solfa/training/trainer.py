@@ -14,8 +14,8 @@ import torch
 
 from solfa import checkpoint, distributed
 from solfa.data.clips import Clips, ClipsConfig, RandomClips, batches, numbers_of_step
-from solfa.data.manifest import read_manifest
 from solfa.data.seeds import derived_seed
+from solfa.data.shards import read_tracks
 from solfa.errors import SolfaError
 from solfa.objectives import StepOutput, build_objective, starting_point
 from solfa.training.averaging import WeightAverage, averaged
@@ -272,7 +272,7 @@ class Trainer:
         return batches(clips, numbers, n_workers, is_pinned=self.place.device.type == "cuda")
 
     def _clips(self, manifest: str, data: ClipsConfig) -> RandomClips:
-        return RandomClips(read_manifest(Path(manifest)), data, self.objective.sample_rate, self.config.seed)
+        return RandomClips(read_tracks(manifest), data, self.objective.sample_rate, self.config.seed)
 
     def _check(self) -> None:
         config, world = self.config, distributed.world_size()
