@@ -12,7 +12,7 @@ import zoo
 from object_store import ObjectStore, served
 from solfa.data import prepare_files, storage
 from solfa.data.block_cache import BlockCache, digest_of
-from solfa.data.clips import ClipsConfig, RandomClips
+from solfa.data.clips import ClipsConfig, RandomClips, batches
 from solfa.data.manifest import Track, write_manifest
 from solfa.data.packing import Companions, pack
 from solfa.data.shards import Shards, ShardsError, fetched, read_tracks
@@ -110,6 +110,22 @@ def test_passing_failures_change_no_clip(store: ObjectStore, address: str, liste
     store.faults = [fault, ""] * 3
     assert all(map(torch.equal, heard(far), heard(read_tracks(str(listed)))))
     assert len(store.faults) < 6
+
+
+def test_workers_read_the_same_clips_and_say_what_failed(
+    store: ObjectStore, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, numbers = row_of(read_tracks(address)), [[0, 1], [2, 3]]
+    here = list(batches(row, iter(numbers), 0))
+    monkeypatch.setenv("SOLFA_SHARD_CACHE_GB", "0")
+    monkeypatch.setattr(storage, "PATIENCE", (0.5,) * 4)
+    row = row_of(Shards(fetched(address)).tracks())
+    assert all(
+        torch.equal(a.waveform, b.waveform) for a, b in zip(here, batches(row, iter(numbers), 1), strict=True)
+    )
+    store.always = "busy"
+    with pytest.raises(StorageError, match=r"^s3://.*cannot be reached \(4 tries"):
+        list(batches(row, iter(numbers), 1))
 
 
 @pytest.mark.parametrize("fault", ["dropped", "busy", "slow"])

@@ -29,7 +29,7 @@ from solfa.data.pairs import ClipVectors
 from solfa.data.seeds import CUT, TURNS, derived_seed
 from solfa.data.stored_frames import ClipCodes, ClipStates
 from solfa.data.stored_teachers import ClipTeaching
-from solfa.errors import ArgumentError
+from solfa.errors import ArgumentError, SolfaError
 from solfa.features import MelCQTConfig, MelCQTFrames
 from solfa.frames import seconds_to_samples
 
@@ -266,15 +266,18 @@ def batches(
     To be closed when it is not read to its end: the processes heed no signal. Pinned clips go to a CUDA
     device while it still computes.
     """
-    yield from DataLoader(
-        clips,
-        batch_sampler=numbers,  # type: ignore[arg-type]  # any iterator of lists will do
-        num_workers=n_workers,
-        collate_fn=clips.join,
-        prefetch_factor=4 if n_workers else None,
-        pin_memory=is_pinned,
-        worker_init_fn=_leave_signals_to_the_trainer,
-    )
+    try:
+        yield from DataLoader(
+            clips,
+            batch_sampler=numbers,  # type: ignore[arg-type]  # any iterator of lists will do
+            num_workers=n_workers,
+            collate_fn=clips.join,
+            prefetch_factor=4 if n_workers else None,
+            pin_memory=is_pinned,
+            worker_init_fn=_leave_signals_to_the_trainer,
+        )
+    except SolfaError as error:
+        raise type(error)(_message(error)) from error
 
 
 def numbers_of_step(step: int, clips_per_step: int, rank: int, world_size: int) -> list[int]:
@@ -314,6 +317,11 @@ def spread_turns(
 def _order(seed: int, epoch: int, n: int) -> np.ndarray:
     """The order of an epoch."""
     return np.random.default_rng([seed, epoch]).permutation(n)
+
+
+def _message(error: SolfaError) -> str:
+    """What an error says, without the traceback that PyTorch puts before it on its way from a worker."""
+    return str(error).rpartition(f"{type(error).__name__}: ")[2].strip()
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
