@@ -21,6 +21,24 @@ from synth import melody
 OWN = "http://127.0.0.1:8765"
 
 
+def test_colours_of_the_map_hold_each_track_once_and_stay_while_the_tracks_do(
+    own: Path, ids: dict[str, int]
+) -> None:
+    with Searcher(own, reads_files=False) as searcher:
+        client = TestClient(build_app(searcher, ServingConfig()), base_url=OWN)
+        found = client.get("/api/map/clusters").json()["clusters"]
+        assert len(found) == 2 and len({cluster["name"] for cluster in found}) == 2
+        assert sorted(id for cluster in found for id in cluster["ids"]) == sorted(ids.values())
+        with Library(own) as library:
+            library.like([ids["tune.wav"]], likes=True)
+        desk = client.app.state.desk  # type: ignore[attr-defined]
+        kept = desk.groups(None)
+        assert desk.groups(None) is kept  # a like changes no group
+        with Library(own) as library:
+            library.remove([library.track(ids["tune.wav"])])
+        assert ids["tune.wav"] not in [id for group in desk.groups(None) for id in group.ids]
+
+
 def test_a_path_has_both_ends(client: TestClient, ids: dict[str, int]) -> None:
     start, end = ids["tune.wav"], ids["chord.wav"]
     found = client.get("/api/path", params={"start": start, "end": end, "n": 2}).json()["tracks"]

@@ -26,7 +26,7 @@ def find_clusters(vectors: Float[np.ndarray, "track dim"], n: int | None = None)
 
     Args:
         vectors: of tracks, less the centre of the library.
-        n: clusters; the square root of half the tracks, within bounds, if None.
+        n: clusters; ``usual_clusters`` if None.
 
     Source:
         k-means of directions: Dhillon and Modha, Machine Learning 42 (2001); k-means++ is scikit-learn's.
@@ -34,8 +34,7 @@ def find_clusters(vectors: Float[np.ndarray, "track dim"], n: int | None = None)
     from sklearn.cluster import KMeans  # takes a second, and few need it
 
     directions = units(vectors).astype(np.float64)
-    if n is None:
-        n = int(np.clip(round(np.sqrt(len(vectors) / 2)), FEWEST_CLUSTERS, MOST_CLUSTERS))
+    n = usual_clusters(len(vectors)) if n is None else n
     n = min(n, len(np.unique(directions, axis=0)))
     if n < 1:
         return []
@@ -49,6 +48,11 @@ def find_clusters(vectors: Float[np.ndarray, "track dim"], n: int | None = None)
             Cluster(rows[np.argsort(-nearness, kind="stable")], centres[number].astype(np.float32))
         )
     return sorted(clusters, key=lambda cluster: (-len(cluster.rows), int(cluster.rows.min())))
+
+
+def usual_clusters(n_tracks: int) -> int:
+    """How many clusters tracks have without a wish: the square root of half of them, within bounds."""
+    return int(np.clip(round(np.sqrt(n_tracks / 2)), FEWEST_CLUSTERS, MOST_CLUSTERS))
 
 
 def name_clusters(

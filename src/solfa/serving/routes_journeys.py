@@ -11,7 +11,7 @@ from solfa.retrieval import Answer, Library
 from solfa.retrieval.duplicates import Duplicate, candidates, find_duplicates
 from solfa.retrieval.facets import facets_of
 from solfa.retrieval.filters import FilterError, Filters
-from solfa.retrieval.journeys import clusters_of, path_between, tracks_and_vectors
+from solfa.retrieval.journeys import path_between, tracks_and_vectors
 from solfa.serving.routes_keep import PlaylistId
 from solfa.serving.routes_search import PROBLEMS
 from solfa.serving.schemas import (
@@ -24,6 +24,8 @@ from solfa.serving.schemas import (
     FacetAnswer,
     FacetsAnswer,
     FoundAnswer,
+    MapCluster,
+    MapClustersAnswer,
     PathAnswer,
     readable,
     track_answer,
@@ -32,6 +34,7 @@ from solfa.serving.state import Desk, DeskOf, FiltersOf, FilterTexts, Number
 
 MOST_BETWEEN = 100  # tracks of a path
 MOST_CLUSTERS = 60
+MOST_COLOURS = 8  # that can be told apart on the map
 MOST_OF_CLUSTER = 500  # tracks of a cluster that are sent, the most typical first
 MOST_PAIRS = 500
 PLACES = "Places cannot be named here. Name a folder by its name on the way to a track: folder=NAME."
@@ -55,6 +58,12 @@ async def clusters(
 ) -> ClustersAnswer:
     """Groups of tracks that sound alike, with names; as many as the library calls for, or ``n``."""
     return await desk.run(desk.map, lambda: _clusters(desk, n))
+
+
+@router.get("/map/clusters")
+async def map_clusters(desk: DeskOf) -> MapClustersAnswer:
+    """Such groups as colours of the map: fewer of them, and all tracks by their numbers."""
+    return await desk.run(desk.map, lambda: _map_clusters(desk))
 
 
 @router.get("/duplicates")
@@ -138,19 +147,22 @@ def _path(desk: Desk, start: int, end: int, n: int) -> PathAnswer:
 
 
 def _clusters(desk: Desk, n: int | None) -> ClustersAnswer:
-    ability = desk.ability()
-    mulan = desk.searcher.mulan() if ability.knows_words else None
-    with Library(desk.searcher.path) as library:
-        found = clusters_of(library, mulan, n) if len(library) else []
     return ClustersAnswer(
         clusters=[
             ClusterAnswer(
-                name=readable(cluster.name), n_tracks=len(cluster.tracks),
-                tracks=desk.shown(cluster.tracks[:MOST_OF_CLUSTER]),
+                name=readable(group.name), n_tracks=len(group.ids),
+                tracks=desk.shown(desk.searcher.tracks_of(group.ids[:MOST_OF_CLUSTER])),
             )
-            for cluster in found
+            for group in desk.groups(n)
         ]
     )  # fmt: skip
+
+
+def _map_clusters(desk: Desk) -> MapClustersAnswer:
+    groups = desk.groups(None, MOST_COLOURS)
+    return MapClustersAnswer(
+        clusters=[MapCluster(name=readable(group.name), ids=group.ids) for group in groups]
+    )
 
 
 def _more(desk: Desk, id: int, n: int, filters: Filters | None) -> FoundAnswer:

@@ -165,6 +165,21 @@ class MapAnswer:
     n_left_out: int  # tracks that are too many for a page
 
 
+@dataclass(frozen=True, kw_only=True)
+class MapCluster:
+    """Tracks on the map that sound alike."""
+
+    name: str
+    ids: Sequence[int]  # the most typical first
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapClustersAnswer:
+    """Clusters that hold all tracks, the largest first."""
+
+    clusters: Sequence[MapCluster]
+
+
 Ids = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Field(max_length=MOST_LISTED)]
 PlaylistName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 

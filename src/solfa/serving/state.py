@@ -14,6 +14,8 @@ from solfa.embedding import SpaceError
 from solfa.models import ModelError
 from solfa.retrieval import Answer, Filters, Library, LibraryError, LibraryTrack, Searcher
 from solfa.retrieval.albums import Collection
+from solfa.retrieval.clusters import usual_clusters
+from solfa.retrieval.journeys import clusters_of
 from solfa.serving.places import known_places, without_places
 from solfa.serving.schemas import (
     LARGEST,
@@ -75,6 +77,14 @@ class Ability:
     reason: str  # likewise, in full: for who keeps the server
 
 
+@dataclass(frozen=True)
+class Group:
+    """Tracks that sound alike, the most typical first."""
+
+    name: str
+    ids: Sequence[int]
+
+
 class Desk:
     """A library, and the threads that answer for it.
 
@@ -90,6 +100,10 @@ class Desk:
         self.look: Any = None  # for doubles, the last one
         self._collection: tuple[tuple[int, ...], Collection] | None = None
         self._collecting = threading.Lock()
+        self._grouped: tuple[object, dict[int, list[Group]]] = (
+            None,
+            {},
+        )  # clusters of a state, by their number
         # The limiters belong to the event loop that first uses them.
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
         self.words = CapacityLimiter(config.n_word_readers)
@@ -118,6 +132,28 @@ class Desk:
                 with Library(self.searcher.path) as library:
                     self._collection = version, Collection(library)
             return self._collection[1]
+
+    def groups(self, n: int | None, most: int | None = None) -> list[Group]:
+        """Clusters of the tracks: seconds for some thousands, and kept as long as these stay the same.
+
+        For one thread at a time.
+
+        Args:
+            n: clusters; by the number of tracks if None.
+            most: of these at most.
+        """
+        mulan = self.searcher.mulan() if self.ability().knows_words else None
+        with Library(self.searcher.path) as library:
+            contents = library.contents()
+            n = n or usual_clusters(len(contents))
+            n = min(n, most or n)
+            if self._grouped[0] != (contents, mulan is None):
+                self._grouped = (contents, mulan is None), {}
+            known = self._grouped[1]
+            if n not in known:
+                found = clusters_of(library, mulan, n) if contents else []
+                known[n] = [Group(cluster.name, [track.id for track in cluster.tracks]) for cluster in found]
+        return known[n]
 
     def shown(self, tracks: Sequence[LibraryTrack]) -> list[TrackAnswer]:
         """Tracks as the page shows them."""

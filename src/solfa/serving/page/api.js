@@ -57,6 +57,7 @@ export const api = {
   tags: (id, tag, signal) => get(`tracks/${id}/tags`, { tag }, signal),
   similarity: (id, signal) => get(`tracks/${id}/similarity`, {}, signal),
   map: (signal) => get("map", {}, signal),
+  mapClusters: () => get("map/clusters"),
   path: (start, end, n, signal) => get("path", { start, end, n }, signal),
   clusters: (signal) => get("clusters", {}, signal),
   duplicates: (signal) => get("duplicates", {}, signal),

@@ -1,27 +1,48 @@
-// Groups of tracks on the map, by what is known of them, with a colour for each of the largest.
+// Groups of tracks on the map, by what is known of them or by sound, with a colour for each of the largest.
 
+import { api } from "./api.js";
 import { counted, h } from "./dom.js";
 import { remember, remembered } from "./memory.js";
 
 const N_HUES = 8;
 const WAYS = [["", "No colours"], ["artist", "Artists"], ["genre", "Genres"], ["folder", "Folders"], ["cluster", "What sounds alike"]];
+const FEWEST = 4; // tracks that are grouped by sound
 
 export class Groups {
   // `choose` is called with the points of a group that somebody wants.
   constructor(points, changed, choose) {
     this.points = points;
     this.choose = choose;
-    const known = WAYS.filter(([way]) => !way || new Set(points.map((point) => point[way])).size > 1);
+    const differs = (way) => (way === "cluster" ? points.length >= FEWEST : new Set(points.map((point) => point[way])).size > 1);
+    const known = WAYS.filter(([way]) => !way || differs(way));
     const before = remembered("map-colours", "");
     this.way = known.some(([way]) => way === before) ? before : "";
     this.select = h("select", { "aria-label": "Colours of the map" }, known.map(([way, text]) => h("option", { value: way, selected: way === this.way }, text)));
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Colours" });
-    this.select.addEventListener("change", () => {
+    this.status = h("p", { class: "note", role: "status" });
+    this.select.addEventListener("change", async () => {
       this.way = this.select.value;
       remember("map-colours", this.way);
-      this.sort();
+      await this.colour();
       changed();
     });
+    this.colour().then(changed);
+  }
+
+  // Colours by sound are asked for when somebody wants them: the server groups the tracks first.
+  async colour() {
+    this.sort();
+    this.status.textContent = "";
+    if (this.way !== "cluster" || this.points.some(({ cluster }) => cluster)) return;
+    this.status.textContent = "Grouping the tracks by sound …";
+    try {
+      const { clusters } = await api.mapClusters();
+      const names = new Map(clusters.flatMap(({ name, ids }) => ids.map((id) => [id, name])));
+      for (const point of this.points) point.cluster = names.get(point.id) ?? "";
+      this.status.textContent = "";
+    } catch (error) {
+      this.status.textContent = error.message;
+    }
     this.sort();
   }
 

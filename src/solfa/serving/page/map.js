@@ -52,7 +52,7 @@ class MapView {
     view.replaceChildren(
       heading("Map", points.length, "track"),
       h("p", { class: "note" }, `What sounds alike lies together. Click to play, drag to move; hold Shift and draw a line around tracks to choose them.${rings}${more}`),
-      h("div", { class: "colours" }, this.groups.select, this.groups.legend),
+      h("div", { class: "colours" }, this.groups.select, this.groups.legend, this.groups.status),
       h("div", { class: "sheet" }, this.canvas, tools, this.tip),
       this.bar,
       h("details", { class: "alternative" }, h("summary", {}, "All tracks of the map as a list"), this.list),
