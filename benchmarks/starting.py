@@ -19,6 +19,7 @@ from pathlib import Path
 from between_commits import CLIPS, environment, run
 
 LARGE = ("torch", "transformers", "scipy", "sklearn", "mir_eval", "librosa", "matplotlib", "av", "numpy")
+WRONG_USAGE = 2  # an exit code
 WATCHED = """
 import atexit, json, runpy, sys
 large = json.loads(sys.argv.pop(1))
@@ -41,6 +42,12 @@ def commands(library: Path) -> dict[str, list[str]]:
         "solfa library info": ["library", "info", str(library)],
         "solfa library playlists list": ["library", "playlists", "list", str(library)],
         "solfa models": ["models"],
+        "solfa tag --help": ["tag", "--help"],
+        "solfa index --help": ["index", "--help"],
+        "solfa embed --help": ["embed", "--help"],
+        "solfa serve --help": ["serve", "--help"],
+        "solfa watch --help": ["watch", "--help"],
+        "solfa tag --out x.txt TRACK (refused)": ["tag", "--out", "x.txt", track],
     }
 
 
@@ -50,7 +57,7 @@ def measured(checkout: Path, words: list[str]) -> tuple[float, list[str]] | None
     command = [sys.executable, "-c", WATCHED, json.dumps(LARGE), *words]
     done = subprocess.run(command, env=environment(checkout), capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
+    if done.returncode not in (0, WRONG_USAGE):
         return None
     seconds = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return seconds, json.loads(done.stderr.splitlines()[-1])

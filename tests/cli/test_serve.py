@@ -101,7 +101,7 @@ def test_nothing_is_loaded_for_a_library_that_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("fastapi")
-    monkeypatch.setattr("solfa.cli.embed.load_encoder", lambda *_: pytest.fail("loaded a model"))
+    monkeypatch.setattr("solfa.cli.encoders.load_encoder", lambda *_: pytest.fail("loaded a model"))
     monkeypatch.setattr("solfa.cli.search.LanceIndex", lambda *_: pytest.fail("made an index"))
     path = str(tmp_path / "none" / "none.sqlite")
     for command in (

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 HEAVY = (
     *("torch", "transformers", "scipy", "sklearn", "mir_eval", "librosa", "matplotlib", "onnxruntime"),
     *("av", "soundfile", "soxr", "huggingface_hub"),
@@ -17,7 +15,7 @@ from solfa.cli.main import app
 commands, heavy = json.loads(sys.argv[1])
 for words in commands:
     said, code = io.StringIO(), None
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         try:
             app(words)
         except SystemExit as end:
@@ -26,14 +24,14 @@ for words in commands:
 """
 
 
-def check_light(commands: list[list[str]]) -> list[str]:
-    """Run commands in a fresh process; gives what they say."""
+def check_light(commands: list[list[str]], exit_code: int = 0) -> list[str]:
+    """Run commands in a fresh process, which imports nothing heavy; gives what they say."""
     asked = [sys.executable, "-c", RUN, json.dumps([commands, HEAVY])]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(found) == len(commands)
     for words, (code, said, heavy) in zip(commands, found, strict=True):
-        assert (words, code, heavy) == (words, 0, []), said
+        assert (words, code, heavy) == (words, exit_code, []), said
     return [said for _, said, _ in found]
 
 
@@ -72,6 +70,27 @@ def test_what_is_stored_is_read_without_what_computes(library_path: Path) -> Non
     assert "tune.wav" in said[2] and "noise.wav" in said[3]
 
 
-@pytest.mark.parametrize("name", ["search", "similar", "path", "library"])
-def test_help_of_a_command_that_reads_imports_nothing_that_computes(name: str) -> None:
-    assert "Usage" in check_light([[name, "--help"]])[0]
+def test_help_of_commands_for_daily_use_imports_nothing_that_computes() -> None:
+    names = ("search", "similar", "path", "library", "tag", "index", "watch", "embed", "serve")
+    said = check_light([[name, "--help"] for name in names])
+    assert all("Usage" in text for text in said)
+
+
+def test_wrong_options_are_told_by_nothing_that_computes(tmp_path: Path) -> None:
+    gone, out = str(tmp_path / "gone.sqlite"), str(tmp_path / "out")
+    said = check_light(
+        [
+            ["tag", "x.wav", "--out", "x.txt"],
+            ["tag", "x.wav", "--tags", "piano,,choir"],
+            ["tag"],
+            ["index", "--library", gone],
+            ["index", "--pool", "most"],
+            ["embed", "x.wav", "--out", out, "--task", "key", "--layer", "1"],
+            ["embed", "x.wav", "--out", out, "--frame-layer", "1"],
+            ["serve", gone, "--host", " "],
+            ["serve", gone, "--password-file", str(tmp_path / "none")],
+            ["watch", "--settle", "0"],
+        ],
+        exit_code=2,
+    )
+    assert ".jsonl or .csv" in said[0] and "Name your music once" in said[3] and "--host is empty" in said[7]

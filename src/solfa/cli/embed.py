@@ -1,13 +1,11 @@
 """solfa embed: files -> vectors or hidden states in a folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from solfa import models
-from solfa.cli.device import chosen_device
+from solfa import embedding
 from solfa.cli.help import examples
 from solfa.cli.options import (
     AgainOption,
@@ -37,22 +35,12 @@ from solfa.cli.reports import (
 )
 from solfa.config import PrecisionWish
 from solfa.data.folders import Found, find_music
-from solfa.embedding import (
-    Batching,
-    EmbeddingStore,
-    Extraction,
-    Pool,
-    Precision,
-    Space,
-    check_precision,
-    default_windows,
-    describe_space,
-)
-from solfa.embedding.store import REFUSED
-from solfa.models import AudioEncoder
+from solfa.embedding.space import Pool, Space
 from solfa.models.bundled import ENCODER
-from solfa.models.layer_guide import GuidedTask, guided_layer
-from solfa.precision import chosen_precision
+from solfa.models.guided_tasks import GuidedTask
+
+if TYPE_CHECKING:  # help and wrong options do without PyTorch
+    import solfa.models
 
 
 @examples(
@@ -98,14 +86,12 @@ def embed(
     Exit code: 0 when it is done, refused files included; 1 with --strict if some were refused; 2 for a usage
     error; 3 if it could not be done.
     """
-    _refuse_useless(precision, device, task, layer, needs_frames=bool(frame_layer) and not frames)
+    _refuse_useless(task, layer, needs_frames=bool(frame_layer) and not frames)
     found = find_music(paths)
-    encoder = load_encoder(model, device, threads)
-    number = _layer_for(task, encoder, model, as_json) if task else layer
-    space = space_of(encoder, model, number, pool, chosen_precision(precision, encoder.device))
+    encoder, space = _encoder_and_space(model, device, threads, precision, task, layer, pool, as_json)
     layers = [encoder.layer_number(number) for number in frame_layer or [space.layer]] if frames else []
-    batching = Batching(windows_at_once=batch, n_workers=workers)
-    with EmbeddingStore(out, space, layers) as store, progress("embedding", len(found.paths)) as tell:
+    batching, n = embedding.Batching(windows_at_once=batch, n_workers=workers), len(found.paths)
+    with embedding.EmbeddingStore(out, space, layers) as store, progress("embedding", n) as tell:
         done = store.extend(
             found.paths, encoder, batching=batching, progress=tell, again=again, take_damaged=take_damaged,
             refused=found.refused,
@@ -114,41 +100,54 @@ def embed(
     raise typer.Exit(exit_code(len(done.refused) + len(done.refused_before), strict))
 
 
-def load_encoder(model: str, device: str, threads: int) -> AudioEncoder:
-    """The model that a user named, on the device that a user named."""
-    if threads:
-        torch.set_num_threads(threads)
-    return models.load_encoder(model, chosen_device(device))
+def _encoder_and_space(
+    model: str,
+    device: str,
+    threads: int,
+    precision: PrecisionWish,
+    task: GuidedTask | None,
+    layer: int | None,
+    pool: Pool,
+    as_json: bool,
+) -> "tuple[solfa.models.AudioEncoder, Space]":
+    from solfa.cli.encoders import load_encoder, space_of
+    from solfa.precision import chosen_precision
+
+    _check_precision(precision, device)
+    encoder = load_encoder(model, device, threads)
+    number = _layer_for(task, encoder, model, as_json) if task else layer
+    return encoder, space_of(encoder, model, number, pool, chosen_precision(precision, encoder.device))
 
 
-def space_of(
-    encoder: AudioEncoder, model: str, layer: int | None, pool: Pool, precision: Precision = "float32"
-) -> Space:
-    """The space that the options of a command describe."""
-    number, windows = encoder.layer_number(layer), default_windows(encoder)
-    return describe_space(encoder, model, layer=number, pool=pool, windows=windows, precision=precision)
+def _layer_for(task: GuidedTask, encoder: "solfa.models.AudioEncoder", model: str, as_json: bool) -> int:
+    from solfa.models import guided_layer
 
-
-def _layer_for(task: GuidedTask, encoder: AudioEncoder, model: str, as_json: bool) -> int:
     found = guided_layer(encoder, model, task)
     typer.echo(f"layer {found.number} for {task} ({found.reason})", err=as_json)
     return found.number
 
 
-def _refuse_useless(
-    precision: PrecisionWish, device: str, task: GuidedTask | None, layer: int | None, *, needs_frames: bool
-) -> None:
+def _refuse_useless(task: GuidedTask | None, layer: int | None, *, needs_frames: bool) -> None:
     if task and layer is not None:
         raise typer.BadParameter("--task chooses the layer, and so does --layer. Leave one of them out.")
     if needs_frames:
         raise typer.BadParameter("--frame-layer chooses what --frames keeps. Add --frames.")
+
+
+def _check_precision(precision: PrecisionWish, device: str) -> None:
+    from solfa.cli.device import chosen_device
+    from solfa.embedding import check_precision
+    from solfa.precision import chosen_precision
+
     try:
         check_precision(chosen_precision(precision, place := chosen_device(device)), place)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def _report(done: Extraction, found: Found, out: Path, as_json: bool) -> None:
+def _report(done: "embedding.Extraction", found: Found, out: Path, as_json: bool) -> None:
+    from solfa.embedding.store import REFUSED
+
     n_refused = len(done.refused) + len(done.refused_before)
     if as_json:
         show_json(

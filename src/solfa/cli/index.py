@@ -3,14 +3,11 @@
 import logging
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from solfa.cli.embed import (
-    load_encoder,
-    space_of,
-)
+from solfa import embedding
 from solfa.cli.help import examples
 from solfa.cli.options import (
     AgainOption,
@@ -39,11 +36,13 @@ from solfa.cli.reports import (
     shown,
 )
 from solfa.data.folders import find_music
-from solfa.embedding import Batching, Pool, Space, describe_space
-from solfa.models import AudioEncoder
+from solfa.embedding.space import Pool, Space
 from solfa.models.bundled import ENCODER, LANGUAGE, MUSIC_TEXT
 from solfa.models.packaged import what_words_lack
 from solfa.retrieval import Changes, Library, known_space
+
+if TYPE_CHECKING:  # help and wrong options do without PyTorch
+    import solfa.models
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +103,8 @@ def index(
         nullcontext(lambda done, note: None) if quiet else telling as tell,
     ):
         changes = opened.update(
-            wanted, encoder, found=found, batching=Batching(windows_at_once=batch, n_workers=workers),
-            progress=tell, again=again, prune=prune, take_damaged=take_damaged,
+            wanted, encoder, found=found, progress=tell, again=again, prune=prune,
+            batching=embedding.Batching(windows_at_once=batch, n_workers=workers), take_damaged=take_damaged,
         )  # fmt: skip
         n_tracks, report = len(opened), opened.write_report(changes.refused)
     show_changes(changes, n_tracks, place, report, quiet=quiet, as_json=as_json)
@@ -135,8 +134,11 @@ def music_of(library: Path, given: list[Path] | None) -> list[Path]:
 
 def encoder_and_space(
     library: Path, model: str | None, layer: int | None, pool: Pool | None, device: str, threads: int
-) -> tuple[AudioEncoder, Space]:
+) -> tuple["solfa.models.AudioEncoder", Space]:
     """What the options say, and for an existing library else what it was made with."""
+    from solfa.cli.encoders import load_encoder, space_of
+    from solfa.embedding import describe_space
+
     known = known_space(library)
     if known:
         name = model or known.model

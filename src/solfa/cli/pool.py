@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from solfa.cli.embed import load_encoder
+from solfa.cli.encoders import load_encoder
 from solfa.cli.help import examples
 from solfa.cli.options import DeviceOption, StrictOption, ThreadsOption
 from solfa.cli.progress import progress

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from solfa.cli.device import chosen_device
-from solfa.cli.embed import load_encoder
+from solfa.cli.encoders import load_encoder
 from solfa.cli.help import examples
 from solfa.cli.options import DeviceOption, StrictOption, ThreadsOption
 from solfa.cli.progress import progress

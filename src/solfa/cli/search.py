@@ -163,7 +163,7 @@ def open_searcher(
         pass
     encoder = None
     if model:
-        from solfa.cli.embed import load_encoder  # brings PyTorch, which few queries need
+        from solfa.cli.encoders import load_encoder  # brings PyTorch, which few queries need
 
         encoder = load_encoder(model, device, threads)
     return Searcher(library, encoder, index=index(), reads_files=reads_files)

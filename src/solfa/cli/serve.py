@@ -61,6 +61,9 @@ def serve(
     loaded by the name in the library or from --model. The API is described at /api/docs. Waveforms are kept
     in a folder LIBRARY.waveforms.
     """
+    _check_names(host, name or [])
+    password = _password(password_file) if password_file else ""
+    place, index = place_of(library, named), partial(ExactIndex, centred)
     try:
         from solfa.serving import ServingConfig, build_app, listen
         from solfa.serving import serve as run
@@ -69,13 +72,11 @@ def serve(
         if (error.name or "").split(".")[0] in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise ImportError(EXTRA) from error
         raise
-    _check_names(host, name or [])
     is_private = host in LOOPBACK and not name
     config = ServingConfig(
         address=host, names=tuple(name or ()), is_private=is_private, is_editable=is_private or editable,
-        password=_password(password_file) if password_file else "",
+        password=password,
     )  # fmt: skip
-    place, index = place_of(library, named), partial(ExactIndex, centred)
     with open_searcher(place, index, model, device, threads, reads_files=False) as searcher:
         listener = listen(host, port)
         app = build_app(searcher, config)

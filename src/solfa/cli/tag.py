@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from solfa import models
-from solfa.cli.device import chosen_device
 from solfa.cli.help import examples
 from solfa.cli.options import (
     DeviceOption,
@@ -21,7 +18,6 @@ from solfa.cli.options import (
     ThreadsOption,
     finite,
 )
-from solfa.cli.progress import progress
 from solfa.cli.reports import (
     exit_code,
     passed_over_values,
@@ -32,15 +28,10 @@ from solfa.cli.reports import (
     shown,
 )
 from solfa.data.folders import PassedOver, find_music
-from solfa.data.prepare import Refused
-from solfa.data.tags import read_tags
-from solfa.embedding.tagging import Tagged, tag_files
+from solfa.data.refused import Refused
 from solfa.files import whole_file
 from solfa.json_files import write_json_lines
-from solfa.models import AudioEncoder, MuLan, Tagger
 from solfa.models.bundled import MUSIC_TEXT
-from solfa.retrieval.families import FamilyTagger
-from solfa.retrieval.zero_shot import PROMPTS, ZeroShotTagger
 
 COLUMNS = ("path", "start", "end", "label", "value")
 
@@ -91,14 +82,14 @@ def tag(
     error; 3 if it could not be done.
     """
     _check_options(out, tags, prompt)
-    if threads:
-        torch.set_num_threads(threads)
     found = find_music(paths)
-    tagger = _tagger(models.load(model, chosen_device(device)), str(model), tags, prompt)
-    outcomes = _tagged(found.paths, tagger, over_time)
-    refused = found.refused + [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-    tagged = [outcome for outcome in outcomes if isinstance(outcome, Tagged)]
-    rows = [row for one in tagged for row in _rows(one, tagger, top, over_time is not None)]
+    from solfa.cli.tagged import tag_tracks  # brings PyTorch, which help and wrong options do without
+
+    rows, refused = tag_tracks(
+        found.paths, model, tags=tags, prompts=prompt, top=top, clip_seconds=over_time, device=device,
+        threads=threads,
+    )  # fmt: skip
+    refused = found.refused + refused
     if out:
         _write(rows, out)
     _report(rows, refused, found.passed_over, over_time is not None, as_json)
@@ -114,65 +105,6 @@ def _check_options(out: Path | None, tags: str | None, prompts: Sequence[str] | 
         )
     if any(prompt.count("{}") != 1 for prompt in prompts or ()):
         raise typer.BadParameter("--prompt has one {} in the place of the tag, as in 'the sound of {}'.")
-
-
-def _tagger(
-    model: AudioEncoder | MuLan, name: str, tags: str | None, prompts: list[str] | None
-) -> Tagger | ZeroShotTagger:
-    """What answers: labels that were learned, or tags that are only named."""
-    if isinstance(model, MuLan):
-        if tags is None:
-            return FamilyTagger(model, prompts=prompts or PROMPTS)
-        return ZeroShotTagger(model, tags.split(","), prompts or PROMPTS)
-    if not isinstance(model, Tagger):
-        raise typer.BadParameter(
-            f"{name} has learned no labels. Make a model that has: solfa train finetune."
-        )
-    if tags is not None or prompts:
-        raise typer.BadParameter(
-            f"{name} has labels of its own: {', '.join(model.labels)}. Leave out --tags and --prompt, or "
-            "name a music-text model."
-        )
-    return model
-
-
-def _tagged(
-    tracks: Sequence[Path], tagger: Tagger | ZeroShotTagger, clip_seconds: float | None
-) -> list[Tagged | Refused]:
-    outcomes = tag_files(tracks, tagger, clip_seconds=clip_seconds)
-    done: list[Tagged | Refused] = []
-    with progress("tagging", len(tracks)) as tell:
-        for outcome in outcomes:
-            done.append(outcome)
-            tell(len(done), outcome.path.name)
-    return done
-
-
-def _rows(
-    tagged: Tagged, tagger: Tagger | ZeroShotTagger, top: int, is_over_time: bool
-) -> list[dict[str, Any]]:
-    """A line for the track, or one for each span."""
-    if not is_over_time:
-        row = {"path": str(tagged.path), "labels": _best(tagged.answers, tagger, top)}
-        genre = read_tags(tagged.path).get("genre") if isinstance(tagger, FamilyTagger) else None
-        return [row | ({"genre_of_file": genre} if genre else {})]
-    return [
-        {
-            "path": str(tagged.path), "start": round(span.start, 3), "end": round(span.end, 3),
-            "labels": _best(span.answers, tagger, top),
-        }
-        for span in tagged.spans
-    ]  # fmt: skip
-
-
-def _best(answers: torch.Tensor, tagger: Tagger | ZeroShotTagger, top: int) -> dict[str, float]:
-    """The highest answers by name, of families the sure ones; numbers stay in the order of names."""
-    if isinstance(tagger, FamilyTagger):
-        return {tag: round(value, 4) for tag, value in list(tagger.sure(answers).items())[:top]}
-    named = dict(zip(tagger.labels, (round(value, 4) for value in answers.tolist()), strict=True))
-    if isinstance(tagger, Tagger) and tagger.config.labels.kind == "numbers":
-        return named
-    return dict(sorted(named.items(), key=lambda pair: -pair[1])[:top])
 
 
 def _write(rows: Sequence[dict[str, Any]], out: Path) -> None:

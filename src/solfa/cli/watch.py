@@ -4,18 +4,19 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from solfa.cli.embed import load_encoder
 from solfa.cli.help import examples
 from solfa.cli.index import MusicArgument, music_of, show_changes
 from solfa.cli.options import DeviceOption, JsonOption, QuietOption, ThreadsOption
 from solfa.cli.place import LibraryOption, place_of
 from solfa.data.folders import NoAudioError
-from solfa.models import AudioEncoder
 from solfa.retrieval import Changes, Library
+
+if TYPE_CHECKING:  # help and wrong options do without PyTorch
+    import solfa.models
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ def watch(
     wanted = music_of(place, music)
     with Library(place) as opened:
         space = opened.space
+    from solfa.cli.encoders import load_encoder
+
     encoder = load_encoder(space.model, device, threads)
     for _ in _occasions(changes_of, wanted, place, settle):
         changes, n_tracks, report = _follow(place, wanted, encoder)
@@ -83,7 +86,7 @@ def _occasions(
 
 
 def _follow(
-    library: Path, music: list[Path], encoder: AudioEncoder
+    library: Path, music: list[Path], encoder: "solfa.models.AudioEncoder"
 ) -> tuple[Changes | None, int, Path | None]:
     """Bring the library up to date; a folder that is gone or empty just now is waited for."""
     with Library(library) as opened:
