@@ -75,7 +75,7 @@ def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.op
     if any(distributed.is_shared_out(matrix) for matrix in matrices):
         from solfa.training.sharded_muon import ShardedMuon as Muon
     else:
-        from torch.optim import Muon  # type: ignore[assignment]
+        from solfa.training.muon import Muon  # type: ignore[assignment]
     muon = Muon(
         [{"params": matrices, "peak_lr": config.lr}],
         lr=config.lr,

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from solfa import distributed
+from solfa.training.muon import Muon, orthogonal_update
 
 
-class ShardedMuon(torch.optim.Muon):
+class ShardedMuon(Muon):
     """Muon whose momentum is shared out as the matrices are; an update is made orthogonal as a whole.
 
     So many matrices at a time as there are ranks: each rank is given all rows of one of them, makes them
@@ -37,28 +38,12 @@ class ShardedMuon(torch.optim.Muon):
         n_rows = len(matrices[rank]) if rank < len(matrices) else 0
         shapes = [(distributed.n_rows_of(n_rows, number), n_columns) for number in range(n_ranks)]
         whole = torch.cat(distributed.exchange([*own, *idle], shapes))
-        made = _orthogonal(whole, group) if len(whole) else whole
+        made = orthogonal_update(whole, group) if len(whole) else whole
         returned = list(made.split([rows for rows, _ in shapes]))
         steps = distributed.exchange(returned, [*(tuple(part.shape) for part in own), *((0,) for _ in idle)])
         for matrix, step in zip(matrices, steps, strict=False):
-            mine = distributed.local(matrix)
-            mine.mul_(1 - group["lr"] * group["weight_decay"]).add_(step, alpha=group["lr"])
+            self._follow(matrix, step, group)
 
-    def _with_momentum(self, matrix: Tensor, momentum: float) -> Tensor:
-        """This rank's rows of the gradient, and of its running mean, as Nesterov joins them."""
-        assert matrix.grad is not None
-        state = self.state[matrix]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(matrix)
-        gradient, mean = distributed.local(matrix.grad), distributed.local(state["momentum_buffer"])
-        mean.lerp_(gradient, 1 - momentum)
-        return gradient.lerp(mean, momentum)
-
-
-def _orthogonal(update: Tensor, group: dict[str, Any]) -> Tensor:
-    """The step of a whole matrix at a rate of one, as PyTorch takes it from zero, without momentum."""
-    matrix = nn.Parameter(torch.zeros_like(update))
-    matrix.grad = update
-    settings = {name: group[name] for name in ("ns_coefficients", "eps", "ns_steps", "adjust_lr_fn")}
-    torch.optim.Muon([matrix], lr=1.0, momentum=0.0, nesterov=False, weight_decay=0.0, **settings).step()
-    return matrix.detach()
+    def _own(self, matrix: Tensor) -> Tensor:
+        """This rank's rows."""
+        return distributed.local(matrix)
