@@ -58,6 +58,7 @@ def check_muon() -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor
 
+    from solfa.training.muon import Muon
     from solfa.training.sharded_muon import ShardedMuon
 
     mesh, random = init_device_mesh("cpu", (distributed.world_size(),)), torch.Generator().manual_seed(0)
@@ -65,7 +66,7 @@ def check_muon() -> None:
     whole = [torch.nn.Parameter(torch.randn(*shape, generator=random)) for shape in shapes]
     parts = [torch.nn.Parameter(distribute_tensor(m.detach().clone(), mesh, [Shard(0)])) for m in whole]
     settings = {"lr": 0.1, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
-    optimizers = [torch.optim.Muon(whole, **settings), ShardedMuon(parts, **settings)]
+    optimizers = [Muon(whole, **settings), ShardedMuon(parts, **settings)]
     for _ in range(3):
         for matrix, part in zip(whole, parts, strict=True):
             matrix.grad = torch.randn(*matrix.shape, generator=random)

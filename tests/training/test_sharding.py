@@ -26,9 +26,9 @@ from training.test_small_run import TWO, small
 
 CPU = torch.device("cpu")
 N_STEPS, SAVED_BY_FOUR = 20, 7
-# What rounding may make of twenty steps: of a loss, and of weights beside the largest of their tensor. Muon
-# makes matrices orthogonal in bfloat16; and agreement of few clips hangs on small differences.
-TOLERANCES = {"muq": (1e-5, 1e-4), "muq muon": (1e-3, 1e-2), "solfa_small": (1e-2, 3e-2)}
+# What rounding may make of twenty steps: of a loss, and of weights beside the largest of their tensor. Where
+# Muon makes matrices orthogonal, small differences grow.
+TOLERANCES = {"muq": (1e-5, 1e-4), "muq muon": (1e-4, 1e-3), "solfa_small": (1e-4, 1e-3)}
 COMMON: dict[str, Any] = {
     "n_steps": N_STEPS, "n_checkpoints_kept": 9, "log_every": 1, "validate_every": 5, "checkpoint_every": 50,
     "keep_best": True, "average": {"decay": 0.9}, "max_gradient_norm": 1.0,

@@ -11,8 +11,8 @@ from torch import Tensor
 class Muon(torch.optim.Muon):
     """Muon whose updates are made orthogonal in bfloat16 on CUDA, and in float32 on processors.
 
-    PyTorch's own takes bfloat16 everywhere. Most processors emulate it: a step of SolfaSmall then took 28 s
-    in place of 1 s. State and settings are those of PyTorch's, and so are its steps but for rounding.
+    PyTorch's own takes bfloat16 everywhere, which most processors emulate: on one of them it took 28 times
+    as long. State and settings are those of PyTorch's, and so are its steps but for rounding.
 
     Source:
         Muon (Jordan et al., 2024); scale of the updates from Moonlight, arXiv:2502.16982.
