@@ -36,6 +36,12 @@ ShardOption = Annotated[
 RecomputeOption = Annotated[
     bool, typer.Option("--recompute", help="Less memory: layers are computed again as gradients go backward.")
 ]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="PyTorch compiles layers: minutes at the start, then less time for a step."
+    ),
+]
 
 
 @examples(
@@ -67,6 +73,7 @@ def train(
     threads: ThreadsOption = 0,
     shard: ShardOption = False,
     recompute: RecomputeOption = False,
+    compiles: CompileOption = False,
 ) -> None:
     """Train a quantizer or an encoder.
 
@@ -82,13 +89,9 @@ def train(
         torch.set_num_threads(threads)
     place = chosen_device(device)
     where = Placement(
-        run=out,
-        device=place,
-        clips_per_device=clips_per_device,
-        n_workers=workers,
-        is_sharded=shard,
-        recomputes=recompute,
-    )
+        run=out, device=place, clips_per_device=clips_per_device, n_workers=workers, is_sharded=shard,
+        recomputes=recompute, compiles=compiles,
+    )  # fmt: skip
     changes = dict(parse_assignment(text) for text in assignments or [])
     try:
         with distributed.process_group(place):

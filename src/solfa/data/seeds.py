@@ -3,7 +3,7 @@
 import numpy as np
 
 # Purposes: a stream for each.
-CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD, AUGMENT, TRANSPOSE, VIEWS, TURNS = range(10)
+CUT, MASK, NOISE, MIX, CAPTION, WITHHOLD, AUGMENT, TRANSPOSE, VIEWS, TURNS, ASK = range(11)
 
 
 def derived_seed(*parts: int) -> int:

@@ -65,6 +65,10 @@ class Objective(nn.Module):
         """Layers whose inner activations may be forgotten, and computed again as gradients go backward."""
         return []
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """Layers that may each be compiled by itself: those that may be computed again."""
+        return self.layers_to_recompute()
+
     def start(self, clips: Clips) -> None:
         """Once, before the first step of a new run: fetch teachers, and refuse those that teach nothing.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from solfa.config import LATER, Config, LayerNumber, NotNegative, SecondsFromZero
 from solfa.data.clips import Clips
-from solfa.data.seeds import WITHHOLD
+from solfa.data.seeds import ASK, WITHHOLD
 from solfa.errors import ArgumentError
 from solfa.features import MelCQTFrames
 from solfa.models import EncoderConfig, build_encoder
@@ -39,6 +39,7 @@ from solfa.targets import (
     TargetConfig,
     TargetError,
     build_target,
+    refuse_collapsed,
 )
 
 log = logging.getLogger(__name__)
@@ -180,6 +181,10 @@ class MaskedPrediction(Objective):
         """Layers of the encoder."""
         return list(self.encoder.context.layers)
 
+    def layers_to_compile(self) -> list[nn.Module]:
+        """Layers of the encoder, and of the predictor."""
+        return [*self.encoder.context.layers, *(self.predictor.transformer.layers if self.predictor else ())]
+
     def train(self, mode: bool = True) -> "MaskedPrediction":
         """Train encoder and heads; targets are frozen and stay in eval mode."""
         super().train(mode)
@@ -220,22 +225,20 @@ class MaskedPrediction(Objective):
         clips = self._with_spectra(clips)
         targets = cast(list[Target], list(self.targets))
         expected: list[Any] = [target.with_context(clips) for target in targets]  # from the clean waveform
-        n_frames = (
-            clips.spectra.n_frames
-            if clips.spectra is not None
-            else self.encoder.frontend.n_frames(clips.waveform.shape[1])
-        )
-        n_frames = min(n_frames, *(e.n_frames for e in expected))
+        spectra, n_samples = clips.spectra, clips.waveform.shape[1]
+        n_heard = self.encoder.frontend.n_frames(n_samples) if spectra is None else spectra.n_frames
+        n_frames = min(n_heard, *(e.n_frames for e in expected))
         mask = self.masking.sample(clips, n_frames)
         mask = with_something_visible(mask) if self.predictor else mask
-        seen = self._see(self._mixed(clips), mask)
+        asked = self._asked(clips, mask)
+        seen = self._see(self._mixed(clips), mask, asked)
         heads = cast(list[LinearCodeHead | LinearValueHead], list(self.heads))
         answers = seen.answers[:, :n_frames]
-        states = answers[mask]
+        states = answers[mask if asked is None else asked]
         steps = [
-            self._predicted(head, margin, answers, e.cut(n_frames), mask)
-            if margin
-            else head.loss(states, e.cut(n_frames), mask)
+            head.loss(states, e.cut(n_frames), mask)
+            if asked is None and not margin
+            else self._predicted(head, margin, answers, e.cut(n_frames), mask, asked)
             for head, margin, e in zip(heads, self.margins, expected, strict=True)
         ]
         weights = [prediction.weight for prediction in self.config.predictions]
@@ -309,9 +312,11 @@ class MaskedPrediction(Objective):
         hidden: Float[Tensor, "clip frame dim"],
         expected: Any,
         mask: Bool[Tensor, "clip frame"],
+        asked: Bool[Tensor, "clip frame"] | None,
     ) -> StepOutput:
-        """What a head says about the frames well inside hidden spans, as if it were about all hidden ones."""
-        scored = inner_frames(mask, margin_frames)
+        """What a head says about frames well inside hidden spans, as if it were about all hidden ones."""
+        scored = inner_frames(mask, margin_frames) if margin_frames else mask
+        scored = scored if asked is None else scored & asked
         return as_of_all(head.loss(hidden[scored], expected, scored), scored, mask, is_training=self.training)
 
     def _mixed(self, clips: Clips) -> Clips:
@@ -330,13 +335,22 @@ class MaskedPrediction(Objective):
         check_waveform(clips.waveform, None, is_training=self.training)
         return replace(clips, spectra=self._spectra.spectra_of(clips.waveform.float()))
 
-    def _see(self, heard: Clips, mask: Bool[Tensor, "clip frame"]) -> Seen:
+    def _asked(self, clips: Clips, mask: Bool[Tensor, "clip frame"]) -> Bool[Tensor, "clip frame"] | None:
+        """Hidden frames that a training asks its predictor about; None if it asks about all."""
+        predictor = self.predictor
+        if not (self.training and isinstance(predictor, Predictor)) or predictor.config.asked_share == 1:
+            return None
+        return predictor.draw_asked(mask, clips.generators(ASK))
+
+    def _see(
+        self, heard: Clips, mask: Bool[Tensor, "clip frame"], asked: Bool[Tensor, "clip frame"] | None = None
+    ) -> Seen:
         """States of the encoder, and what is to be read at hidden frames."""
         frames, n_frames, penalties = self._frames(heard, mask)
         shown = nn.functional.pad(~mask, (0, frames.shape[1] - mask.shape[1]))
         if self.predictor:
             states = visible_states(self.encoder, frames, shown)
-            answers = self.predictor(states[:, : mask.shape[1]], mask)
+            answers = self.predictor(states[:, : mask.shape[1]], mask, asked)
             return Seen(states, answers, shown, shown, penalties)
         hidden = self.encoder.context(self.masking.hide_frames(frames, mask), n_frames)
         if not self.training:  # a training has its own check, of the gradients
@@ -357,16 +371,6 @@ class MaskedPrediction(Objective):
         if self.feature_penalty:
             return self.feature_penalty(waveform.float())
         return *self.encoder.frontend(waveform.float()), None
-
-
-def refuse_collapsed(codes: Codes) -> None:
-    """Raise TargetError if all codebooks give one code only: then there is nothing to learn."""
-    used = [len(book.unique()) for book in codes.values.unbind(1)]
-    if max(used) <= 1:
-        raise TargetError(
-            f"The targets are collapsed: over {codes.values[:, 0].numel()} frames each of the "
-            f"{len(used)} codebooks gives a single code. Fit the quantizer longer, or on more varied music."
-        )
 
 
 def step_of_clips(

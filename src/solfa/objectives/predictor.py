@@ -1,13 +1,15 @@
 """Two steps: an encoder is given the visible frames alone, and a predictor guesses at the hidden ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from solfa.config import Config
+from solfa.config import LATER, Config, Share
+from solfa.errors import ArgumentError
 from solfa.features.exact import exact
 from solfa.models import AudioEncoder, RotaryTransformerConfig
 from solfa.models.checks import check_finite
@@ -24,16 +26,24 @@ class PredictorConfig(Config):
     transformer: RotaryTransformerConfig = field(
         default_factory=lambda: RotaryTransformerConfig(n_layers=2, dim=192, n_heads=3)
     )
+    # Of the hidden frames of a clip, those that it guesses at in training, drawn by lot.
+    asked_share: Share = field(default=1.0, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.asked_share:
+            raise ArgumentError("predictor.asked_share must be above 0, or nothing would be guessed at.")
 
 
 class Predictor(nn.Module):
-    """States of visible frames -> states of all frames, for heads to read where frames are hidden.
+    """States of visible frames -> states of hidden frames, for heads to read.
 
     A learned vector stands where a frame is hidden. Where in the clip that is, only the rotary positions of
-    the layers say.
+    the layers say. As hidden frames tell each other nothing, it may be asked about some of them only.
 
     Source:
-        Masked autoencoders, arXiv:2111.06377; for sound, Audio-MAE, arXiv:2207.06405.
+        Masked autoencoders, arXiv:2111.06377; for sound, Audio-MAE, arXiv:2207.06405; a part of the hidden
+        places alone, CrossMAE, arXiv:2401.14391.
     """
 
     def __init__(self, config: PredictorConfig, dim: int) -> None:
@@ -49,21 +59,44 @@ class Predictor(nn.Module):
         return self.config.transformer.dim
 
     def forward(
-        self, states: Float[Tensor, "clip frame dim"], mask: Bool[Tensor, "clip frame"]
+        self,
+        states: Float[Tensor, "clip frame dim"],
+        mask: Bool[Tensor, "clip frame"],
+        asked: Bool[Tensor, "clip frame"] | None = None,
     ) -> Float[Tensor, "clip frame width"]:
-        """States of the predictor; zero in clips of which nothing is hidden.
+        """States of the predictor; zero in clips of which nothing is hidden, and where nothing is asked.
 
         Args:
             states: of the encoder, at their places.
             mask: True where frames are hidden, and states have no meaning.
+            asked: the hidden frames that are guessed at; all of them if None.
         """
-        asked = mask.any(1)  # also if there are none: then parameters get gradients of zero, on every rank
-        narrow = exact(self.narrow(states[asked]))
-        given = torch.where(mask[asked][..., None], exact(self.vector), narrow)
-        answers = self.transformer(given, None).last
+        rows = mask.any(1)  # also if there are none: then parameters get gradients of zero, on every rank
+        narrow = exact(self.narrow(states[rows]))
+        given = torch.where(mask[rows][..., None], exact(self.vector), narrow)
+        if asked is None:
+            answers = self.transformer(given, None).last
+        else:
+            places, n_frames = places_of((asked | ~mask)[rows])
+            some = self.transformer(taken(given, places), n_frames, places=places).last
+            answers = at_places(some, places, mask.shape[1])
         whole = answers.new_zeros(*mask.shape, self.dim)
-        whole[asked] = answers
+        whole[rows] = answers
         return whole
+
+    def draw_asked(
+        self, mask: Bool[Tensor, "clip frame"], generators: Sequence[torch.Generator]
+    ) -> Bool[Tensor, "clip frame"]:
+        """The hidden frames that are guessed at in training: of each clip its share, rounded.
+
+        Args:
+            mask: True where frames are hidden.
+            generators: each clip's own source of randomness.
+        """
+        lots = torch.stack([torch.rand(mask.shape[1], generator=generator) for generator in generators])
+        lots = lots.to(mask.device).masked_fill(~mask, 2)  # the visible come last
+        n_asked = (mask.sum(1) * self.config.asked_share).ceil()
+        return lots.argsort(1).argsort(1) < n_asked[:, None]
 
 
 def visible_states(
@@ -97,15 +130,24 @@ def _states_of_group(
     encoder: AudioEncoder, frames: Float[Tensor, "clip frame dim"], visible: Bool[Tensor, "clip frame"]
 ) -> Float[Tensor, "clip frame dim"]:
     """As ``visible_states``, in one pass."""
-    counts = visible.sum(1)
-    most = int(counts.max())
-    # Visible frames first, in their order; where a clip has fewer than another, hidden ones are its padding.
-    places = (~visible).byte().argsort(dim=1, stable=True)[:, :most]
-    n_frames = None if int(counts.min()) == most else counts
+    places, n_frames = places_of(visible)
     hidden = encoder.context(taken(frames, places), n_frames, places=places)
     if not encoder.training:  # a training has its own check, of the gradients
         check_finite(encoder, hidden.states, frames.flatten(1))
     return at_places(hidden.last, places, frames.shape[1])
+
+
+def places_of(
+    kept: Bool[Tensor, "clip frame"],
+) -> tuple[Int[Tensor, "clip kept"], Int[Tensor, " clip"] | None]:
+    """Places of the frames that are kept, and how many each clip has; None if all have as many.
+
+    They are in their order; where a clip has fewer than another, frames that are not kept are its padding.
+    """
+    counts = kept.sum(1)
+    most = int(counts.max()) if len(counts) else 0
+    places = (~kept).byte().argsort(dim=1, stable=True)[:, :most]
+    return places, None if not len(counts) or int(counts.min()) == most else counts
 
 
 def with_something_visible(mask: Bool[Tensor, "clip frame"]) -> Bool[Tensor, "clip frame"]:

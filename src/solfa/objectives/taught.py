@@ -83,10 +83,12 @@ class TaughtPrediction(MaskedPrediction):
         super().finish_step()
         self.lessons.finish_step()
 
-    def _see(self, heard: Clips, mask: Bool[Tensor, "clip frame"]) -> SeenLayers:
+    def _see(
+        self, heard: Clips, mask: Bool[Tensor, "clip frame"], asked: Bool[Tensor, "clip frame"] | None = None
+    ) -> SeenLayers:
         """As ever, and every layer of whole clips, of the pass that had them."""
         with _passes(self.encoder.context) as passes:
-            seen = super()._see(heard, mask)
+            seen = super()._see(heard, mask, asked)
         is_whole, last = ~mask.any(1), passes[-1].states
         # Whole clips may have had a pass of their own, which is the last one then.
         taken = slice(None) if len(last[0]) < len(mask) else is_whole

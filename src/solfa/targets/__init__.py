@@ -11,6 +11,7 @@ from solfa.targets.base import (
     TargetError,
     Values,
     ValuesShape,
+    refuse_collapsed,
 )
 from solfa.targets.cqt import (
     AmplitudeConfig,
@@ -156,4 +157,5 @@ __all__ = [
     "build_target",
     "load_codec",
     "load_quantizer",
+    "refuse_collapsed",
 ]

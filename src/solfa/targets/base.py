@@ -79,6 +79,16 @@ class TargetError(SolfaError, ValueError):
     """A target from which nothing could be learned, or that is missing; the message names the cure."""
 
 
+def refuse_collapsed(codes: Codes) -> None:
+    """Raise TargetError if all codebooks give one code only: then there is nothing to learn."""
+    used = [len(book.unique()) for book in codes.values.unbind(1)]
+    if max(used) <= 1:
+        raise TargetError(
+            f"The targets are collapsed: over {codes.values[:, 0].numel()} frames each of the "
+            f"{len(used)} codebooks gives a single code. Fit the quantizer longer, or on more varied music."
+        )
+
+
 class Target(nn.Module):
     """What hidden frames must predict; computed from the clean waveform, frozen while an encoder trains."""
 

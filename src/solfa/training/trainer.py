@@ -20,6 +20,7 @@ from solfa.errors import SolfaError
 from solfa.objectives import StepOutput, build_objective, starting_point
 from solfa.training.averaging import WeightAverage, averaged
 from solfa.training.checkpointing import Checkpointing, check_sizes
+from solfa.training.compiling import compile_layers
 from solfa.training.config import Placement, RunConfig
 from solfa.training.loss_scale import LossScale
 from solfa.training.monitor import Clock, CollapseAlarms, Figures, Log, Totals
@@ -57,6 +58,8 @@ class Trainer:
         self.valid_clips = self._clips(held_out, unchanged) if held_out else None
         if place.recomputes:
             recompute(self.objective)
+        if place.compiles:
+            compile_layers(self.objective, place.device)
         self.parallel = Parallel(self.objective, place.device, config.precision, place.is_sharded)
         self.optimizers = build_optimizers(config.optim, self.objective)
         self.scale = LossScale(place.device, self.parallel.is_scaled)
