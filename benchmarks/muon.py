@@ -17,7 +17,8 @@ from solfa.objectives import build_objective
 from solfa.recipes import recipe
 from solfa.training.muon import Muon
 
-SETTINGS = {"lr": 1e-3, "momentum": 0.95, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
+SETTINGS = {"lr": 1e-3, "momentum": 0.95, "weight_decay": 0.0}
+THEIRS = SETTINGS | {"adjust_lr_fn": "match_rms_adamw"}
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
     encoder = build_objective(recipe(arguments.recipe).objective).model
     matrices = [p.detach() for p in encoder.parameters() if p.requires_grad and p.ndim == 2]
     ours, theirs = ([nn.Parameter(matrix.clone()) for matrix in matrices] for _ in range(2))
-    optimizers = [(ours, Muon(ours, **SETTINGS)), (theirs, torch.optim.Muon(theirs, **SETTINGS))]
+    optimizers = [(ours, Muon(ours, **SETTINGS)), (theirs, torch.optim.Muon(theirs, **THEIRS))]
     times: list[list[float]] = [[], []]
     for seed in range(arguments.rounds):
         for parameters, _ in optimizers:

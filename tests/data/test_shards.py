@@ -180,6 +180,16 @@ def test_a_damaged_table_is_named_with_the_cure(copied: Path, name: str) -> None
         read_tracks(str(copied))
 
 
+@pytest.mark.parametrize("name", ["../tracks.jsonl", "/tracks.jsonl", "a\\b.jsonl", ".."])
+def test_a_table_that_lies_elsewhere_is_refused(copied: Path, name: str) -> None:
+    """Tables of an address are written into the cache, and must not be written beside it."""
+    described = json.loads((copied / "shards.json").read_text())
+    described["tables"][0]["name"] = name
+    (copied / "shards.json").write_text(json.dumps(described))
+    with pytest.raises(ShardsError, match="is no name of a table"):
+        Shards(copied)
+
+
 def test_a_folder_without_shards_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match=r"no whole shards in .*Make them.*with: solfa data"):
         read_tracks(str(tmp_path))

@@ -65,7 +65,7 @@ def check_muon() -> None:
     shapes = [(7, 5), (3, 8), (16, 16), (1, 4), (9, 2), (4, 4)]
     whole = [torch.nn.Parameter(torch.randn(*shape, generator=random)) for shape in shapes]
     parts = [torch.nn.Parameter(distribute_tensor(m.detach().clone(), mesh, [Shard(0)])) for m in whole]
-    settings = {"lr": 0.1, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    settings = {"lr": 0.1, "weight_decay": 0.1}
     optimizers = [Muon(whole, **settings), ShardedMuon(parts, **settings)]
     for _ in range(3):
         for matrix, part in zip(whole, parts, strict=True):

@@ -27,6 +27,7 @@ from solfa.data.base import AudioError
 from solfa.data.block_cache import DIGEST_BYTES, BlockCache, cache_bytes, cache_folder, digest_of
 from solfa.data.manifest import ManifestError, Track, read_manifest
 from solfa.data.storage import Storage, StorageError, is_far
+from solfa.errors import ArgumentError
 from solfa.files import sha256, write_bytes, write_text
 from solfa.json_files import ContentError, parse_json, read_lines
 
@@ -51,6 +52,13 @@ class TableConfig(Config):
 
     name: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (
+            Path(self.name).name != self.name or self.name == ".." or "\\" in self.name
+        ):  # it comes from elsewhere, and is written
+            raise ArgumentError(f"{self.name!r:.80} is no name of a table")
 
 
 @dataclass(frozen=True, kw_only=True)

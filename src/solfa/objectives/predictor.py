@@ -87,7 +87,7 @@ class Predictor(nn.Module):
     def draw_asked(
         self, mask: Bool[Tensor, "clip frame"], generators: Sequence[torch.Generator]
     ) -> Bool[Tensor, "clip frame"]:
-        """The hidden frames that are guessed at in training: of each clip its share, rounded.
+        """The hidden frames that are guessed at in training: of each clip its share, rounded up.
 
         Args:
             mask: True where frames are hidden.

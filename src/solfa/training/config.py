@@ -53,6 +53,4 @@ class Placement:
     n_workers: int = 1  # processes that read audio, for each rank
     is_sharded: bool = False  # of several ranks, each holds a share of weights, gradients and moments
     recomputes: bool = False  # activations within layers, going backward: less memory, a third more products
-    compiles: bool = (
-        False  # layers, when they are first called: minutes at the start, less time for each step
-    )
+    compiles: bool = False  # layers, when first called: a minute at the start, less time for each step

@@ -18,6 +18,11 @@ class Muon(torch.optim.Muon):
         Muon (Jordan et al., 2024); scale of the updates from Moonlight, arXiv:2502.16982.
     """
 
+    def __init__(self, params: Any, *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(
+            params, lr=lr, momentum=momentum, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Update all matrices that have a gradient."""

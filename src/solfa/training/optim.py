@@ -81,7 +81,6 @@ def build_optimizers(config: OptimConfig, objective: Objective) -> list[torch.op
         lr=config.lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
     )
     others = [p for p in learning if id(p) not in taken]
     return [muon, _adamw([(others, 1.0)], config.adam_lr, config)]
