@@ -1,6 +1,6 @@
 """Fixtures that several rooms share: a tiny encoder with random weights, and its run folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 
+from checked_shapes import unchecked_shapes  # and from here on, shapes of what is imported are checked
 from solfa import checkpoint
 from solfa.config import override, save_config
 from solfa.models import AudioEncoder, build_encoder, load
@@ -41,6 +42,13 @@ def save_tiny_run(folder: Path, seed: int = 0) -> Path:
     checkpoint.save(folder, 1, {f"encoder.{name}": w for name, w in encoder.state_dict().items()}, {})
     save_config(config, folder / checkpoint.CONFIG)
     return folder
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """For trainings of many steps, of which other tests check the first, and for traced programs."""
+    with unchecked_shapes():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from training.test_two_processes import free_port
+from training.ranks import free_port
 
 THREADS_AFTER_A_GROUP = """
 from pathlib import Path

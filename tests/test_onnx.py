@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -16,6 +15,7 @@ pytest.importorskip("onnxscript", reason="exporting takes: pip install 'solfa[ex
 pytest.importorskip("onnxruntime", reason="exporting takes: pip install 'solfa[export]'")
 
 import solfa
+from checked_shapes import unchecked_shapes
 from golden_data import GOLDEN
 from solfa import exporting
 from solfa.cli.export import app
@@ -64,10 +64,8 @@ TEXTS = ["calm solo piano", "drums", ""]
 @pytest.fixture(scope="module", autouse=True)
 def unchecked() -> Iterator[None]:
     """Annotations are not compared with shapes, which would fix them in a traced program."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
+    with unchecked_shapes():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ import copy
 import functools
 import logging
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -137,15 +136,6 @@ def off(answer: Any, expected: Any) -> float:
     one, other = last(answer).detach().double(), last(expected).detach().double()
     assert one.shape == other.shape
     return float((one - other).abs().max() / other.abs().max())
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Annotations are not compared with shapes, which would fix them in a traced program."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 # What is handed in

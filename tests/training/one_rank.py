@@ -1,9 +1,5 @@
-"""One process of a training: takes one step and writes its gradients; run by test_two_processes.py.
+"""One process of a training: takes one step and writes its gradients; see test_two_processes.py."""
 
-python one_rank.py CONFIG OUT CLIPS_PER_DEVICE
-"""
-
-import sys
 from pathlib import Path
 
 import torch
@@ -14,17 +10,15 @@ from solfa.config import load_config
 from solfa.training import Placement, RunConfig, Trainer
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    config, out = load_config(RunConfig, Path(sys.argv[1])), Path(sys.argv[2])
+def take_a_step(config_file: Path, out: Path, clips_per_device: int) -> None:
+    """Gradients before they are clipped away, and buffers afterwards, as the first process has them."""
+    config = load_config(RunConfig, config_file)
     cpu = torch.device("cpu")
     with distributed.process_group(cpu):
-        trainer = Trainer(
-            config,
-            Placement(
-                run=out.with_suffix(".run"), device=cpu, clips_per_device=int(sys.argv[3]), n_workers=0
-            ),
+        place = Placement(
+            run=out.with_suffix(".run"), device=cpu, clips_per_device=clips_per_device, n_workers=0
         )
+        trainer = Trainer(config, place)
         gradients = {}
 
         def keep(*_: object) -> None:
@@ -37,6 +31,3 @@ def main() -> None:
         if distributed.is_main():
             buffers = {f"buffer.{name}": value.clone() for name, value in trainer.objective.named_buffers()}
             save_file(gradients | buffers, out)
-
-
-main()

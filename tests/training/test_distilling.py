@@ -106,6 +106,7 @@ def test_a_teacher_decides_sizes_layers_and_licence(muq: Path, mert: Path, manif
     assert published.license == "not stated"  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("steps", [{}, {"objective.predictor": None}], ids=["two steps", "one step"])
 def test_loss_falls_below_the_frequencies_of_codes(
     teacher: Path, steps: dict[str, Any], manifest: Path, tmp_path: Path
@@ -120,6 +121,7 @@ def test_loss_falls_below_the_frequencies_of_codes(
     assert last["pooled_loss"] < 0.5 * first["pooled_loss"] and last["loss"] < 0.9 * first["loss"]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_trained_teacher_teaches(small_run: RunConfig, manifest: Path, tmp_path: Path) -> None:
     train(override(small_run, {"n_steps": 20, "data.valid_manifest": ""}), tmp_path / "teacher")
     config = distilled(

@@ -10,7 +10,7 @@ import pytest
 
 from solfa.config import override, save_config
 from solfa.training import RunConfig
-from training.test_two_processes import free_port
+from training.ranks import free_port
 
 
 def ends(case: str, config: RunConfig, folder: Path, *more: str) -> list[tuple[str, int]]:

@@ -67,6 +67,7 @@ def test_six_steps_equal_three_saved_and_three_more(mert_run: RunConfig, tmp_pat
     assert log_of(tmp_path / "whole") == log_of(tmp_path / "broken")
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_it_overfits_one_track_in_codes_and_notes(mert_run: RunConfig, tmp_path: Path) -> None:
     one_track = tmp_path / "one.jsonl"
     write_manifest(read_manifest(Path(mert_run.data.manifest))[:1], one_track)

@@ -29,6 +29,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pairs(tmp_path_factory.mktemp("pairs"), 16)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.slow
 def test_words_find_unheard_tones_after_a_tiny_training(pairs: Path, tmp_path: Path) -> None:
     unheard = write_pairs(tmp_path / "unheard", 16, seed=1)

@@ -162,6 +162,7 @@ def test_stored_spectra_train_as_audio_does(name: str, manifest: Path, tmp_path:
     assert stored["agreement_loss"] == pytest.approx(audio["agreement_loss"], rel=0.05)
 
 
+@pytest.mark.usefixtures("unchecked")
 @both
 def test_it_overfits_one_track(name: str, manifest: Path, tmp_path: Path) -> None:
     one_track = tmp_path / "one.jsonl"

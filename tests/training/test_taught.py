@@ -60,6 +60,7 @@ def taught(manifest: Path, store: Path, run: Path, **changes: Any) -> RunConfig:
     return resolved(override(recipe("solfa_small_taught"), changes), run, changes)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("steps", [{}, {"objective.predictor": None}], ids=["two steps", "one step"])
 def test_lessons_and_joint_codes_are_learned(
     steps: dict[str, Any], manifest: Path, store: Path, tmp_path: Path

@@ -91,6 +91,7 @@ def test_the_first_loss_is_that_of_guessing(small_run: RunConfig, tmp_path: Path
     assert log_of(tmp_path / "run")[0]["loss"] == pytest.approx(torch.log(torch.tensor(32.0)).item(), abs=0.6)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_tiny_recipe_overfits_four_clips(small_run: RunConfig, tmp_path: Path) -> None:
     one_track = tmp_path / "one.jsonl"
     write_manifest(read_manifest(Path(small_run.data.manifest))[:1], one_track)

@@ -1,11 +1,7 @@
 """Two gloo processes take the step of one process with the joined batch."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +16,8 @@ from solfa.data.clips import numbers_of_step
 from solfa.objectives import TrackAgreementConfig
 from solfa.recipes.codec import rvq_vae_tiny
 from solfa.training import RunConfig
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+from training.one_rank import take_a_step
+from training.ranks import command, run_ranks
 
 
 def gradients(
@@ -34,24 +26,8 @@ def gradients(
     """Gradients of the first step, before they are clipped away."""
     save_config(config, folder / "config.json")
     out = folder / f"{n_processes} processes, {clips_per_device} clips.safetensors"
-    port = str(free_port())
-    processes = []
-    for rank in range(n_processes):
-        group = {
-            "RANK": str(rank),
-            "WORLD_SIZE": str(n_processes),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }
-        command = [sys.executable, Path(__file__).with_name("one_rank.py"), folder / "config.json", out]
-        environment = os.environ | (group if n_processes > 1 else {})
-        processes.append(
-            subprocess.Popen(
-                [*command, str(clips_per_device)], env=environment, stderr=subprocess.PIPE, text=True
-            )
-        )
-    complaints = [process.communicate(timeout=120)[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), "\n".join(complaints)
+    arguments = (folder / "config.json", out, clips_per_device)
+    run_ranks(take_a_step, *arguments, n_processes=n_processes, folder=folder)
     return load_file(out)
 
 
@@ -141,16 +117,8 @@ def n_unreadable(config: RunConfig, folder: Path, n_processes: int) -> int:
     """How many clips could not be read, as the checkpoint of a short training says."""
     folder.mkdir()
     save_config(config, folder / "config.json")
-    port = str(free_port())
     words = ["train", folder / "config.json", "--out", folder / "run", "--device", "cpu", "--workers", "0"]
-    processes = []
-    for rank in range(n_processes):
-        group = {"RANK": str(rank), "WORLD_SIZE": str(n_processes), "MASTER_PORT": port}
-        environment = os.environ | (group | {"MASTER_ADDR": "127.0.0.1"} if n_processes > 1 else {})
-        command = [sys.executable, "-m", "solfa", *map(str, words)]
-        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    complaints = [process.communicate(timeout=120)[1] for process in processes]
-    assert all(process.returncode == 0 for process in processes), "\n".join(complaints)
+    run_ranks(command, list(map(str, words)), n_processes=n_processes, folder=folder)
     newest = checkpoint.step_folder(folder / "run", config.n_steps)
     return int(checkpoint.load_training(newest, torch.device("cpu"))["n_unreadable"])
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.test_two_processes import free_port
+from training.ranks import free_port
 
 Held = tuple[dict[str, Tensor], dict[str, Tensor]]
 

@@ -1,9 +1,5 @@
-"""One process of a group that compares unequal numbers of pairs; run by test_unequal_pairs.py.
+"""One process of a group that compares unequal numbers of pairs; see test_unequal_pairs.py."""
 
-python unequal_pairs.py KIND OUT COUNT COUNT ...
-"""
-
-import sys
 from pathlib import Path
 
 import torch
@@ -20,9 +16,8 @@ from solfa.objectives.contrastive import (
 KINDS = {"softmax": SoftmaxLossConfig, "decoupled": DecoupledLossConfig, "sigmoid": SigmoidLossConfig}
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    kind, out, counts = sys.argv[1], Path(sys.argv[2]), [int(n) for n in sys.argv[3:]]
+def compare(kind: str, out: Path, counts: list[int]) -> None:
+    """Write the loss, and what it asks of every vector and of its own parameters."""
     generator = torch.Generator().manual_seed(0)
     vectors = torch.nn.functional.normalize(torch.randn(2, sum(counts), 6, generator=generator), dim=-1)
     with distributed.process_group(torch.device("cpu")):
@@ -39,6 +34,3 @@ def main() -> None:
         results |= {f"loss.{n}": distributed.all_reduce_sum(p.grad) for n, p in loss.named_parameters()}
         if distributed.is_main():
             save_file({name: tensor.contiguous() for name, tensor in results.items()}, out)
-
-
-main()
