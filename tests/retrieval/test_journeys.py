@@ -152,4 +152,21 @@ def test_only_what_is_near_is_listened_to() -> None:
     rng = np.random.default_rng(4)
     vectors = rng.standard_normal((50, 64)).astype(np.float32)
     vectors[10] = vectors[3] + 0.05 * rng.standard_normal(64)
-    assert candidates(vectors) == [(3, 10)]
+    lengths = [float(row) for row in range(50)]
+    assert candidates(vectors, lengths) == [(3, 10)]
+
+
+def test_a_recording_that_the_model_hears_otherwise_is_known_by_its_length(made: dict[str, Path]) -> None:
+    """As where it is softer or has lost its treble; an opposite vector is the worst that can be."""
+    tracks = tracks_of({name: made[name] for name in ("whole.wav", "other.wav", "third.wav", "small.ogg")})
+    vectors = np.eye(DIM, dtype=np.float32)[:4]
+    vectors[3] = -vectors[0]
+    (pair,) = find_duplicates(tracks, vectors)
+    assert {pair.first.path.name, pair.second.path.name} == {"whole.wav", "small.ogg"} and pair.kind == "same"
+
+
+def test_of_many_tracks_of_one_length_the_nearest_are_listened_to() -> None:
+    vectors = np.random.default_rng(5).standard_normal((200, 64)).astype(np.float32)
+    vectors[150] = vectors[20] + 0.1
+    pairs = candidates(vectors, [180.0] * 100 + [180.2] * 100)
+    assert (20, 150) in pairs and len(pairs) <= 200 * 5

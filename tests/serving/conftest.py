@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from golden_data import GOLDEN
+from page_browser import axe_source, launched
 from page_server import Served, start
 from solfa.embedding import default_windows, describe_space
 from solfa.models import ClipEncoder, MuLan, load
@@ -99,6 +100,19 @@ def served(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     yield started
     started.process.kill()
     started.process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A real browser; whoever needs it is skipped where there is none."""
+    with launched() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    return axe_source()
 
 
 def write_alac(path: Path, waveform: np.ndarray) -> None:

@@ -4,17 +4,15 @@ They take a browser: chromium on the PATH, the program that the variable SOLFA_B
 own (playwright install chromium). axe-core, which checks accessibility, comes with the extra dev.
 """
 
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from page_browser import DESKTOP, PHONE, TOUCHED, Open, check_with_axe, opening
 from page_server import PATIENCE, Served, wait_until
 from solfa.retrieval import Library
 
@@ -22,7 +20,6 @@ pytest.importorskip("fastapi", reason="the page needs FastAPI: pip install 'solf
 playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need: pip install playwright")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-Open = Callable[..., Any]
 DASH = "\u2013"  # between two times
 VIEWS = (
     "/",
@@ -34,47 +31,13 @@ VIEWS = (
     "/search?q=1%20%2B",
     "/file",
 )
-PHONE = {"width": 360, "height": 740}
-TOUCHED = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright.expect.set_options(timeout=1000 * PATIENCE)
-    path = os.environ.get("SOLFA_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
-    with playwright.sync_playwright() as started:
-        try:
-            opened = started.chromium.launch(
-                executable_path=path, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-            )
-        except playwright.Error as error:
-            pytest.skip(f"no browser; name one by SOLFA_BROWSER, or: playwright install chromium ({error})")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
 def open_page(browser: Any, served: Served) -> Iterator[Open]:
-    """Opens a view of the page; at the end nothing may have failed, or gone to another server."""
-    own, asked, failed, contexts = f"http://127.0.0.1:{served[1]}/", [], [], []
-
-    def opened(view: str = "/", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1200, "height": 800}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(1000 * PATIENCE)
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: failed.append(str(error)))
-        page.on("dialog", lambda dialog: failed.append(f"dialog: {dialog.message}"))
-        page.goto(f"{own}#{view}")
-        page.locator("main:not([aria-busy]) > *").first.wait_for()
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert not failed
-    assert not [address for address in asked if not address.startswith((own, "blob:", "data:"))]
+    """Opens a view of the page of the library that is served; see ``page_browser``."""
+    with opening(browser, served.port) as opened:
+        yield opened
 
 
 def seconds(clock: str) -> int:
@@ -690,21 +653,6 @@ def test_a_file_names_the_folder_of_another_machine(open_page: Open) -> None:
     assert "/mnt/music/chord.wav" in lines and len(lines) == 11
 
 
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The source of axe-core."""
-    pytest.importorskip("axe_playwright_python", reason="needs axe-core: pip install axe-playwright-python")
-    return files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
-
-
-def check_with_axe(page: Any, axe: str, what: str) -> None:
-    page.wait_for_timeout(500)
-    page.evaluate(axe)
-    found = page.evaluate("axe.run()")["violations"]
-    serious = [rule for rule in found if rule["impact"] in ("serious", "critical")]
-    assert not [(what, rule["id"], [node["html"] for node in rule["nodes"]]) for rule in serious]
-
-
 SHOWN = (  # besides VIEWS: views that need something to show
     "/search?q=5%20%2B%20%22piano%22%20-%20clicks%20seconds=1-",
     "/search?q=tune",
@@ -712,6 +660,7 @@ SHOWN = (  # besides VIEWS: views that need something to show
     "/explore?from=5&to=1&n=2",
     "/explore/1",
     "/playlist/1",
+    "/playlist/1/similar",
     "/track/999",
 )
 DIALOGS: dict[str, Callable[[Any], Any]] = {
@@ -769,7 +718,7 @@ def evening(library: Path, served: Served) -> Iterator[int]:
         opened.remove_playlist(opened.playlist(made.id))
 
 
-@pytest.mark.parametrize("viewport", [TOUCHED, {"width": 1200, "height": 800}], ids=["phone", "desktop"])
+@pytest.mark.parametrize("viewport", [TOUCHED, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_in_views(
     open_page: Open, axe: str, evening: int, scheme: str, viewport: dict[str, int]
@@ -781,7 +730,7 @@ def test_axe_finds_nothing_serious_in_views(
         check_with_axe(page, axe, view)
 
 
-@pytest.mark.parametrize("viewport", [TOUCHED, {"width": 1200, "height": 800}], ids=["phone", "desktop"])
+@pytest.mark.parametrize("viewport", [TOUCHED, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("dialog", DIALOGS)
 def test_axe_finds_nothing_serious_in_sheets(
@@ -801,6 +750,22 @@ def test_axe_finds_nothing_serious_in_the_description_of_the_api(
     page.goto(f"http://127.0.0.1:{served.port}/api/docs")
     page.locator("main, body").first.wait_for()
     check_with_axe(page, axe, "docs")
+
+
+@pytest.mark.parametrize("viewport", [TOUCHED, DESKTOP], ids=["phone", "desktop"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_what_tells_that_the_server_is_gone(
+    open_page: Open, axe: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    page = open_page(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
+    page.route("**/api/**", lambda route: route.abort())
+    page.get_by_label("Search the library").fill("1")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#gone")).to_be_visible()
+    check_with_axe(page, axe, "gone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    page.unroute("**/api/**")
+    playwright.expect(page.locator("#gone")).to_be_hidden()  # it goes on by itself
 
 
 def test_a_server_that_goes_away_is_told_and_waited_for(open_page: Open, served: Served) -> None:

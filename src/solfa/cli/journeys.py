@@ -100,7 +100,8 @@ def duplicates(
     """
     with Library(place_of(library, named)) as opened:
         tracks, vectors = tracks_and_vectors(opened)
-    with progress("comparing", len(candidates(vectors))) as tell:
+    n_pairs = len(candidates(vectors, [track.seconds for track in tracks]))
+    with progress("comparing", n_pairs) as tell:
         pairs = find_duplicates(tracks, vectors, tell)
     if as_json:
         show_json({"duplicates": [_pair_values(pair) for pair in pairs]})

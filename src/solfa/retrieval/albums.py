@@ -38,6 +38,11 @@ class Album:
         return ", ".join(self.artists)
 
     @cached_property
+    def words(self) -> Sequence[str]:
+        """Of its name and its artists, to be searched."""
+        return words_of(f"{self.name} {self.artist}")
+
+    @cached_property
     def year(self) -> int | None:
         """The earliest that its tracks state."""
         years = [year for track in self.tracks if (year := year_of(track))]
@@ -58,6 +63,11 @@ class Artist:
     id: str
     name: str
     albums: Sequence[Album]  # by year
+
+    @cached_property
+    def words(self) -> Sequence[str]:
+        """Of the name, to be searched."""
+        return words_of(self.name)
 
 
 class Collection:
@@ -92,14 +102,15 @@ class Collection:
     def albums_named(self, text: str) -> list[Album]:
         """Albums whose names, or those of their artists, have all words of a text; all for no words."""
         wanted = words_of(text)
-        return [album for album in self.albums if has_all(words_of(f"{album.name} {album.artist}"), wanted)]
+        return [album for album in self.albums if has_all(album.words, wanted)]
 
     def artists_named(self, text: str) -> list[Artist]:
         """Artists whose names have all words of a text; all for no words."""
         wanted = words_of(text)
-        return [artist for artist in self.artists if has_all(words_of(artist.name), wanted)]
+        return [artist for artist in self.artists if has_all(artist.words, wanted)]
 
-    def genres(self) -> dict[str, list[LibraryTrack]]:
+    @cached_property
+    def genres(self) -> Mapping[str, Sequence[LibraryTrack]]:
         """Tracks by their genres, these by name."""
         found: dict[str, list[LibraryTrack]] = {}
         for album in self.albums:

@@ -1,7 +1,7 @@
 """What a search finds: tracks by their sound, and tracks by their names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solfa.retrieval.contents import LibraryTrack
 from solfa.retrieval.worth import Fit, fit_of
@@ -37,8 +37,24 @@ class Answer:
     notices: Sequence[str] = ()  # what is to be known besides
 
 
-def honest(named: Sequence[LibraryTrack], matches: Sequence[Match], notices: Sequence[str]) -> Answer:
-    """An answer that says so, and has fewer rows, where nothing by sound fits well."""
+def honest(
+    named: Sequence[LibraryTrack],
+    matches: Sequence[Match],
+    notices: Sequence[str],
+    *,
+    is_read: bool = True,
+) -> Answer:
+    """An answer that says so, and has fewer rows, where nothing by sound fits well.
+
+    Args:
+        named: tracks by name.
+        matches: tracks by sound, best first.
+        notices: what else is to be known.
+        is_read: whether the text model knows the words. If not, it is said of no track how well it fits.
+    """
+    if not is_read:
+        unsaid = [replace(match, stands_out=None) for match in matches[:FEWEST_SHOWN]]
+        return Answer(named=named, matches=unsaid, notices=notices)
     if not matches or any(match.fit != "weak" for match in matches):
         return Answer(named=named, matches=matches, notices=notices)
     return Answer(named=named, matches=matches[:FEWEST_SHOWN], notices=[*notices, NOTHING_FITS])

@@ -1,9 +1,10 @@
 """What is in a library: tracks, vectors, segments and the map, as they are read."""
 
+import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ COLUMNS = (
 NAME_WEIGHTS = "8, 4, 2, 1"  # of title, artists, album, and folders with the file
 MOST = 2**63 - 1  # that SQLite can count
 READ_AT_ONCE = 500  # values in one query; SQLite has a limit
+FEWEST_OF_ALL = 5_000  # contents from which on reading all rows is quicker than asking for most of them
 CHECKED_AT_ONCE = 5_000  # vectors
 DAMAGED = (
     "Bring it up to date: solfa index MUSIC embeds anew what is damaged. If that does not help: Remove it "
@@ -133,6 +135,14 @@ class LibraryContents(LibraryFile):
         """Number and content hash of all tracks, by number."""
         return self._rows("SELECT id, content_hash FROM tracks ORDER BY id")
 
+    def shelved(self) -> str:
+        """Another text after each change of tracks or their tags; playlists, likes and maps do not matter."""
+        digest = hashlib.sha256()
+        columns = "id, path, content_hash, modified_ns, n_bytes, tag_reader"
+        for rows in self._in_parts(f"SELECT {columns} FROM tracks ORDER BY id"):
+            digest.update(repr(rows).encode())
+        return digest.hexdigest()
+
     def changed(self) -> dict[int, float]:
         """When the file of each track was changed last, in seconds since 1970, by its number."""
         return {id: changed / 1e9 for id, changed in self._rows("SELECT id, modified_ns FROM tracks")}
@@ -150,8 +160,7 @@ class LibraryContents(LibraryFile):
         rows = {hash_: n for n, hash_ in enumerate(dict.fromkeys(content_hashes))}
         vectors = np.zeros((len(rows), self.space.dim), np.float32)
         n_read = 0
-        query = "SELECT content_hash, vector FROM vectors WHERE content_hash IN"
-        for content_hash, blob in self._among(query, rows):
+        for content_hash, blob in self._blobs_of(rows):
             vectors[rows[content_hash]] = self._numbers(blob, "<f4")
             n_read += 1
         if n_read < len(rows):
@@ -161,6 +170,14 @@ class LibraryContents(LibraryFile):
         if len(rows) == len(content_hashes):  # in their order already
             return vectors
         return vectors[[rows[hash_] for hash_ in content_hashes]]
+
+    def _blobs_of(self, wanted: Mapping[str, int]) -> Iterator[tuple[Any, ...]]:
+        """Content hash and vector of contents, as they are stored."""
+        query = "SELECT content_hash, vector FROM vectors"
+        if len(wanted) < FEWEST_OF_ALL or 2 * len(wanted) < self._rows("SELECT count(*) FROM vectors")[0][0]:
+            yield from self._among(f"{query} WHERE content_hash IN", wanted)
+        else:
+            yield from (row for rows in self._in_parts(query) for row in rows if row[0] in wanted)
 
     def vector_of(self, content_hash: str) -> Float[np.ndarray, " dim"] | None:
         """The vector of some content, if it is in the library."""

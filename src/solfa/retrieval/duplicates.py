@@ -16,7 +16,8 @@ from solfa.retrieval.index import units
 log = logging.getLogger(__name__)
 
 Kind = Literal["copy", "same", "cut"]
-N_NEIGHBOURS = 5  # tracks of each that are listened to
+N_NEIGHBOURS = 5  # tracks of each that are listened to, and as many again of its length
+SAME_LENGTH = 0.3  # seconds by which the lengths of one recording differ, as encoders leave them
 NEAREST = 0.5  # cosine of tracks that may be the same
 AGREEING = 0.72  # share of equal bits from which two recordings are one
 WHOLE = 0.93  # share of the longer one that both have, if none is cut
@@ -41,8 +42,8 @@ def find_duplicates(
 ) -> list[Duplicate]:
     """Pairs of tracks that are one recording, the surest first.
 
-    Vectors say which tracks may be the same; their fingerprints, of the files, whether they are. A file that
-    cannot be read any more is passed over, with a warning.
+    Vectors and lengths say which tracks may be the same; fingerprints, of the files, whether they are. A file
+    that cannot be read any more is passed over, with a warning.
 
     Args:
         tracks: of a library.
@@ -51,7 +52,7 @@ def find_duplicates(
     """
     fingerprints = _Fingerprints()
     found = []
-    for n, (row, other) in enumerate(candidates(vectors), start=1):
+    for n, (row, other) in enumerate(candidates(vectors, [track.seconds for track in tracks]), start=1):
         first, second = sorted((tracks[row], tracks[other]), key=lambda track: (-track.seconds, track.id))
         if first.content_hash == second.content_hash:
             found.append(Duplicate(first, second, "copy", 1.0, 0.0))
@@ -62,10 +63,17 @@ def find_duplicates(
     return sorted(found, key=lambda pair: (-pair.agreement, pair.first.id, pair.second.id))
 
 
-def candidates(vectors: Float[np.ndarray, "track dim"]) -> list[tuple[int, int]]:
-    """Pairs of rows that may be the same: neighbours of each other, and near."""
+def candidates(vectors: Float[np.ndarray, "track dim"], seconds: Sequence[float]) -> list[tuple[int, int]]:
+    """Pairs of rows that may be the same: neighbours of each other and near, or of one length.
+
+    Where a recording is softer or has lost its treble, a model may hear it otherwise: then the length tells.
+
+    Args:
+        vectors: of tracks, less the centre of the library.
+        seconds: their lengths.
+    """
     directions = units(vectors)
-    pairs = set()
+    pairs = _of_one_length(directions, np.array(seconds))
     for start in range(0, len(directions), ROWS_AT_ONCE):
         cosines = directions[start : start + ROWS_AT_ONCE] @ directions.T
         cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -1
@@ -75,6 +83,21 @@ def candidates(vectors: Float[np.ndarray, "track dim"]) -> list[tuple[int, int]]
             near = (int(other) for other in others if cosines[row, other] >= NEAREST)
             pairs |= {(min(start + row, other), max(start + row, other)) for other in near}
     return sorted(pairs)
+
+
+def _of_one_length(
+    directions: Float[np.ndarray, "track dim"], seconds: Float[np.ndarray, " track"]
+) -> set[tuple[int, int]]:
+    """Each row with those of its length, the nearest of them where there are many."""
+    rows = np.argsort(seconds, kind="stable")
+    ordered = seconds[rows]
+    ends = np.searchsorted(ordered, ordered + SAME_LENGTH, side="right")
+    pairs = set()
+    for place, row in enumerate(rows):
+        others = rows[place + 1 : ends[place]]
+        nearest = np.argsort(-(directions[others] @ directions[row]), kind="stable")[:N_NEIGHBOURS]
+        pairs |= {(min(int(row), int(other)), max(int(row), int(other))) for other in others[nearest]}
+    return pairs
 
 
 class _Fingerprints:

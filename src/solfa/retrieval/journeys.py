@@ -47,17 +47,20 @@ def path_between(library: LibraryContents, start: int, end: int, n_between: int)
     Raises:
         UnknownTrackError: one of the two is not there.
     """
-    tracks, vectors = tracks_and_vectors(library)
-    rows = {track.id: row for row, track in enumerate(tracks)}
+    contents = library.contents()
+    rows = {id: row for row, (id, _) in enumerate(contents)}
     for id in (start, end):
         if id not in rows:
             raise UnknownTrackError(
                 f"There is no track {id} in {library.path.name}. solfa search prints the numbers of tracks."
             )
+    vectors = _centred(library.vectors_of([hash_ for _, hash_ in contents]))
     found = find_path(vectors, rows[start], rows[end], n_between)
     directions = units(vectors[found])
-    cosines = directions @ directions[0]
-    return [Stop(tracks[row], float(cosine)) for row, cosine in zip(found, cosines, strict=True)]
+    tracks = library.tracks_of([contents[row][0] for row in found])  # the tags of no others are read
+    return [
+        Stop(track, float(cosine)) for track, cosine in zip(tracks, directions @ directions[0], strict=True)
+    ]
 
 
 def clusters_of(
@@ -85,8 +88,14 @@ def tracks_and_vectors(
 ) -> tuple[list[LibraryTrack], Float[np.ndarray, "track dim"]]:
     """All tracks, and their vectors less the mean of them."""
     tracks = library.tracks()
-    vectors = library.vectors(tracks)
-    return tracks, vectors - vectors.mean(0) if len(tracks) > 1 else vectors
+    return tracks, _centred(library.vectors(tracks))
+
+
+def _centred(vectors: Float[np.ndarray, "track dim"]) -> Float[np.ndarray, "track dim"]:
+    """Vectors less the mean of them, in their place; one alone stays as it is."""
+    if len(vectors) > 1:
+        vectors -= vectors.mean(0)
+    return vectors
 
 
 def _names_by_words(found: Sequence[Cluster], mulan: "solfa.models.MuLan") -> list[str]:

@@ -20,7 +20,7 @@ from solfa.models.folders import ModelError
 from solfa.models.query_reader import read_queries
 from solfa.retrieval.expression import WordlessError, Words
 from solfa.retrieval.file import LibraryError
-from solfa.retrieval.reading import Language, reading_notices
+from solfa.retrieval.reading import Language, reading_notices, unread_words
 from solfa.retrieval.worth import KNOWN_WORDS, REFERENCE_TEXTS
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ class LibraryModel:
         """What is to be known of how the model reads some texts."""
         side = self._reading() if texts else None
         return reading_notices(side.language, texts) if side else []
+
+    def reads(self, texts: Sequence[str]) -> bool:
+        """Whether the model knows most words of some texts; false for another language."""
+        side = self._reading() if texts else None
+        return side is None or not unread_words(side.language, texts)
 
     def _reading(self) -> TextSide | None:
         """What understands words, found once for each space; None if the model knows none."""

@@ -39,6 +39,8 @@ def merge_into(library: Library, other: Library, named: Callable[[Path], PurePat
         merged.n_known += known is not None
         merged.n_tracks += known is None
         ids[track.id] = (known or library.take(other, track, path)).id
+    if liked := other.shelf_likes():
+        library.like_shelves(liked)
     library.remember_sources(Path(named(path)) if named else path for path in other.sources())
     for playlist in other.playlists():
         wanted = [ids[track.id] for track in other.playlist_tracks(playlist)]

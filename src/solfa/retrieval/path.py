@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from solfa.retrieval.index import units
 
 MOST_CANDIDATES = 500  # tracks nearest to both ends that a path may lead over
+ROWS_AT_ONCE = 4_096  # of a large library, so that float64 takes little memory
 SAME_ANGLE = 1e-3  # radians, between a track and its copy
 
 
@@ -24,20 +25,21 @@ def find_path(vectors: Float[np.ndarray, "track dim"], start: int, end: int, n_b
         end: row of the last track.
         n_between: tracks between them at most; fewer if the library has no more.
     """
-    directions = units(vectors)
     if start == end or not n_between:
         return [start, end]
-    rows = _candidates(directions, start, end)
-    steps = np.square(_angles(directions[rows], directions[rows]))
+    ends = units(vectors[[start, end]])
+    rows = _candidates(vectors, ends)
+    directions = units(vectors[rows])
+    steps = np.square(_angles(directions, directions))
     np.fill_diagonal(steps, np.inf)
     # The cheapest way of each length to each candidate, step by step.
-    costs = np.square(_angles(directions[rows], directions[[start]]))[:, 0]
+    costs = np.square(_angles(directions, ends[:1]))[:, 0]
     came_from: list[Int[np.ndarray, " candidate"]] = []
     for _ in range(min(n_between, len(rows)) - 1):
         ways = costs[:, None] + steps
         came_from.append(ways.argmin(0))
         costs = ways.min(0)
-    costs = costs + np.square(_angles(directions[rows], directions[[end]]))[:, 0]
+    costs = costs + np.square(_angles(directions, ends[1:]))[:, 0]
     place = int(costs.argmin()) if len(rows) else -1
     between = [place] if len(rows) else []
     for before in reversed(came_from):
@@ -47,9 +49,12 @@ def find_path(vectors: Float[np.ndarray, "track dim"], start: int, end: int, n_b
     return [start, *(int(rows[place]) for place in once), end]
 
 
-def _candidates(directions: Float[np.ndarray, "track dim"], start: int, end: int) -> Int[np.ndarray, " row"]:
+def _candidates(
+    vectors: Float[np.ndarray, "track dim"], ends: Float[np.ndarray, "2 dim"]
+) -> Int[np.ndarray, " row"]:
     """The tracks nearest to both ends, without them and their copies."""
-    angles = _angles(directions, directions[[start, end]])
+    parts = [vectors[n : n + ROWS_AT_ONCE] for n in range(0, len(vectors), ROWS_AT_ONCE)]
+    angles = np.concatenate([_angles(units(part), ends) for part in parts])
     nearest = np.argsort(np.square(angles).sum(1), kind="stable")
     is_between = (angles[nearest] > SAME_ANGLE).all(1)
     return nearest[is_between][:MOST_CANDIDATES]

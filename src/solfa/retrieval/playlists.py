@@ -1,4 +1,4 @@
-"""Playlists and likes: what people keep of a library, in its file.
+"""Playlists, and likes of tracks, albums and artists: what people keep of a library, in its file.
 
 A track is kept by its content and its path, so that it is found again after its file was moved, or tagged
 anew, or left the library and came back.
@@ -31,6 +31,11 @@ TABLES = (  # made with the first that is kept
         content_hash TEXT NOT NULL,
         path BLOB NOT NULL,
         PRIMARY KEY (playlist, number)
+    ) WITHOUT ROWID""",
+    """
+    CREATE TABLE IF NOT EXISTS liked_shelves (
+        id TEXT PRIMARY KEY,             -- of an album or an artist, see ``albums``
+        since REAL NOT NULL              -- seconds since 1970
     ) WITHOUT ROWID""",
 )
 # The track of an entry: the same file, or its content elsewhere, or what is at its place by now.
@@ -68,7 +73,7 @@ class LibraryPlaylists(LibrarySources):
 
     def playlists(self) -> list[Playlist]:
         """All playlists: likes first, then by name."""
-        if not self._keeps():
+        if not self._has("playlist_tracks"):
             return []
         rows = self._rows(
             "SELECT id, name, changed, (SELECT count(*) FROM playlist_tracks WHERE playlist = id) "
@@ -157,12 +162,30 @@ class LibraryPlaylists(LibrarySources):
                 self.make_playlist(LIKED, wanted)
         return wanted
 
+    def shelf_likes(self) -> dict[str, float]:
+        """Ids of albums and artists that are liked, and since when: seconds since 1970, the newest last.
+
+        They are those of ``Collection``; one that has left the library is liked again when it comes back.
+        """
+        if not self._has("liked_shelves"):
+            return {}
+        return dict(self._rows("SELECT id, since FROM liked_shelves ORDER BY since, id"))
+
+    def like_shelves(self, ids: Iterable[str], *, likes: bool = True) -> None:
+        """Like albums and artists as such, or like them no longer; their tracks stay as they are."""
+        with self._keeping() as database:
+            if likes:
+                rows = [(id, time.time()) for id in ids]
+                database.executemany("INSERT OR IGNORE INTO liked_shelves VALUES (?, ?)", rows)
+            else:
+                database.executemany("DELETE FROM liked_shelves WHERE id = ?", [(id,) for id in ids])
+
     def _kept_ids(self, playlist: int) -> list[int]:
         query = f"SELECT {FOUND} FROM playlist_tracks AS kept WHERE playlist = ? ORDER BY number"
         return [id for (id,) in self._rows(query, (playlist,)) if id is not None]
 
-    def _keeps(self) -> bool:
-        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'playlist_tracks'"))
+    def _has(self, table: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)))
 
     @contextmanager
     def _keeping(self) -> Iterator[sqlite3.Connection]:

@@ -79,12 +79,11 @@ class Language(Protocol):
 def reading_notices(language: Language, texts: Sequence[str]) -> list[str]:
     """Lines for who asks, in plain words; none if the language model reads all of it."""
     notices = []
-    words = list(dict.fromkeys(word for text in texts for word in _words_of(text)))
-    strange = [word for word in words if is_strange(language, word)]
-    if strange and 2 * len(strange) >= len(words):
+    if strange := unread_words(language, texts):
         shown = ", ".join(strange[:5])
         notices.append(
-            f"The text model reads English, and may not know: {shown}. Ask in English, or by named: for names"
+            f"The text model reads English, and may not know: {shown}. Ask in English, or look for a name "
+            f"with named: before it."
         )
     n_most = max((language.n_tokens(text) for text in texts), default=0)
     if n_most > language.most_tokens:
@@ -93,6 +92,13 @@ def reading_notices(language: Language, texts: Sequence[str]) -> list[str]:
             f"The text model reads the first {share} % of this text, and no more. Ask in fewer words."
         )
     return notices
+
+
+def unread_words(language: Language, texts: Sequence[str]) -> list[str]:
+    """Words that the model does not know, if they are half of all or more; none if it knows most of them."""
+    words = list(dict.fromkeys(word for text in texts for word in _words_of(text)))
+    strange = [word for word in words if is_strange(language, word)]
+    return strange if 2 * len(strange) >= len(words) else []
 
 
 def is_strange(language: Language, word: str) -> bool:

@@ -161,7 +161,7 @@ class Searcher:
                 raise
             return Answer(named=named, notices=[str(error)])
         texts = [term.meaning.text for term in asked.terms if isinstance(term.meaning, Words)]
-        return honest(named, matches, self._model.notices(texts))
+        return honest(named, matches, self._model.notices(texts), is_read=self._model.reads(texts))
 
     def names(self, text: str, n: int = 8) -> list[Name]:
         """Titles, artists, albums and folders that go on as a text begins, to be offered while typing."""

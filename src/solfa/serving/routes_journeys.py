@@ -101,7 +101,7 @@ class Look:
         try:
             with Library(desk.searcher.path) as library:
                 tracks, vectors = tracks_and_vectors(library)
-            self.n_pairs = len(candidates(vectors))
+            self.n_pairs = len(candidates(vectors, [track.seconds for track in tracks]))
             self.found = find_duplicates(tracks, vectors, lambda n, _: setattr(self, "n_done", n))
         except Exception as error:
             self.error = error

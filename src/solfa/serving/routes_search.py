@@ -33,7 +33,7 @@ from solfa.serving.schemas import (
     TracksAnswer,
     readable,
 )
-from solfa.serving.state import LONGEST_TEXT, Ability, Desk, DeskOf, FiltersOf, Number
+from solfa.serving.state import LONGEST_QUERY, LONGEST_TEXT, Ability, Desk, DeskOf, FiltersOf, Number
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def tracks(
 async def search(
     desk: DeskOf,
     filters: FiltersOf,
-    q: Annotated[str, Query(min_length=1, max_length=LONGEST_TEXT)],
+    q: Annotated[str, Query(max_length=LONGEST_QUERY)],
     n: Number = 20,
 ) -> FoundAnswer:
     """The tracks that fit a query: words, track numbers, segments as in 12@1:35, and sums of them.
@@ -157,6 +157,7 @@ def _library(desk: Desk, ability: Ability) -> LibraryAnswer:
         takes_files=ability.takes_files,
         notice=ability.notice,
         upload_bytes=desk.config.upload_bytes,
+        query_letters=LONGEST_QUERY,
         is_editable=desk.config.is_editable,
         tells_places=desk.config.is_private,
         examples=_examples(desk, ability.knows_words),

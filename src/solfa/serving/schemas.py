@@ -43,6 +43,7 @@ class LibraryAnswer:
     takes_files: bool
     notice: str  # why words or files are not understood; empty if they are
     upload_bytes: int  # at most
+    query_letters: int  # at most
     is_editable: bool  # whether playlists and likes may be kept from here
     tells_places: bool  # whether playlists say where files lie
     examples: Sequence[Example]

@@ -31,7 +31,8 @@ from solfa.serving.waveform import Waveforms
 T = TypeVar("T")
 
 MOST_FILTERS = 20
-LONGEST_TEXT = 500  # letters of a query, and of a filter
+LONGEST_TEXT = 500  # letters of a filter, and of a name that is begun
+LONGEST_QUERY = 4_000  # letters: more words than a text model reads, which is said, and not cut off
 WITHHELD = "The server cannot do this just now. Who keeps it finds the reason in the output of solfa serve."
 TrackId = Annotated[int, Path(ge=1, le=LARGEST, description="The number of a track.")]
 Number = Annotated[int, Query(ge=1, le=200, description="At most so many tracks.")]
@@ -66,6 +67,15 @@ class ServingConfig:
     n_decoders: int = 2  # threads that decode audio
     n_readers: int = 16  # threads that read files for players
 
+    @property
+    def lets_players_keep(self) -> bool:
+        """Whether players may change playlists and likes.
+
+        They do so by GET, which a page elsewhere could make a browser send. It does not know a password, and
+        what it sends to this machine alone says where it comes from: the guard refuses it.
+        """
+        return self.is_editable and bool(self.password or self.is_private)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ability:
@@ -98,7 +108,7 @@ class Desk:
         self.tags = LibraryTags(searcher)
         self.n_uploads = 0
         self.look: Any = None  # for doubles, the last one
-        self._collection: tuple[tuple[int, ...], Collection] | None = None
+        self._collection: tuple[tuple[int, ...], str, Collection] | None = None
         self._collecting = threading.Lock()
         self._grouped: tuple[object, dict[int, list[Group]]] = (
             None,
@@ -125,13 +135,15 @@ class Desk:
         return Ability(knows_words=knows_words, takes_files=True, notice=notice, reason=notice)
 
     def collection(self) -> Collection:
-        """The albums and artists of the library, as it is now."""
+        """The albums and artists of the library, as it is now; a like does not let them be gathered anew."""
         with self._collecting:
-            version = self.searcher.version()
-            if self._collection is None or self._collection[0] != version:
+            known, version = self._collection, self.searcher.version()
+            if known is None or known[0] != version:
                 with Library(self.searcher.path) as library:
-                    self._collection = version, Collection(library)
-            return self._collection[1]
+                    shelved = library.shelved()
+                    collection = known[2] if known and known[1] == shelved else Collection(library)
+                known = self._collection = version, shelved, collection
+            return known[2]
 
     def groups(self, n: int | None, most: int | None = None) -> list[Group]:
         """Clusters of the tracks: seconds for some thousands, and kept as long as these stay the same.

@@ -1,6 +1,7 @@
-"""Routes for players that speak OpenSubsonic: songs, what sounds like them, paths, playlists, likes, sound.
+"""Routes for players that speak OpenSubsonic: songs, what sounds like them, paths, sound.
 
-Ids are the numbers of tracks and playlists. Albums, artists and their pictures are in ``subsonic_albums``.
+Ids are the numbers of tracks and playlists. Albums, artists and their pictures are in ``subsonic_albums``,
+playlists and likes in ``subsonic_keep``.
 
 Source:
     OpenSubsonic API 1.16.1 with the extensions formPost, apiKeyAuthentication and sonicSimilarity:
@@ -23,11 +24,10 @@ from solfa.retrieval.names import find_named, words_of
 from solfa.serving.errors import OF_THE_ASKER
 from solfa.serving.routes_tracks import sound_answer
 from solfa.serving.schemas import media_type, readable
-from solfa.serving.state import LONGEST_TEXT, Desk, DeskOf
+from solfa.serving.state import LONGEST_QUERY, Desk, DeskOf
 from solfa.serving.subsonic_albums import ALBUM_METHODS, MOST_SONGS, cover_answer, part, shelf_of
 from solfa.serving.subsonic_form import (
     GENERIC,
-    NOT_ALLOWED,
     NOT_FOUND,
     Asked,
     PlayerError,
@@ -37,17 +37,14 @@ from solfa.serving.subsonic_form import (
     check_protocol,
     refused,
 )
-from solfa.serving.subsonic_items import album_folder, album_item, artist_item, playlist_item, songs
+from solfa.serving.subsonic_items import album_folder, album_item, artist_item, songs
+from solfa.serving.subsonic_keep import KEEPING_METHODS, READING_METHODS
 
 log = logging.getLogger(__name__)
 
 BY_SOUND = re.compile(r"\s*sounds like\s*:", re.IGNORECASE)
 FORM = "application/x-www-form-urlencoded"
 OPEN = "getOpenSubsonicExtensions"  # asked before anybody logs in
-NOTHING_KEPT = (
-    "Likes are not kept here. Who keeps the server allows that: over a network by solfa serve --editable "
-    "with --password-file"
-)
 NO_JSONP = "f=jsonp would hand answers to other sites. Ask for xml or json."
 
 router = APIRouter(prefix="/rest", include_in_schema=False)
@@ -91,7 +88,7 @@ def _method(name: str) -> Callable[[Desk, Asked], Values]:
 
 def _limiter(desk: Desk, name: str, asked: Asked) -> CapacityLimiter:
     """Who may wait for a model, for a writer or for all vectors keeps nobody else waiting."""
-    if name in ("star", "unstar"):
+    if name in KEEPING_METHODS:
         return desk.keeping
     if name == "findSonicPath":
         return desk.map
@@ -183,19 +180,18 @@ def _sonic_matches(desk: Desk, found: Sequence[tuple[LibraryTrack, float]]) -> V
 def _search(name: str) -> Callable[[Desk, Asked], Values]:
     def work(desk: Desk, asked: Asked) -> Values:
         """Names that have the words of a query; all for none; songs by sound behind ``sounds like:``."""
-        query = asked.text("query")[:LONGEST_TEXT]
+        query = asked.text("query")[:LONGEST_QUERY]
         tracks, collection = _songs_found(desk, asked, query), desk.collection()
         is_of_names = not BY_SOUND.match(query)
         artists = part(asked, "artist", collection.artists_named(query)) if is_of_names else []
         albums = part(asked, "album", collection.albums_named(query)) if is_of_names else []
+        make = album_item if name == "searchResult3" else album_folder
         with Library(desk.searcher.path) as library:
+            likes = library.shelf_likes()
             return {
                 name: {
-                    "artist": [artist_item(artist) for artist in artists],
-                    "album": [
-                        album_item(album) if name == "searchResult3" else album_folder(album)
-                        for album in albums
-                    ],
+                    "artist": [artist_item(artist, likes) for artist in artists],
+                    "album": [make(album, likes) for album in albums],
                     "song": songs(library, tracks, collection),
                 }
             }
@@ -216,46 +212,6 @@ def _songs_found(desk: Desk, asked: Asked, query: str) -> list[LibraryTrack]:
         return find_named(library, query, offset + n)[offset:]
 
 
-def _playlists(desk: Desk, asked: Asked) -> Values:
-    with Library(desk.searcher.path) as library:
-        lines = [playlist_item(known, library.playlist_tracks(known)) for known in library.playlists()]
-    return {"playlists": {"playlist": lines}}
-
-
-def _playlist_of(desk: Desk, asked: Asked) -> Values:
-    with Library(desk.searcher.path) as library:
-        known = library.playlist(asked.id())
-        tracks = library.playlist_tracks(known)
-        return {
-            "playlist": {**playlist_item(known, tracks), "entry": songs(library, tracks, desk.collection())}
-        }
-
-
-def _starred(name: str) -> Callable[[Desk, Asked], Values]:
-    def work(desk: Desk, asked: Asked) -> Values:
-        with Library(desk.searcher.path) as library:
-            liked = songs(library, library.tracks_of(library.likes()), desk.collection())
-        return {name: {"artist": [], "album": [], "song": liked}}
-
-    return work
-
-
-def _star(likes: bool) -> Callable[[Desk, Asked], Values]:
-    def work(desk: Desk, asked: Asked) -> Values:
-        # Players change by GET, which a page elsewhere could make a browser send. It does not know a
-        # password, and what it sends to this machine alone says where it comes from: the guard refuses it.
-        if not (desk.config.is_editable and (desk.config.password or desk.config.is_private)):
-            raise PlayerError(NOT_ALLOWED, NOTHING_KEPT)
-        if asked.all("albumId") or asked.all("artistId"):
-            raise PlayerError(NOT_FOUND, "Albums and artists cannot be liked here. Like songs.")
-        ids = asked.ids("id") or [asked.id()]
-        with Library(desk.searcher.path) as library:
-            library.like([track.id for track in library.tracks_of(ids)], likes=likes)
-        return {}
-
-    return work
-
-
 METHODS: dict[str, Callable[[Desk, Asked], Values]] = {
     "ping": _ping,
     "getLicense": _license,
@@ -268,11 +224,7 @@ METHODS: dict[str, Callable[[Desk, Asked], Values]] = {
     "findSonicPath": _sonic_path,
     "search2": _search("searchResult2"),
     "search3": _search("searchResult3"),
-    "getPlaylists": _playlists,
-    "getPlaylist": _playlist_of,
-    "getStarred": _starred("starred"),
-    "getStarred2": _starred("starred2"),
-    "star": _star(True),
-    "unstar": _star(False),
     **ALBUM_METHODS,
+    **READING_METHODS,
+    **KEEPING_METHODS,
 }

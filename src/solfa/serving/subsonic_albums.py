@@ -19,7 +19,14 @@ from solfa.serving.covers import Cover, find_cover
 from solfa.serving.schemas import readable
 from solfa.serving.state import Desk
 from solfa.serving.subsonic_form import GENERIC, NOT_FOUND, Asked, PlayerError, Values
-from solfa.serving.subsonic_items import album_folder, album_item, artist_item, artists_by_letter, songs
+from solfa.serving.subsonic_items import (
+    Likes,
+    album_folder,
+    album_item,
+    artist_item,
+    artists_by_letter,
+    songs,
+)
 
 T = TypeVar("T")
 
@@ -28,7 +35,7 @@ MOST_ALBUMS = 500
 MOST_TRIED = 3  # tracks of an album, for a picture
 FOLDER = 1  # the one folder of music that players see
 COVER_AGE = 86_400  # seconds for which a player may keep a picture
-PRIVILEGES = ("settingsRole", "playlistRole", "coverArtRole", "commentRole", "podcastRole", "shareRole",
+PRIVILEGES = ("settingsRole", "coverArtRole", "commentRole", "podcastRole", "shareRole",
               "adminRole", "uploadRole", "jukeboxRole", "videoConversionRole")  # fmt: skip
 
 
@@ -44,9 +51,9 @@ def shelf_of(desk: Desk, asked: Asked) -> Sequence[LibraryTrack] | None:
     """The tracks of an album or of an artist, if the id of one is given; None for the id of a song."""
     id, collection = asked.text("id"), desk.collection()
     if id.startswith("al-"):
-        return _album(collection, id).tracks
+        return album_of(collection, id).tracks
     if id.startswith("ar-"):
-        return [track for album in _artist(collection, id).albums for track in album.tracks]
+        return [track for album in artist_of(collection, id).albums for track in album.tracks]
     return None
 
 
@@ -66,13 +73,15 @@ def _cover(desk: Desk, asked: Asked, size: int | None) -> Cover:
     return cover
 
 
-def _album(collection: Collection, id: str) -> Album:
+def album_of(collection: Collection, id: str) -> Album:
+    """The album of an id. Raises PlayerError if there is none."""
     if album := collection.album(id):
         return album
     raise PlayerError(NOT_FOUND, f"There is no album {id!r:.50} here.")
 
 
-def _artist(collection: Collection, id: str) -> Artist:
+def artist_of(collection: Collection, id: str) -> Artist:
+    """The artist of an id. Raises PlayerError if there is none."""
     if artist := collection.artist(id):
         return artist
     raise PlayerError(NOT_FOUND, f"There is no artist {id!r:.50} here.")
@@ -87,32 +96,34 @@ def _artists(name: str) -> Callable[[Desk, Asked], Values]:
     def work(desk: Desk, asked: Asked) -> Values:
         collection = desk.collection()
         newest = max((album.changed for album in collection.albums), default=0.0)
-        values = {"ignoredArticles": ARTICLES, "index": artists_by_letter(collection.artists)}
+        values = {"ignoredArticles": ARTICLES, "index": artists_by_letter(collection.artists, _likes(desk))}
         return {name: values | ({"lastModified": int(1000 * newest)} if name == "indexes" else {})}
 
     return work
 
 
 def _artist_of(desk: Desk, asked: Asked) -> Values:
-    artist = _artist(desk.collection(), asked.text("id"))
-    return {"artist": artist_item(artist) | {"album": [album_item(album) for album in artist.albums]}}
+    artist, likes = artist_of(desk.collection(), asked.text("id")), _likes(desk)
+    albums = [album_item(album, likes) for album in artist.albums]
+    return {"artist": artist_item(artist, likes) | {"album": albums}}
 
 
 def _album_of(desk: Desk, asked: Asked) -> Values:
     collection = desk.collection()
-    album = _album(collection, asked.text("id"))
+    album = album_of(collection, asked.text("id"))
     with Library(desk.searcher.path) as library:
-        return {"album": album_item(album) | {"song": songs(library, album.tracks, collection)}}
+        item = album_item(album, library.shelf_likes())
+        return {"album": item | {"song": songs(library, album.tracks, collection)}}
 
 
 def _directory(desk: Desk, asked: Asked) -> Values:
     """An artist as a folder of albums, or an album as one of songs, for players that know folders alone."""
     id, collection = asked.text("id"), desk.collection()
     if id.startswith("ar-"):
-        artist = _artist(collection, id)
-        children = [album_folder(album) for album in artist.albums]
+        artist, likes = artist_of(collection, id), _likes(desk)
+        children = [album_folder(album, likes) for album in artist.albums]
         return {"directory": {"id": id, "name": readable(artist.name), "child": children}}
-    album = _album(collection, id)
+    album = album_of(collection, id)
     with Library(desk.searcher.path) as library:
         children = songs(library, album.tracks, collection)
     return {"directory": {"id": id, "name": readable(album.name), "child": children}}
@@ -121,14 +132,20 @@ def _directory(desk: Desk, asked: Asked) -> Values:
 def _album_list(name: str) -> Callable[[Desk, Asked], Values]:
     def work(desk: Desk, asked: Asked) -> Values:
         n, offset = asked.count("size", 10, MOST_ALBUMS), asked.count("offset", 0, 10**9)
-        albums = _albums_by(asked, desk.collection().albums)[offset : offset + n]
+        likes = _likes(desk)
+        albums = _albums_by(asked, desk.collection().albums, likes)[offset : offset + n]
         make = album_item if name == "albumList2" else album_folder
-        return {name: {"album": [make(album) for album in albums]}}
+        return {name: {"album": [make(album, likes) for album in albums]}}
 
     return work
 
 
-def _albums_by(asked: Asked, albums: Sequence[Album]) -> Sequence[Album]:
+def _likes(desk: Desk) -> Likes:
+    with Library(desk.searcher.path) as library:
+        return library.shelf_likes()
+
+
+def _albums_by(asked: Asked, albums: Sequence[Album], likes: Likes) -> Sequence[Album]:
     """Albums as a list of a type has them; nothing where it takes what nobody here remembers."""
     kind = asked.text("type")
     match kind:
@@ -148,7 +165,11 @@ def _albums_by(asked: Asked, albums: Sequence[Album]) -> Sequence[Album]:
         case "byGenre":
             genre = asked.text("genre").casefold()
             return [album for album in albums if genre in (one.casefold() for one in album.genres)]
-        case "highest" | "frequent" | "recent" | "starred":
+        case "starred":
+            return sorted(
+                (album for album in albums if album.id in likes), key=lambda album: -likes[album.id]
+            )
+        case "highest" | "frequent" | "recent":
             return []
     raise PlayerError(GENERIC, f"There is no list of albums of the type {kind!r:.50}.")
 
@@ -162,7 +183,7 @@ def _genres(desk: Desk, asked: Asked) -> Values:
                     "value": readable(genre), "songCount": len(tracks),
                     "albumCount": len({collection.album_of[track.id].id for track in tracks}),
                 }
-                for genre, tracks in collection.genres().items()
+                for genre, tracks in collection.genres.items()
             ]
         }
     }  # fmt: skip
@@ -172,10 +193,7 @@ def _songs_by_genre(desk: Desk, asked: Asked) -> Values:
     collection, wanted = desk.collection(), asked.text("genre").casefold()
     n, offset = asked.count("count", 10, MOST_SONGS), asked.count("offset", 0, 10**9)
     found = [
-        track
-        for genre, tracks in collection.genres().items()
-        if genre.casefold() == wanted
-        for track in tracks
+        track for genre, tracks in collection.genres.items() if genre.casefold() == wanted for track in tracks
     ]
     with Library(desk.searcher.path) as library:
         return {"songsByGenre": {"song": songs(library, found[offset : offset + n], collection)}}
@@ -188,7 +206,7 @@ def _random_songs(desk: Desk, asked: Asked) -> Values:
     if "genre" in asked:
         wanted = asked.text("genre").casefold()
         tracks = [
-            track for name, some in collection.genres().items() if name.casefold() == wanted for track in some
+            track for name, some in collection.genres.items() if name.casefold() == wanted for track in some
         ]
     if "fromYear" in asked or "toYear" in asked:
         tracks = [track for track in tracks if (year := year_of(track)) and first <= year <= last]
@@ -198,7 +216,10 @@ def _random_songs(desk: Desk, asked: Asked) -> Values:
 
 
 def _user(desk: Desk, asked: Asked) -> Values:
-    roles = {"streamRole": True, "downloadRole": True, **dict.fromkeys(PRIVILEGES, False)}
+    roles = {
+        "streamRole": True, "downloadRole": True, "playlistRole": desk.config.lets_players_keep,
+        **dict.fromkeys(PRIVILEGES, False),
+    }  # fmt: skip
     name = readable(asked.all("username")[0]) if "username" in asked else "solfa"
     return {"user": {"username": name, "scrobblingEnabled": False, **roles, "folder": [FOLDER]}}
 

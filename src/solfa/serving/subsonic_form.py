@@ -65,11 +65,18 @@ class Asked:
 
     def ids(self, name: str) -> list[int]:
         """The numbers of tracks or playlists. Raises PlayerError if there can be none of such a name."""
-        return [_number(text) for text in self.all(name)]
+        return [self.number(text) for text in self.all(name)]
 
     def id(self, name: str = "id") -> int:
         """The number of a track or a playlist, which must be given."""
-        return _number(self.text(name))
+        return self.number(self.text(name))
+
+    @staticmethod
+    def number(text: str) -> int:
+        """The number that stands for a track or a playlist. Raises PlayerError if there can be none."""
+        if text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= LARGEST:
+            return int(text[:20])
+        raise PlayerError(NOT_FOUND, f"There is no {text!r:.50} here.")
 
 
 def check_password(asked: Asked, password: str) -> None:
@@ -122,12 +129,6 @@ def refused(asked: Asked, error: PlayerError) -> Response:
     """An error in the form that was asked for."""
     values = {"error": {"code": error.code, "message": str(error)}}
     return answered(asked, values, status=error.status, is_failed=True)
-
-
-def _number(text: str) -> int:
-    if text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= LARGEST:
-        return int(text[:20])
-    raise PlayerError(NOT_FOUND, f"There is no {text!r:.50} here.")
 
 
 def _same(given: str, wanted: str) -> bool:

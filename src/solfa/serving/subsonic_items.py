@@ -6,7 +6,7 @@ Source:
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from solfa.serving.places import below
 from solfa.serving.schemas import media_type, readable
 
 Item = dict[str, Any]
+Likes = Mapping[str, float]  # ids of albums and artists that are liked, and since when
 NUMBER = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
@@ -36,7 +37,7 @@ def songs(library: Library, tracks: Sequence[LibraryTrack], collection: Collecti
     ]
 
 
-def album_item(album: Album) -> Item:
+def album_item(album: Album, likes: Likes) -> Item:
     """An album, without its songs."""
     item: Item = {
         "id": album.id, "name": readable(album.name), "artist": readable(album.artist),
@@ -47,30 +48,31 @@ def album_item(album: Album) -> Item:
     }  # fmt: skip
     if album.year:
         item["year"] = album.year
-    return item | _genres(album.genres)
+    return item | _genres(album.genres) | _since(album.id, likes)
 
 
-def album_folder(album: Album) -> Item:
+def album_folder(album: Album, likes: Likes) -> Item:
     """An album as a folder, for players that know no albums."""
-    item = album_item(album)
+    item = album_item(album, likes)
     return item | {"isDir": True, "isVideo": False, "title": item["name"], "album": item["name"],
                    "parent": item["artistId"], "mediaType": "album"}  # fmt: skip
 
 
-def artist_item(artist: Artist) -> Item:
+def artist_item(artist: Artist, likes: Likes) -> Item:
     """An artist, without the albums. There are no pictures of artists: the first album lends its own."""
     return {
         "id": artist.id, "name": readable(artist.name), "albumCount": len(artist.albums),
         "coverArt": artist.albums[0].id, "sortName": readable(sorted_as(artist.name)),
+        **_since(artist.id, likes),
     }  # fmt: skip
 
 
-def artists_by_letter(artists: Iterable[Artist]) -> list[Item]:
+def artists_by_letter(artists: Iterable[Artist], likes: Likes) -> list[Item]:
     """All artists below the letters that their names begin with; # where that is none."""
     letters: dict[str, list[Item]] = {}
     for artist in artists:
         first = sorted_as(artist.name)[:1].upper()
-        letters.setdefault(first if first.isalpha() else "#", []).append(artist_item(artist))
+        letters.setdefault(first if first.isalpha() else "#", []).append(artist_item(artist, likes))
     return [{"name": letter, "artist": letters[letter]} for letter in sorted(letters)]
 
 
@@ -117,6 +119,10 @@ def _shelved(track: LibraryTrack, collection: Collection) -> Item:
         "coverArt": album.id if "album" in track.tags else str(track.id),
         "albumArtists": _artists(album.artists), "displayAlbumArtist": readable(album.artist),
     }  # fmt: skip
+
+
+def _since(id: str, likes: Likes) -> Item:
+    return {"starred": moment(likes[id])} if id in likes else {}
 
 
 def _artists(names: Sequence[str]) -> list[Item]:

@@ -19,13 +19,14 @@ import { lost, showTrack } from "./track.js";
 const ASK_AGAIN_MS = 2000;
 const TYPED_MS = 150; // without a further letter, before names are asked for
 const FEWEST_LETTERS = 2;
+const LONGEST_NAME = 200; // letters of what is typed that a name may begin with
 const AT_ONCE = 200; // tracks in one answer
 const MOST_QUEUED = 1000; // of a list that is played as a whole
 const RINGED = 10; // tracks of the last search on the map
 
 const at = (id) => document.getElementById(id);
 const [view, query, hint] = [at("view"), at("query"), at("hint")];
-let library = { knows_words: true, takes_files: true, examples: [], n_tracks: 0, notice: "", upload_bytes: Infinity };
+let library = { knows_words: true, takes_files: true, examples: [], n_tracks: 0, notice: "", upload_bytes: Infinity, query_letters: Infinity };
 let found = new Set(); // what the last search gave, to be seen on the map
 let dropped = null; // the file that was searched by last, and what it found
 let leaving = new AbortController();
@@ -93,12 +94,18 @@ async function showSearch(text, signal) {
   const { q, filters } = readQuery(text);
   view.replaceChildren(heading(`“${text}”`, null), waitingRows(8));
   if (!q) return showTracks(filters, signal);
+  if (q.length > library.query_letters) throw new Error(tooLong(q));
   const answer = await api.search(q, filters, signal);
   const number = q.match(/^#?(\d+)(@\S+)?$/);
   const like = number && (await api.track(number[1], signal)).title;
   showFound(like ? `More like ${like}${number[2] ? ` at ${number[2].slice(1)}` : ""}` : q, answer, filters);
   view.firstElementChild.after(...[mixBar(text), filterBar(text)].filter(Boolean));
   return undefined;
+}
+
+function tooLong(q) {
+  const [n, most] = [q.length, library.query_letters].map((letters) => letters.toLocaleString("en"));
+  return `This query has ${n} letters, and at most ${most} are read. Ask in fewer words.`;
 }
 
 async function showLikePlaylist(id, signal) {
@@ -111,9 +118,9 @@ function showFound(title, { matches, named = [], notices = [] }, filters = []) {
   const tracks = [...new Map([...named, ...matches.map(({ track }) => track)].map((track) => [track.id, track])).values()];
   found = new Set(tracks.slice(0, RINGED).map(({ id }) => id));
   const nothing = () => message("Nothing found", library.n_tracks ? why(filters) : empty(), h("a", { class: "quiet", href: "#/" }, "All tracks"));
-  const parts = notices.map((text) => h("p", { class: "note" }, text));
-  if (named.length) parts.push(h("h2", { class: "group" }, "By name"), rows(named.map((track) => ({ track })), "Tracks of that name"));
+  const parts = named.length ? [h("h2", { class: "group" }, "By name"), rows(named.map((track) => ({ track })), "Tracks of that name")] : [];
   if (named.length && matches.length) parts.push(h("h2", { class: "group" }, "By sound"));
+  parts.push(...notices.map((text) => h("p", { class: "note told", role: "status" }, text))); // which are about the sound
   if (matches.length) parts.push(rows(matches, "Tracks found"));
   const actions = tracks.length ? listActions(() => tracks, title) : [];
   view.replaceChildren(heading(title, named.length + matches.length, "track", ...actions), ...(parts.length ? parts : [nothing()]));
@@ -184,7 +191,7 @@ async function searchByFile(file) {
 // Names that go on as the query begins, offered while it is typed.
 let asked = 0;
 async function offerNames() {
-  const [number, text] = [(asked += 1), query.value.replace(/^\s*named\s*:/i, "").trim()];
+  const [number, text] = [(asked += 1), query.value.replace(/^\s*named\s*:/i, "").trim().slice(0, LONGEST_NAME)];
   await new Promise((done) => setTimeout(done, TYPED_MS));
   if (number !== asked) return;
   const { names } = text.length < FEWEST_LETTERS ? { names: [] } : await api.names(text).catch(() => ({ names: [] }));

@@ -93,11 +93,12 @@ export function listActions(tracks, name) {
   ];
 }
 
-// How far a track stands out for the query, as a bar and a word.
+// How far a track stands out for the query, as a bar and a word; nothing where nothing can be said.
 function worth({ fit, stands_out }) {
+  if (!fit) return h("span", { class: "score" });
   const bar = h("span", { class: "meter", "aria-hidden": "true" }, h("span"));
   bar.firstChild.style.width = `${Math.max(0, Math.min(1, stands_out / FULL)) * 100}%`;
-  return h("span", { class: `score ${fit}`, title: "How far it stands out among other queries" }, fit ? bar : null, h("span", { class: "unseen" }, "Fit "), fit);
+  return h("span", { class: `score ${fit}`, title: "How far it stands out among other queries" }, bar, h("span", { class: "unseen" }, "Fit "), fit);
 }
 
 export function waitingRows(n) {

@@ -7,6 +7,7 @@ import { remember, remembered } from "./memory.js";
 import { buildSheet } from "./sheets.js";
 
 const NEW = "new";
+const LONGEST_NAME = 200; // letters of the name of a playlist
 
 export async function saveTracks(tracks, name = "") {
   const ids = tracks.map(({ id }) => id);
@@ -28,7 +29,7 @@ export async function saveTracks(tracks, name = "") {
 }
 
 function keepForm(ids, name, playlists, told) {
-  const input = h("input", { type: "text", id: "playlist-name", value: name, maxlength: 200, autocomplete: "off", placeholder: "Its name" });
+  const input = h("input", { type: "text", id: "playlist-name", value: name.slice(0, LONGEST_NAME), maxlength: LONGEST_NAME, autocomplete: "off", placeholder: "Its name" });
   const options = playlists.map((one) => h("option", { value: one.id }, `Add to ${one.name} (${one.n_tracks})`));
   const select = h("select", { id: "playlist-which" }, h("option", { value: NEW }, "A new playlist"), options);
   const line = h("div", {}, h("label", { for: "playlist-name" }, "Name"), input);
