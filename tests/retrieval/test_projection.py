@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
 from solfa.retrieval import Library, Searcher, project, projection
@@ -36,10 +37,28 @@ def test_any_number_of_tracks_has_a_map(n: int) -> None:
         assert places.shape == (n, 2) and np.isfinite(places).all() and (np.abs(places) <= 1).all()
 
 
-def test_many_tracks_are_placed_by_principal_components(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection, "MOST_NEIGHBOURED", 50)
-    monkeypatch.setattr(projection, "_neighboured", lambda components: pytest.fail("would take minutes"))
-    assert trustworthiness(groups(60), project(groups(60)), n_neighbors=5) > 0.6
+def test_of_many_tracks_neighbours_stay_neighbours_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By some that t-SNE places, and the others beside them; two principal components mix the groups."""
+    monkeypatch.setattr(projection, "MOST_NEIGHBOURED", 60)
+    asked: list[int] = []
+    whole = projection._neighboured
+    monkeypatch.setattr(
+        projection, "_neighboured", lambda components: asked.append(len(components)) or whole(components)
+    )
+    vectors = groups(400, 12)
+    places = project(vectors)
+    assert asked == [60] and (np.abs(places) <= 1).all() and len(np.unique(places, axis=0)) == 400
+    np.testing.assert_array_equal(places, project(vectors))
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    flat = PCA(2).fit_transform(units)
+    assert of_own_group(places, 12) > 0.95 > of_own_group(flat, 12)
+
+
+def of_own_group(places: np.ndarray, n_groups: int) -> float:
+    """Share of nearest neighbours that are of the same group of ``groups``."""
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    return float(np.mean(apart.argmin(1) % n_groups == np.arange(len(places)) % n_groups))
 
 
 def test_the_map_of_a_library_is_kept_until_tracks_come(
