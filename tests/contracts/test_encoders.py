@@ -7,6 +7,7 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import solfa
+from contracts.graphs import see_one_graph
 from golden_data import GOLDEN
 from solfa import compat
 from solfa.features import ConstantQConfig, LogMelConfig
@@ -38,6 +40,7 @@ from solfa.models.mert2 import MERT2Config
 from solfa.models.musicnn import FrameFrontend, MusiCNN, MusiCNNConfig, MusiCNNEncoder, PatchFrontend
 from solfa.models.small import SolfaSmallConfig
 from solfa.probing import load_baseline
+from training.ranks import run_ranks
 
 MUQ = MuQConfig(
     stem=ConvStemConfig(n_channels=4),
@@ -415,6 +418,17 @@ def test_an_exported_program_takes_clips_of_any_number_and_length(name: str) -> 
     ).module()
     for clips in (CLIPS, torch.cat([CLIPS, CLIPS[:1]])[:, :11_111], CLIPS.repeat(1, 3)):
         assert off(program(clips), encoder(clips)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "log-mel",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("muq", "mert_cqt", "mert2", "small")),
+    ],
+)
+def test_a_compiler_sees_an_encoder_as_one_graph(name: str, tmp_path: Path) -> None:
+    run_ranks(see_one_graph, name, n_processes=1, folder=tmp_path)
 
 
 @pytest.mark.slow

@@ -71,7 +71,9 @@ class Predictor(nn.Module):
             mask: True where frames are hidden, and states have no meaning.
             asked: the hidden frames that are guessed at; all of them if None.
         """
-        rows = mask.any(1)  # also if there are none: then parameters get gradients of zero, on every rank
+        # Also if there are none: then parameters get gradients of zero, on every rank. Numbers of rows, found
+        # once, for each selection by truth values would make the program wait for its device.
+        rows = mask.any(1).nonzero()[:, 0]
         narrow = exact(self.narrow(states[rows]))
         given = torch.where(mask[rows][..., None], exact(self.vector), narrow)
         if asked is None:
@@ -121,8 +123,9 @@ def visible_states(
     groups = [torch.ones_like(is_whole)] if shares_statistics else [~is_whole, is_whole]
     states = exact(torch.zeros_like(frames))
     for group in groups:
-        if bool(group.any()):
-            states[group] = _states_of_group(encoder, frames[group], visible[group])
+        rows = group.nonzero()[:, 0]
+        if len(rows):
+            states[rows] = _states_of_group(encoder, frames[rows], visible[rows])
     return states
 
 
@@ -145,9 +148,9 @@ def places_of(
     They are in their order; where a clip has fewer than another, frames that are not kept are its padding.
     """
     counts = kept.sum(1)
-    most = int(counts.max()) if len(counts) else 0
+    fewest, most = torch.stack(counts.aminmax()).tolist() if len(counts) else (0, 0)
     places = (~kept).byte().argsort(dim=1, stable=True)[:, :most]
-    return places, None if not len(counts) or int(counts.min()) == most else counts
+    return places, None if fewest == most else counts
 
 
 def with_something_visible(mask: Bool[Tensor, "clip frame"]) -> Bool[Tensor, "clip frame"]:
