@@ -90,13 +90,19 @@ def _of_one_length(
 ) -> set[tuple[int, int]]:
     """Each row with those of its length, the nearest of them where there are many."""
     rows = np.argsort(seconds, kind="stable")
-    ordered = seconds[rows]
-    ends = np.searchsorted(ordered, ordered + SAME_LENGTH, side="right")
-    pairs = set()
-    for place, row in enumerate(rows):
-        others = rows[place + 1 : ends[place]]
-        nearest = np.argsort(-(directions[others] @ directions[row]), kind="stable")[:N_NEIGHBOURS]
-        pairs |= {(min(int(row), int(other)), max(int(row), int(other))) for other in others[nearest]}
+    ends = np.searchsorted(seconds[rows], seconds[rows] + SAME_LENGTH, side="right")
+    ordered, pairs = directions[rows], set()
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        block = np.arange(start, min(start + ROWS_AT_ONCE, len(rows)))
+        last = ends[block[-1]]  # ends grow with lengths
+        cosines = ordered[block] @ ordered[start:last].T
+        place = np.arange(start, last)
+        cosines[(place <= block[:, None]) | (place >= ends[block][:, None])] = -np.inf  # each pair once
+        n = min(N_NEIGHBOURS, cosines.shape[1])
+        nearest = np.argpartition(-cosines, n - 1, axis=1)[:, :n]
+        found, column = np.isfinite(np.take_along_axis(cosines, nearest, 1)).nonzero()
+        both = np.sort(rows[np.stack([start + found, start + nearest[found, column]], 1)], axis=1)
+        pairs |= set(map(tuple, both.tolist()))
     return pairs
 
 
