@@ -3,7 +3,7 @@
     python benchmarks/map.py music.sqlite
 
 Segments stand for tracks, so that a hundred real tracks make thousands of vectors. "Kept" is the share of the
-ten nearest by sound that are among the ten nearest on the map. t-SNE of all, and the two principal components,
+ten nearest by sound that are among the ten nearest on the map. t-SNE of all and the two principal components
 are beside it.
 """
 

@@ -280,3 +280,18 @@ def test_programs_killed_at_any_moment_leave_a_whole_library(
         assert library.vectors(library.tracks()).any(axis=1).all()
         library.update([tmp_path / "music"], tiny_encoder)
         assert len(library) == 60
+
+
+def test_vectors_of_all_and_of_some_contents_are_the_same(
+    library_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a large library are read row after row, in place of being asked for one by one."""
+    with Library(library_path) as library:
+        hashes = [content_hash for _, content_hash in library.contents()][::-1]
+        one_by_one = library.vectors_of(hashes)
+        monkeypatch.setattr("solfa.retrieval.contents.FEWEST_OF_ALL", 2)
+        monkeypatch.setattr(library, "_among", lambda *_: pytest.fail("asked for one by one"))
+        np.testing.assert_array_equal(library.vectors_of(hashes), one_by_one)
+        np.testing.assert_array_equal(library.vectors_of([*hashes, hashes[0]])[-1], one_by_one[0])
+        with pytest.raises(LibraryError, match="lacks vectors"):
+            library.vectors_of([*hashes, "unknown"])

@@ -211,8 +211,18 @@ def test_the_map_is_coloured_by_what_sounds_alike(open_page: Open) -> None:
     playwright.expect(legend.get_by_role("button")).to_have_count(0)
 
 
+def test_the_colours_of_the_map_stand_below_their_choice_on_a_phone(open_page: Open) -> None:
+    page = open_page("/map", viewport=TOUCHED)
+    page.get_by_label("Colours of the map").select_option(label="What sounds alike")
+    legend = page.get_by_role("group", name="Colours")
+    legend.get_by_role("button").first.wait_for()
+    choice, chips = page.get_by_label("Colours of the map").bounding_box(), legend.bounding_box()
+    assert chips["y"] >= choice["y"] + choice["height"] and chips["x"] == choice["x"]
+
+
 def test_two_fingers_enlarge_the_map_and_one_scrolls_the_page(open_page: Open) -> None:
     page = open_page("/map", viewport=TOUCHED, has_touch=True, is_mobile=True)
+    page.get_by_text("two fingers enlarge").wait_for()
     box = page.locator("canvas.map").bounding_box()
     fingers = page.context.new_cdp_session(page)
 

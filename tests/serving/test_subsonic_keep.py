@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,14 @@ def test_an_album_is_liked_by_the_id_of_a_folder_too(player: TestClient) -> None
     assert asked(player, "star", albumId="al-0123456789abcdef")["error"]["code"] == 70
     assert asked(player, "star", albumId=sun["artistId"])["error"]["code"] == 70
     assert asked(player, "star")["error"]["code"] == 10
+
+
+def test_songs_tell_the_size_and_the_age_of_their_files(player: TestClient, shelves: Path) -> None:
+    (song,) = asked(player, "search3", query="dawn")["searchResult3"]["song"]
+    with Library(shelves) as library:
+        status = library.track(int(song["id"])).path.stat()
+    assert song["size"] == status.st_size and song["bitRate"] == round(8 * status.st_size / 2.0 / 1000)
+    assert datetime.fromisoformat(song["created"]).timestamp() == pytest.approx(status.st_mtime, abs=1)
 
 
 def test_wrong_wishes_about_playlists_change_nothing(player: TestClient) -> None:

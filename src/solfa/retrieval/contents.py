@@ -147,6 +147,11 @@ class LibraryContents(LibraryFile):
         """When the file of each track was changed last, in seconds since 1970, by its number."""
         return {id: changed / 1e9 for id, changed in self._rows("SELECT id, modified_ns FROM tracks")}
 
+    def stamps_of(self, ids: Sequence[int]) -> dict[int, Stamp]:
+        """Size and last change of the files of those tracks that are there, by their numbers."""
+        rows = self._among("SELECT id, n_bytes, modified_ns FROM tracks WHERE id IN", ids)
+        return {id: Stamp(n_bytes, modified_ns) for id, n_bytes, modified_ns in rows}
+
     def vectors(self, tracks: Sequence[Track]) -> Float[np.ndarray, "track dim"]:
         """The vectors of tracks of this library."""
         return self.vectors_of([track.content_hash for track in tracks])

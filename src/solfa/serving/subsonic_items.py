@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from solfa.data.tags import values_of
+from solfa.embedding.outcomes import Stamp
 from solfa.retrieval import Library, LibraryTrack
 from solfa.retrieval.albums import Album, Artist, Collection, artist_id, artists_of, sorted_as
 from solfa.retrieval.playlists import Playlist
@@ -28,9 +29,11 @@ def songs(library: Library, tracks: Sequence[LibraryTrack], collection: Collecti
     roots = library.roots()
     liked = {playlist.is_of_likes: playlist.changed for playlist in library.playlists()}.get(True)
     likes = set(library.likes()) if liked else set()
+    stamps = library.stamps_of([track.id for track in tracks])
     # The library does not remember when a track was liked: the last change of all likes stands for it.
     return [
         _song(track, roots)
+        | (_file(stamps[track.id], track.seconds) if track.id in stamps else {})
         | _shelved(track, collection)
         | ({"starred": moment(liked)} if liked and track.id in likes else {})
         for track in tracks
@@ -103,6 +106,12 @@ def _song(track: LibraryTrack, roots: Sequence[Path]) -> Item:
         if number := NUMBER.match(track.tags.get(tag, "")):
             item[name] = int(number[0])
     return item | _genres(values_of(track.tags.get("genre", "")))
+
+
+def _file(stamp: Stamp, seconds: float) -> Item:
+    """What players show of a file; it was new when it was changed last, as the library knows it."""
+    item: Item = {"size": stamp.n_bytes, "created": moment(stamp.modified_ns / 1e9)}
+    return item | ({"bitRate": round(8 * stamp.n_bytes / seconds / 1000)} if seconds else {})
 
 
 def _shelved(track: LibraryTrack, collection: Collection) -> Item:

@@ -15,6 +15,9 @@ const LISTED = 200;
 const MOST_ZOOM = 30;
 const NAMED = 400; // names that are tried
 const SLACK = 0.25; // of the sheet that the map never leaves
+const BY_FINGER = "Tap a track to play it; two fingers enlarge the map, and the button with the loop draws a line around tracks to choose them.";
+const BY_MOUSE = "Click to play, drag to move; hold Shift and draw a line around tracks to choose them.";
+const HOW = matchMedia("(pointer: coarse)").matches ? BY_FINGER : BY_MOUSE;
 
 export async function showMap(view, found, signal) {
   const { points, n_left_out } = await api.map(signal);
@@ -51,7 +54,7 @@ class MapView {
     this.groups = new Groups(points, () => this.later(), (chosen) => this.chooseAll(chosen));
     view.replaceChildren(
       heading("Map", points.length, "track"),
-      h("p", { class: "note" }, `What sounds alike lies together. Click to play, drag to move; hold Shift and draw a line around tracks to choose them.${rings}${more}`),
+      h("p", { class: "note" }, `What sounds alike lies together. ${HOW}${rings}${more}`),
       h("div", { class: "colours" }, this.groups.select, this.groups.legend, this.groups.status),
       h("div", { class: "sheet" }, this.canvas, tools, this.tip),
       this.bar,
