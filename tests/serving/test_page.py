@@ -211,6 +211,18 @@ def test_the_map_is_coloured_by_what_sounds_alike(open_page: Open) -> None:
     playwright.expect(legend.get_by_role("button")).to_have_count(0)
 
 
+def test_while_a_map_is_made_it_is_said_what_takes_the_time(open_page: Open, axe: str) -> None:
+    page, asked = open_page(), []
+    page.route("**/api/map*", lambda route: asked.append(route))
+    page.get_by_role("link", name="Map").click()
+    page.get_by_text("Placing 5 tracks so that those that sound alike lie together").wait_for()
+    playwright.expect(page.get_by_role("progressbar", name="The map is made")).to_be_visible()
+    check_with_axe(page, axe, "map that is made")
+    asked[0].continue_()
+    page.locator("canvas.map").wait_for()
+    playwright.expect(page.get_by_role("progressbar")).to_have_count(0)
+
+
 def test_the_colours_of_the_map_stand_below_their_choice_on_a_phone(open_page: Open) -> None:
     page = open_page("/map", viewport=TOUCHED)
     page.get_by_label("Colours of the map").select_option(label="What sounds alike")

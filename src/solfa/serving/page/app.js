@@ -7,7 +7,7 @@ import { showExplore, showGroup } from "./explore.js";
 import { filterBar } from "./filters.js";
 import { buildKeys, showKeys } from "./keys.js";
 import { learnKept, toggleLike } from "./kept.js";
-import { showMap } from "./map.js";
+import { showMap, waitingMap } from "./map.js";
 import { followMedia } from "./media.js";
 import { remember } from "./memory.js";
 import { mixBar, readQuery } from "./mix.js";
@@ -54,7 +54,7 @@ async function show() {
   view.setAttribute("aria-busy", "true");
   try {
     if (path === "/map") {
-      view.replaceChildren(heading("Map", null), h("div", { class: "sheet waiting" }));
+      view.replaceChildren(heading("Map", null), waitingMap(library.n_tracks));
       await showMap(view, found, signal);
     } else if (path === "/playlists") await showPlaylists(view, signal);
     else if (path === "/explore") await showExplore(view, parameters, signal);

@@ -19,6 +19,12 @@ const BY_FINGER = "Tap a track to play it; two fingers enlarge the map, and the 
 const BY_MOUSE = "Click to play, drag to move; hold Shift and draw a line around tracks to choose them.";
 const HOW = matchMedia("(pointer: coarse)").matches ? BY_FINGER : BY_MOUSE;
 
+// Shown until the map is there. The first time it is made, which takes seconds for thousands of tracks.
+export function waitingMap(n) {
+  const words = `Placing ${counted(n, "track")} so that those that sound alike lie together. This is done once for a library.`;
+  return h("div", { class: "sheet waiting" }, h("div", { class: "late" }, h("p", { role: "status" }, words), h("progress", { "aria-label": "The map is made" })));
+}
+
 export async function showMap(view, found, signal) {
   const { points, n_left_out } = await api.map(signal);
   if (!points.length) {
