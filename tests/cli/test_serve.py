@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from solfa.cli.main import app
 from solfa.embedding import WindowConfig, describe_space
+from solfa.errors import ArgumentError
 from solfa.models import AudioEncoder
 from solfa.retrieval import Library, LibraryError
 
@@ -33,7 +34,9 @@ def test_a_library_that_is_not_there_names_the_command(tmp_path: Path) -> None:
     [
         ["--host", ""], ["--host", " "], ["--name", ""], ["--name", "two words"], ["--name", "http://attic"],
         ["--name", "attic.local:8765"], ["--name", "."], ["--name", "*"], ["--port", "-1"],
-        ["--port", "65536"], ["--port", "9" * 30],
+        ["--port", "65536"], ["--port", "9" * 30], ["--trusted-proxy", "proxy.local"],
+        ["--trusted-proxy", "*"], ["--log-format", "xml"], ["--rate-limit", "-1"], ["--max-upload-mb", "0"],
+        ["--decoders", "0"],
     ],
 )  # fmt: skip
 def test_an_address_or_a_name_that_is_none_is_a_usage_error(
@@ -50,7 +53,7 @@ def test_an_address_or_a_name_that_is_none_is_a_usage_error(
     ("options", "tells"),
     [
         ([], True), (["--host", "::1"], True), (["--host", "0.0.0.0"], False),
-        (["--name", "attic.local"], False),
+        (["--name", "attic.local"], False), (["--trusted-proxy", "127.0.0.1"], False),
     ],
 )  # fmt: skip
 def test_places_are_told_to_this_machine_alone(
@@ -70,6 +73,43 @@ def test_places_are_told_to_this_machine_alone(
     assert result.exit_code == 0, result.output
     assert served[0].state.desk.config.is_private is tells
     assert "/gone/model" in result.output  # who keeps the server may know
+
+
+def test_a_service_is_told_its_limits(
+    tmp_path: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi")
+    path, served = tmp_path / "library.sqlite", []
+    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
+    Library(path, space).close()
+    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
+    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
+    options = (
+        "--root-path /music/ --trusted-proxy 127.0.0.1 --trusted-proxy 10.0.0.0/8 --log-queries "
+        "--rate-limit 90 --limit-concurrency 7 --max-waiting 3 --max-upload-mb 5 --decoders 4"
+    )
+    result = CliRunner().invoke(app, ["serve", str(path), *options.split()])
+    assert result.exit_code == 0, result.output
+    config = served[0].state.desk.config
+    assert (config.root_path, config.trusted_proxies) == ("/music", ("127.0.0.1", "10.0.0.0/8"))
+    assert (config.per_minute, config.most_at_once, config.most_waiting) == (90, 7, 3)
+    assert (config.upload_bytes, config.n_decoders, config.tells_queries) == (5_000_000, 4, True)
+
+
+def test_metrics_without_their_extra_name_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fastapi")
+    monkeypatch.setattr("solfa.cli.serve.find_spec", lambda name: None)
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "none.sqlite"), "--metrics", "anybody"])
+    assert isinstance(result.exception, ImportError)
+    assert "pip install 'solfa[service]'" in str(result.exception)
+
+
+def test_a_root_path_that_is_none_names_one(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    result = CliRunner().invoke(app, ["serve", str(tmp_path / "none.sqlite"), "--root-path", "music"])
+    assert isinstance(result.exception, ArgumentError) and "/music" in str(result.exception)
 
 
 def test_a_password_comes_from_a_file_and_is_not_too_short(

@@ -1,11 +1,13 @@
 """solfa serve: the web page of a library."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from socket import socket
-from typing import Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +15,26 @@ from solfa.cli.help import examples
 from solfa.cli.options import DeviceOption, OptionalModelOption, ThreadsOption
 from solfa.cli.place import LibraryArgument, LibraryOption, place_of
 from solfa.cli.search import open_searcher
-from solfa.retrieval import ExactIndex
+from solfa.cli.service import (
+    DecodersOption,
+    LimitConcurrencyOption,
+    LogFormat,
+    LogFormatOption,
+    LogQueriesOption,
+    MaxUploadOption,
+    MaxWaitingOption,
+    MetricsFor,
+    MetricsOption,
+    RateLimitOption,
+    RootPathOption,
+    TrustedProxyOption,
+    check_proxies,
+    log_as_json,
+)
+from solfa.retrieval import ExactIndex, Searcher
+
+if TYPE_CHECKING:  # it takes an extra
+    from solfa.serving import ServingConfig
 
 NAME = re.compile(r"\w[\w.-]*")
 EditableOption = Annotated[
@@ -27,6 +48,8 @@ PasswordOption = Annotated[
     typer.Option(metavar="FILE", help="A file with the password that the page and players ask for."),
 ]
 SHORTEST_PASSWORD = 8
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+METRICS_EXTRA = "Metrics need prometheus-client. Install it: pip install 'solfa[service]'"
 EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[serve]'"
 
 
@@ -34,6 +57,7 @@ EXTRA = "The page needs FastAPI and uvicorn. Install them: pip install 'solfa[se
     "solfa serve music.sqlite",
     "solfa serve music.sqlite --port 9000 --model runs/mulan_small",
     "solfa serve music.sqlite --host 0.0.0.0 --name attic.local",
+    "solfa serve --name music.example --root-path /music --trusted-proxy 127.0.0.1 --password-file password",
 )
 def serve(
     library: LibraryArgument = None,
@@ -50,41 +74,68 @@ def serve(
     centred: Annotated[
         bool, typer.Option("--centred", help="Compare what differs from the library's mean vector.")
     ] = False,
+    root_path: RootPathOption = "",
+    trusted_proxy: TrustedProxyOption = None,
+    log_format: LogFormatOption = LogFormat.text,
+    log_queries: LogQueriesOption = False,
+    metrics: MetricsOption = MetricsFor.nobody,
+    rate_limit: RateLimitOption = 0,
+    limit_concurrency: LimitConcurrencyOption = 256,
+    max_waiting: MaxWaitingOption = 64,
+    max_upload_mb: MaxUploadOption = 100,
+    decoders: DecodersOption = 2,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
 ) -> None:
     """Serve a page on which a library is searched, heard and seen as a map; Ctrl-C ends it.
 
     It answers this machine alone unless --host says otherwise, asks nobody else for anything, and opens no
-    file but those of the library. Playlists and likes are kept in the library, by this machine alone unless
-    --editable is given. Words and files as queries take the model that made the library, which is
-    loaded by the name in the library or from --model. The API is described at /api/docs. Waveforms are kept
-    in a folder LIBRARY.waveforms.
+    file but those of the library, in which it keeps playlists and likes, of others only with --editable.
+    Words and files as queries take the model that made the library, or --model. Waveforms are kept in a
+    folder LIBRARY.waveforms. /api/docs describes the API, docs/service.md proxies and limits.
     """
-    _check_names(host, name or [])
-    password = _password(password_file) if password_file else ""
-    place, index = place_of(library, named), partial(ExactIndex, centred)
+    names, proxies, index = name or [], trusted_proxy or [], partial(ExactIndex, centred)
+    _check_names(host, names)
+    check_proxies(proxies)
+    password, place = _password(password_file) if password_file else "", place_of(library, named)
+    opened = partial(open_searcher, place, index, model, device, threads, reads_files=False)
+    serving = _serving(has_metrics=metrics != MetricsFor.nobody)
+    is_private = host in LOOPBACK and not (names or proxies)
+    config = serving.ServingConfig(
+        address=host, names=tuple(names), is_private=is_private, is_editable=is_private or editable,
+        password=password, root_path=serving.checked_prefix(root_path), trusted_proxies=tuple(proxies),
+        logs_requests=log_format == LogFormat.json, tells_queries=log_queries, metrics_for=metrics.value,
+        per_minute=rate_limit, most_at_once=limit_concurrency, most_waiting=max_waiting,
+        upload_bytes=max_upload_mb * 1_000_000, n_decoders=decoders,
+    )  # fmt: skip
+    _run(serving, config, opened, port)
+
+
+def _run(serving: ModuleType, config: "ServingConfig", opened: Callable[[], Searcher], port: int) -> None:
+    """Serve a library until Ctrl-C."""
+    if config.logs_requests:
+        log_as_json()
+    with opened() as searcher:
+        listener = serving.listen(config.address, port)
+        app = serving.build_app(searcher, config)
+        if reason := app.state.desk.ability().reason:
+            typer.echo(reason)
+        typer.echo(f"{searcher.count()} tracks: {_address(config.address, listener)}  (Ctrl-C ends it)")
+        serving.serve(app, listener)
+    typer.echo("ended")
+
+
+def _serving(*, has_metrics: bool) -> ModuleType:
+    """The room of the page. Raises ImportError with the command that installs what is missing."""
     try:
-        from solfa.serving import ServingConfig, build_app, listen
-        from solfa.serving import serve as run
-        from solfa.serving.guard import LOOPBACK
+        import solfa.serving
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("fastapi", "uvicorn", "starlette", "anyio"):
             raise ImportError(EXTRA) from error
         raise
-    is_private = host in LOOPBACK and not name
-    config = ServingConfig(
-        address=host, names=tuple(name or ()), is_private=is_private, is_editable=is_private or editable,
-        password=password,
-    )  # fmt: skip
-    with open_searcher(place, index, model, device, threads, reads_files=False) as searcher:
-        listener = listen(host, port)
-        app = build_app(searcher, config)
-        if reason := app.state.desk.ability().reason:
-            typer.echo(reason)
-        typer.echo(f"{searcher.count()} tracks: {_address(host, listener)}  (Ctrl-C ends it)")
-        run(app, listener)
-    typer.echo("ended")
+    if has_metrics and not find_spec("prometheus_client"):
+        raise ImportError(METRICS_EXTRA)
+    return solfa.serving
 
 
 def _address(host: str, listener: socket) -> str:

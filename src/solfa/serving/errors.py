@@ -13,6 +13,8 @@ from solfa.models import ModelError
 from solfa.models.checks import NotFiniteError
 from solfa.retrieval import FilterError, LibraryError, QueryError, UnknownTrackError
 from solfa.retrieval.playlists import PlaylistError, UnknownPlaylistError
+from solfa.serving.limits import TooMuchError
+from solfa.serving.notes import REFUSED
 from solfa.serving.schemas import readable
 from solfa.serving.state import Desk
 
@@ -35,6 +37,7 @@ def add_handlers(app: FastAPI) -> None:
         app.add_exception_handler(error, _of_the_asker)
     for error in OF_THE_SERVER:
         app.add_exception_handler(error, _of_the_server)
+    app.add_exception_handler(TooMuchError, _too_much)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _wrong_request)
 
@@ -47,6 +50,12 @@ async def _of_the_server(request: Request, error: Exception) -> JSONResponse:
     desk: Desk = request.app.state.desk
     log.warning("%s %a: %s", request.method, request.url.path, error)
     return JSONResponse({"error": desk.told(error)}, _status(error))
+
+
+async def _too_much(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TooMuchError)
+    request.scope[REFUSED] = error.reason
+    return JSONResponse({"error": str(error)}, error.status, headers={"Retry-After": error.retry_after})
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -18,6 +18,7 @@ from solfa.retrieval import Answer, Filters, LibraryTrack, QueryError, parse_que
 from solfa.retrieval.export import WINDOWS, playlist
 from solfa.retrieval.expression import Words
 from solfa.serving.errors import KNOWN
+from solfa.serving.limits import TooMuchError
 from solfa.serving.places import below, shown_folder
 from solfa.serving.schemas import (
     MOST_LISTED,
@@ -105,7 +106,7 @@ async def search_by_file(request: Request, desk: DeskOf, filters: FiltersOf, n: 
     It is forgotten when the answer is given.
     """
     if desk.n_uploads >= desk.config.most_uploads:
-        raise HTTPException(503, "Too many files are being sent at once. Try again in a minute.")
+        raise TooMuchError("Too many files are being sent at once. Try again in a minute.", 60, "uploads")
     desk.n_uploads += 1
     try:
         with TemporaryDirectory(prefix="solfa-", ignore_cleanup_errors=True) as folder:

@@ -32,8 +32,8 @@ def listen(address: str, port: int) -> socket.socket:
 def serve(app: FastAPI, listener: socket.socket) -> None:
     """Answer until Ctrl-C."""
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, ws="none",
-        lifespan="off", timeout_graceful_shutdown=SECONDS_TO_END,
+        app, log_level="warning", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+        ws="none", lifespan="off", timeout_graceful_shutdown=SECONDS_TO_END,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Query, Request
@@ -16,6 +16,7 @@ from solfa.retrieval import Answer, Filters, Library, LibraryError, LibraryTrack
 from solfa.retrieval.albums import Collection
 from solfa.retrieval.clusters import usual_clusters
 from solfa.retrieval.journeys import clusters_of
+from solfa.serving.limits import GUESSES_AT_ONCE, GUESSES_PER_MINUTE, Rates, check_waiting
 from solfa.serving.places import known_places, without_places
 from solfa.serving.schemas import (
     LARGEST,
@@ -27,6 +28,9 @@ from solfa.serving.schemas import (
 )
 from solfa.serving.tags import LONGEST_TAG, MOST_TAGS, LibraryTags
 from solfa.serving.waveform import Waveforms
+
+if TYPE_CHECKING:  # it takes an extra
+    from solfa.serving.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -66,6 +70,14 @@ class ServingConfig:
     n_word_readers: int = 2  # threads that let the model read words
     n_decoders: int = 2  # threads that decode audio
     n_readers: int = 16  # threads that read files for players
+    most_waiting: int = 64  # requests for one kind of these threads
+    most_at_once: int = 256  # requests that are being answered; 0 for any number
+    per_minute: int = 0  # requests of one client; 0 for any number
+    root_path: str = ""  # of a proxy, such as /music, below which the page lies
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded headers are believed
+    logs_requests: bool = False  # a line for each
+    tells_queries: bool = False  # in these lines
+    metrics_for: Literal["nobody", "password", "anybody"] = "nobody"  # who may read metrics
 
     @property
     def lets_players_keep(self) -> bool:
@@ -107,6 +119,8 @@ class Desk:
         self.waveforms = Waveforms(searcher.path.with_name(f"{searcher.path.name}.waveforms"))
         self.tags = LibraryTags(searcher)
         self.n_uploads = 0
+        self.guesses = Rates(GUESSES_PER_MINUTE, GUESSES_AT_ONCE)  # of the password
+        self.metrics: Metrics | None = None
         self.look: Any = None  # for doubles, the last one
         self._collection: tuple[tuple[int, ...], str, Collection] | None = None
         self._collecting = threading.Lock()
@@ -118,10 +132,25 @@ class Desk:
         self.decoders, self.readers = CapacityLimiter(config.n_decoders), CapacityLimiter(config.n_readers)
         self.words = CapacityLimiter(config.n_word_readers)
         self.model, self.files, self.map, self.keeping, self.looking = (CapacityLimiter(1) for _ in range(5))
+        self.probes = CapacityLimiter(2)  # for who watches over the server
 
     async def run(self, limiter: CapacityLimiter | None, work: Callable[[], T]) -> T:
-        """Do some work in one of a limiter's threads; in one of the framework's if there is none."""
+        """Do some work in one of a limiter's threads; in one of the framework's if there is none.
+
+        Raises:
+            TooMuchError: too much waits for these threads.
+        """
+        if limiter:
+            check_waiting(limiter, self.config.most_waiting)
         return await to_thread.run_sync(work, limiter=limiter)
+
+    def pools(self) -> dict[str, CapacityLimiter]:
+        """What divides the threads, by kinds of work; for the event loop."""
+        return {
+            "decoders": self.decoders, "readers": self.readers, "words": self.words, "model": self.model,
+            "uploads": self.files, "map": self.map, "changes": self.keeping, "doubles": self.looking,
+            "others": to_thread.current_default_thread_limiter(),
+        }  # fmt: skip
 
     def ability(self) -> Ability:
         """What the model understands; loads it the first time, which may take seconds."""

@@ -22,6 +22,7 @@ from solfa.retrieval import Library, LibraryTrack
 from solfa.retrieval.journeys import path_between
 from solfa.retrieval.names import find_named, words_of
 from solfa.serving.errors import OF_THE_ASKER
+from solfa.serving.limits import GUESSED, TooMuchError, client_of
 from solfa.serving.routes_tracks import sound_answer
 from solfa.serving.schemas import media_type, readable
 from solfa.serving.state import LONGEST_QUERY, Desk, DeskOf
@@ -29,6 +30,8 @@ from solfa.serving.subsonic_albums import ALBUM_METHODS, MOST_SONGS, cover_answe
 from solfa.serving.subsonic_form import (
     GENERIC,
     NOT_FOUND,
+    WRONG_KEY,
+    WRONG_PASSWORD,
     Asked,
     PlayerError,
     Values,
@@ -62,13 +65,15 @@ async def ask(request: Request, desk: DeskOf, method: str) -> Response:
             raise PlayerError(GENERIC, NO_JSONP)
         check_protocol(asked)
         if desk.config.password and name != OPEN:
-            check_password(asked, desk.config.password)
+            _check_password(request, desk, asked)
         if name in ("stream", "download"):
             return await _stream(request, desk, asked)
         if name == "getCoverArt":
             return await cover_answer(desk, asked)
         work = _method(name)
         values = await desk.run(_limiter(desk, name, asked), lambda: work(desk, asked))
+    except TooMuchError:
+        raise
     except PlayerError as error:
         return refused(asked, error)
     except HTTPException as error:
@@ -77,6 +82,18 @@ async def ask(request: Request, desk: DeskOf, method: str) -> Response:
     except (SolfaError, MemoryError) as error:
         return refused(asked, _told(desk, name, error))
     return answered(asked, values)
+
+
+def _check_password(request: Request, desk: Desk, asked: Asked) -> None:
+    """Let nobody pass without the password, or guess it. Raises PlayerError, TooMuchError."""
+    client = client_of(request.scope)
+    desk.guesses.check(client, GUESSED, "guesses", takes=False)
+    try:
+        check_password(asked, desk.config.password)
+    except PlayerError as error:
+        if error.code in (WRONG_PASSWORD, WRONG_KEY):
+            desk.guesses.take(client)
+        raise
 
 
 def _method(name: str) -> Callable[[Desk, Asked], Values]:

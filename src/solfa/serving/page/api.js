@@ -1,5 +1,7 @@
 // The API of the server, with errors that say what to do.
 
+const root = new URL("../api/", import.meta.url).href; // below whatever path a proxy has put the page
+
 export class Gone extends Error {}
 
 const listeners = new Set();
@@ -18,7 +20,7 @@ function tell(gone) {
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(`/api/${path}`, options);
+    response = await fetch(`${root}${path}`, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     tell(true);
@@ -62,7 +64,7 @@ export const api = {
   clusters: (signal) => get("clusters", {}, signal),
   duplicates: (signal) => get("duplicates", {}, signal),
   facets: (filter, signal) => get("facets", { filter }, signal),
-  audio: (id, form) => `/api/tracks/${id}/audio?form=${form}`,
+  audio: (id, form) => `${root}tracks/${id}/audio?form=${form}`,
   async searchByFile(file, filter, signal) {
     const headers = { "Content-Type": "application/octet-stream" };
     const path = `query?${asked({ filter, n: 30 })}`;

@@ -39,7 +39,7 @@ function route(path, method, about, schemas) {
 
 const about = document.getElementById("about");
 try {
-  const answer = await fetch("/api/openapi.json");
+  const answer = await fetch("openapi.json");
   const { info, paths, components } = await answer.json();
   about.textContent = info.description.replaceAll("`", "");
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
