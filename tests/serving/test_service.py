@@ -12,13 +12,17 @@ import pytest
 pytest.importorskip("fastapi", reason="the page needs FastAPI: pip install 'solfa[serve]'")
 pytest.importorskip("httpx", reason="these tests need httpx")
 
+import soundfile
 from fastapi.testclient import TestClient
 
+from golden_data import GOLDEN
 from solfa.errors import ArgumentError
-from solfa.retrieval import Searcher
+from solfa.models import ClipEncoder, MuLan, load
+from solfa.retrieval import Library, Searcher
 from solfa.serving import ServingConfig, build_app
 from solfa.serving.limits import GUESSES_AT_ONCE, MOST_CLIENTS, Rates, client_of
 from solfa.serving.notes import JsonLines
+from synth import chord
 
 OWN = "http://127.0.0.1:8765"
 PASSWORD = "a long word"
@@ -117,6 +121,25 @@ def test_metrics_may_be_opened_and_are_off_if_nobody_wants_them(searcher: Search
     assert client.get("/metrics").status_code == 200 and client.get("/api/library").status_code == 401
     answer = client_of_page(searcher).get("/metrics")
     assert answer.status_code == 404 and "--metrics" in answer.json()["error"]
+
+
+def test_tracks_of_several_roots_are_served_and_no_other_file(own: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second" / "deep"
+    second.mkdir(parents=True)
+    soundfile.write(second / "other.wav", chord(62, "min", 3.0), 24_000, subtype="PCM_16")
+    model = load(GOLDEN / "muq_mulan")
+    assert isinstance(model, MuLan)
+    with Library(own) as library:
+        assert library.update([tmp_path / "second"], ClipEncoder(model).eval()).n_added == 1
+    (second / "new.wav").write_bytes((second / "other.wav").read_bytes())  # not in the library
+    with Searcher(own, reads_files=False) as searcher:
+        client = client_of_page(searcher, root_path="/music")
+        files = {track.path.name: track for track in searcher.tracks()}
+        assert {"other.wav", "tune.wav"} <= files.keys() and "new.wav" not in files
+        for track in files.values():
+            audio = client.get(f"/music/api/tracks/{track.id}/audio")
+            assert audio.status_code == 200 and len(audio.content) > 1000, track.path
+        assert client.get("/music/api/tracks/999/audio").status_code == 404
 
 
 @pytest.fixture
