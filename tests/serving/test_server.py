@@ -39,6 +39,21 @@ def answered(served: Served, request: bytes) -> bytes:
     return answer
 
 
+def test_a_refusal_waits_for_a_small_body(served: Served) -> None:
+    """A proxy that cannot send all of it takes the server for broken, and loses the answer."""
+    body = b'{"ids": [1]}' + 400 * b" "
+    head = (
+        f"POST /api/playlist HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nOrigin: https://evil.example\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with connected(served.port) as asking:
+        asking.sendall(head.encode())
+        assert not select.select([asking], [], [], 0.5)[0]
+        asking.sendall(body)
+        answer = b"".join(iter(lambda: asking.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 403") and answer.endswith(b"}")
+
+
 def test_slow_clients_do_not_keep_others_waiting(served: Served) -> None:
     port = served.port
     slow = [connected(port) for _ in range(60)]  # more than the server has threads

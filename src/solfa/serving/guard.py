@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from anyio import move_on_after
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +41,7 @@ CROWDED = (
     "Too many requests are being answered. Try again in some seconds. Who keeps the server allows more: "
     "solfa serve --limit-concurrency"
 )
+MOST_TAKEN_IN, SECONDS_TO_TAKE_IN = 64_000, 2.0  # bytes of the body of a request that is refused
 NO_PASSWORD = "The page asks for its password, under any name."
 UNFORESEEN = "Something failed in the server. Who keeps it finds the reason in the output of solfa serve."
 HEADERS = {
@@ -122,6 +124,7 @@ class Guard:
         refusal = None if scope["path"] == HEALTH_PATH else self._refusal(scope, headers, limit)
         if refusal:
             scope[REFUSED] = refusal.kind
+            await _take_in(headers, receive)
             await _refuse(refusal, send)
             return
         self.n_at_once += 1
@@ -267,6 +270,18 @@ def _with_headers(send: Send, path: str) -> Send:
         await send(message)
 
     return sent
+
+
+async def _take_in(headers: Headers, receive: Receive) -> None:
+    """Read a small body before a refusal: a proxy that cannot send it takes the server for broken."""
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or not 0 < int(length[:18]) <= MOST_TAKEN_IN:
+        return
+    with move_on_after(SECONDS_TO_TAKE_IN):
+        more = True
+        while more:
+            message = await receive()
+            more = message["type"] == "http.request" and message.get("more_body", False)
 
 
 async def _refuse(refusal: Refusal, send: Send) -> None:
