@@ -3,6 +3,7 @@
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -49,6 +50,24 @@ def test_an_address_or_a_name_that_is_none_is_a_usage_error(
     assert result.exit_code == 2 and options[0] in result.output
 
 
+@pytest.fixture
+def path(tmp_path: Path, tiny_encoder: AudioEncoder) -> Path:
+    """An empty library whose model is gone."""
+    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
+    Library(tmp_path / "library.sqlite", space).close()
+    return tmp_path / "library.sqlite"
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The apps that are served from now on; none of them answers anybody."""
+    pytest.importorskip("fastapi")
+    apps: list[Any] = []
+    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
+    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (apps.append(app), listener.close()))
+    return apps
+
+
 @pytest.mark.parametrize(
     ("options", "tells"),
     [
@@ -57,33 +76,15 @@ def test_an_address_or_a_name_that_is_none_is_a_usage_error(
     ],
 )  # fmt: skip
 def test_places_are_told_to_this_machine_alone(
-    tmp_path: Path,
-    tiny_encoder: AudioEncoder,
-    monkeypatch: pytest.MonkeyPatch,
-    options: list[str],
-    tells: bool,
+    path: Path, served: list[Any], options: list[str], tells: bool
 ) -> None:
-    pytest.importorskip("fastapi")
-    path, served = tmp_path / "library.sqlite", []
-    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
-    Library(path, space).close()
-    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
-    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
     result = CliRunner().invoke(app, ["serve", str(path), *options])
     assert result.exit_code == 0, result.output
     assert served[0].state.desk.config.is_private is tells
     assert "/gone/model" in result.output  # who keeps the server may know
 
 
-def test_a_service_is_told_its_limits(
-    tmp_path: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("fastapi")
-    path, served = tmp_path / "library.sqlite", []
-    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
-    Library(path, space).close()
-    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
-    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
+def test_a_service_is_told_its_limits(path: Path, served: list[Any]) -> None:
     options = (
         "--root-path /music/ --trusted-proxy 127.0.0.1 --trusted-proxy 10.0.0.0/8 --log-queries "
         "--rate-limit 90 --limit-concurrency 7 --max-waiting 3 --max-upload-mb 5 --decoders 4"
@@ -113,14 +114,9 @@ def test_a_root_path_that_is_none_names_one(tmp_path: Path) -> None:
 
 
 def test_a_password_comes_from_a_file_and_is_not_too_short(
-    tmp_path: Path, tiny_encoder: AudioEncoder, monkeypatch: pytest.MonkeyPatch
+    path: Path, served: list[Any], tmp_path: Path
 ) -> None:
-    pytest.importorskip("fastapi")
-    path, file, served = tmp_path / "library.sqlite", tmp_path / "password", []
-    space = describe_space(tiny_encoder, "/gone/model", layer=2, pool="mean", windows=WindowConfig())
-    Library(path, space).close()
-    monkeypatch.setattr("solfa.serving.listen", lambda host, port: socket.socket())
-    monkeypatch.setattr("solfa.serving.serve", lambda app, listener: (served.append(app), listener.close()))
+    file = tmp_path / "password"
     for text, words in (
         (None, "cannot be read"),
         (b"\xff\n", "cannot be read"),

@@ -54,60 +54,56 @@ def titles(client: TestClient, id: str) -> list[str]:
     return [song["title"] for song in asked(client, "getPlaylist", id=id)["playlist"].get("entry", [])]
 
 
-def test_py_sonic_makes_changes_and_removes_a_playlist(shelves: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def sonic(shelves: Path, tmp_path: Path) -> Iterator[Any]:
+    """py-sonic, at a server process of these shelves."""
     libsonic = pytest.importorskip("libsonic", reason="this test needs py-sonic")
     (tmp_path / "served").mkdir()
     served = start(shelves, tmp_path / "served")
-    try:
-        player = libsonic.Connection("http://127.0.0.1", "anna", "any", port=served.port)
-        assert player.getUser("anna")["user"]["playlistRole"] is True
-        songs = {song["title"]: song["id"] for song in player.search3("")["searchResult3"]["song"]}
-        made = player.createPlaylist(name="rain", songIds=[songs["Drops"], songs["Noon"]])["playlist"]
-        assert [song["title"] for song in made["entry"]] == ["Drops", "Noon"]
-        player.updatePlaylist(
-            made["id"], name="sun", songIdsToAdd=[songs["Dawn"], songs["X"]], songIndexesToRemove=[0]
-        )
-        changed = player.getPlaylist(made["id"])["playlist"]
-        assert changed["name"] == "sun" and changed["songCount"] == 3
-        assert [song["title"] for song in changed["entry"]] == ["Noon", "Dawn", "X"]
-        player.createPlaylist(playlistId=made["id"], songIds=[songs["Y"]])
-        (entry,) = player.getPlaylist(made["id"])["playlist"]["entry"]
-        assert entry["title"] == "Y"
-        with Library(shelves) as library:
-            (kept,) = library.playlists()
-            assert (kept.name, kept.n_tracks) == ("sun", 1)
-        player.deletePlaylist(made["id"])
-        assert player.getPlaylists()["playlists"].get("playlist", []) == []
-        with pytest.raises(libsonic.errors.DataNotFoundError):
-            player.deletePlaylist(made["id"])
-    finally:
-        served.process.kill()
-        served.process.wait()
+    yield libsonic.Connection("http://127.0.0.1", "anna", "any", port=served.port)
+    served.process.kill()
+    served.process.wait()
 
 
-def test_py_sonic_likes_albums_and_artists_apart_from_songs(shelves: Path, tmp_path: Path) -> None:
-    libsonic = pytest.importorskip("libsonic", reason="this test needs py-sonic")
-    (tmp_path / "served").mkdir()
-    served = start(shelves, tmp_path / "served")
-    try:
-        player = libsonic.Connection("http://127.0.0.1", "anna", "any", port=served.port)
-        found = player.search3("anna")["searchResult3"]
-        anna, rain = found["artist"][0], next(one for one in found["album"] if one["name"] == "The Rain")
-        player.star(albumIds=[rain["id"]], artistIds=[anna["id"]])
-        liked = player.getStarred2()["starred2"]
-        assert [one["name"] for one in liked["album"]] == ["The Rain"] and liked["album"][0]["starred"]
-        assert [one["name"] for one in liked["artist"]] == ["Anna"] and liked["artist"][0]["starred"]
-        assert liked["song"] == []
-        listed = player.getAlbumList2("starred")["albumList2"]["album"]
-        assert [one["id"] for one in listed] == [rain["id"]]
-        assert player.getAlbum(rain["id"])["album"]["starred"] == listed[0]["starred"]
-        assert player.getArtist(anna["id"])["artist"]["starred"]
-        player.unstar(albumIds=[rain["id"]], artistIds=[anna["id"]])
-        liked = player.getStarred2()["starred2"]
-        assert liked["album"] == liked["artist"] == []
-    finally:
-        served.process.kill()
-        served.process.wait()
+def test_py_sonic_makes_changes_and_removes_a_playlist(sonic: Any, shelves: Path) -> None:
+    assert sonic.getUser("anna")["user"]["playlistRole"] is True
+    songs = {song["title"]: song["id"] for song in sonic.search3("")["searchResult3"]["song"]}
+    made = sonic.createPlaylist(name="rain", songIds=[songs["Drops"], songs["Noon"]])["playlist"]
+    assert [song["title"] for song in made["entry"]] == ["Drops", "Noon"]
+    sonic.updatePlaylist(
+        made["id"], name="sun", songIdsToAdd=[songs["Dawn"], songs["X"]], songIndexesToRemove=[0]
+    )
+    changed = sonic.getPlaylist(made["id"])["playlist"]
+    assert changed["name"] == "sun" and changed["songCount"] == 3
+    assert [song["title"] for song in changed["entry"]] == ["Noon", "Dawn", "X"]
+    sonic.createPlaylist(playlistId=made["id"], songIds=[songs["Y"]])
+    (entry,) = sonic.getPlaylist(made["id"])["playlist"]["entry"]
+    assert entry["title"] == "Y"
+    with Library(shelves) as library:
+        (kept,) = library.playlists()
+        assert (kept.name, kept.n_tracks) == ("sun", 1)
+    sonic.deletePlaylist(made["id"])
+    assert sonic.getPlaylists()["playlists"].get("playlist", []) == []
+    errors = pytest.importorskip("libsonic.errors")
+    with pytest.raises(errors.DataNotFoundError):
+        sonic.deletePlaylist(made["id"])
+
+
+def test_py_sonic_likes_albums_and_artists_apart_from_songs(sonic: Any, shelves: Path) -> None:
+    found = sonic.search3("anna")["searchResult3"]
+    anna, rain = found["artist"][0], next(one for one in found["album"] if one["name"] == "The Rain")
+    sonic.star(albumIds=[rain["id"]], artistIds=[anna["id"]])
+    liked = sonic.getStarred2()["starred2"]
+    assert [one["name"] for one in liked["album"]] == ["The Rain"] and liked["album"][0]["starred"]
+    assert [one["name"] for one in liked["artist"]] == ["Anna"] and liked["artist"][0]["starred"]
+    assert liked["song"] == []
+    listed = sonic.getAlbumList2("starred")["albumList2"]["album"]
+    assert [one["id"] for one in listed] == [rain["id"]]
+    assert sonic.getAlbum(rain["id"])["album"]["starred"] == listed[0]["starred"]
+    assert sonic.getArtist(anna["id"])["artist"]["starred"]
+    sonic.unstar(albumIds=[rain["id"]], artistIds=[anna["id"]])
+    liked = sonic.getStarred2()["starred2"]
+    assert liked["album"] == liked["artist"] == []
 
 
 def test_an_album_is_liked_by_the_id_of_a_folder_too(player: TestClient) -> None:
